@@ -1,0 +1,83 @@
+/*
+ * file - the one door to disk. No other file of ours calls open, write, sync, rename or unlink
+ * (DuckDB and SQLite write their own).
+ *
+ * Layer 0, any thread. Calls loop over short transfers and EINTR. errno becomes words in `diag`
+ * (with the path) and an enum err here: ENOSPC and EDQUOT → ERR_STORAGE_FULL, ENOENT → ERR_ABSENT,
+ * EEXIST → ERR_EXISTS, EWOULDBLOCK of a lock → ERR_LOCKED, ENOMEM → ERR_NOMEM, all else → ERR_IO.
+ * A failed sync is final for the file's unsynced bytes: callers must not sync again and believe it.
+ */
+#ifndef POTIK_BASE_FILE_H
+#define POTIK_BASE_FILE_H
+
+#include "base/buf.h"
+#include "base/diag.h"
+#include "base/err.h"
+#include "base/slice.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum file_mode {
+    FILE_READ,       /* must exist */
+    FILE_WRITE,      /* read and write; must exist */
+    FILE_CREATE,     /* read and write; created if absent (0600), kept as it is otherwise */
+    FILE_CREATE_NEW, /* read and write; ERR_EXISTS if it exists */
+    FILE_REPLACE,    /* read and write; created or emptied */
+};
+
+MUST_USE enum err file_open(const char *path, enum file_mode mode, int *ret_fd, struct diag *diag);
+void file_close(int *fd); /* sets −1; takes −1 */
+#define CLOSE_FD CLEANUP(file_close)
+
+/* Exactly `len` bytes, or ERR_IO ("ends early"). `path` is only for words. */
+MUST_USE enum err file_read_at(int fd, const char *path, void *bytes, size_t len, uint64_t offset,
+                               struct diag *diag);
+/* Up to `len` bytes; *ret_len < len only at the end of the file. */
+MUST_USE enum err file_read_some_at(int fd, const char *path, void *bytes, size_t len,
+                                    uint64_t offset, size_t *ret_len, struct diag *diag);
+MUST_USE enum err file_write_at(int fd, const char *path, const void *bytes, size_t len,
+                                uint64_t offset, struct diag *diag);
+/* One pwritev, looped: `parts` written one after the other from `offset`. */
+MUST_USE enum err file_write_parts_at(int fd, const char *path, const struct slice *parts,
+                                      size_t part_count, uint64_t offset, struct diag *diag);
+MUST_USE enum err file_sync_data(int fd, const char *path, struct diag *diag); /* fdatasync */
+MUST_USE enum err file_sync(int fd, const char *path, struct diag *diag);      /* fsync */
+MUST_USE enum err file_sync_dir(const char *dir, struct diag *diag);
+MUST_USE enum err file_truncate(int fd, const char *path, uint64_t bytes, struct diag *diag);
+/* posix_fallocate: bytes offset .. offset+len exist and have room. */
+MUST_USE enum err file_allocate(int fd, const char *path, uint64_t offset, uint64_t len,
+                                struct diag *diag);
+MUST_USE enum err file_size(int fd, const char *path, uint64_t *ret_bytes, struct diag *diag);
+MUST_USE enum err file_size_of_path(const char *path, uint64_t *ret_bytes, struct diag *diag);
+MUST_USE enum err file_rename(const char *from, const char *to, struct diag *diag);
+MUST_USE enum err file_unlink(const char *path, struct diag *diag); /* ERR_ABSENT if it was not there */
+/* ERR_OK if it is a folder already; parents must exist. Mode 0700. */
+MUST_USE enum err file_make_dir(const char *path, struct diag *diag);
+MUST_USE enum err file_remove_tree(const char *path, struct diag *diag); /* no following of links */
+bool file_exists(const char *path);
+
+/* The whole file, at most bytes_max (ERR_FULL beyond), appended to `buf`. */
+MUST_USE enum err file_read_whole(const char *path, size_t bytes_max, struct buf *buf,
+                                  struct diag *diag);
+/* path.tmp, write, fsync, rename, fsync of the directory: old or new, never half. */
+MUST_USE enum err file_replace_whole(const char *path, struct slice bytes, struct diag *diag);
+
+/* Names (not paths) in byte order, "." and ".." left out. Free with file_list_free. */
+struct file_list {
+    char **names;
+    size_t count;
+};
+MUST_USE enum err file_list_dir(const char *dir, struct file_list *ret_list, struct diag *diag);
+void file_list_free(struct file_list *list);
+
+/* Exclusive flock without waiting; ERR_LOCKED if held. Held until the fd is closed. */
+MUST_USE enum err file_lock(int fd, const char *path, struct diag *diag);
+/* Bytes an ordinary user may still write, and the size of the file system. */
+MUST_USE enum err file_disk_space(const char *path, uint64_t *ret_free_bytes,
+                                  uint64_t *ret_total_bytes, struct diag *diag);
+
+/* "dir/name" into a fixed array; false if it does not fit. */
+#define FILE_PATH_MAX 4096
+bool file_path(char ret_path[FILE_PATH_MAX], const char *dir, const char *name);
+
+#endif

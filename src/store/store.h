@@ -1,0 +1,139 @@
+/*
+ * store - the contract of the transactional side: append exactly once, read on in commit order.
+ *
+ * Layer 3. One of: embedded/ (the ledger), postgres/ (later). Everything above sees only this file.
+ *
+ * Appending: each loop opens one link. A batch is submitted whole and is decided whole: either `err` is
+ * ERR_OK and every item has a verdict, durable before `done` is called; or nothing of it may be answered 2xx
+ * and nobody is told `duplicate`. The embedded store calls `done` within store_link_submit; others later,
+ * from store_link_ready on the same thread.
+ *
+ * Reading: rows of all projects in commit order after a cursor. What has been given once is given
+ * the same way again.
+ */
+#ifndef POTIK_STORE_STORE_H
+#define POTIK_STORE_STORE_H
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/diag.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "event/event.h"
+
+/* A place in the stream, ordered by (generation, major, minor). Embedded: generation is the low 64
+ * bits of the ledger id (one ledger = one value), major 0, minor the seq. All zero: before the first event. */
+struct store_position {
+    uint64_t generation;
+    uint64_t major;
+    uint64_t minor;
+};
+/* The opaque text of `position`, `watermark.position` and `min_position`: ≤ 63 bytes, NUL-terminated, [0-9a-z.-]. */
+#define STORE_POSITION_TEXT 64
+void store_position_format(struct store_position position, char ret_text[STORE_POSITION_TEXT]);
+/* ERR_INVALID_PARAMETER: not such a text. */
+MUST_USE enum err store_position_parse(struct slice text, struct store_position *ret_position);
+/* a <= b; false also where the generations cannot be compared (another ledger). */
+bool store_position_at_or_before(struct store_position a, struct store_position b);
+
+enum store_verdict {
+    STORE_PENDING,
+    STORE_ACCEPTED,  /* stored by this batch */
+    STORE_DUPLICATE, /* its id was stored before, or by an earlier item of this batch */
+    STORE_ABSENT,    /* probe only, and its id is not stored */
+};
+struct store_item {
+    const struct event *event; /* whole; of a probe only project_id and event_id are read */
+    bool is_probe;             /* ask, do not store (an event refused for another reason) */
+    enum store_verdict verdict; /* out */
+};
+struct store_batch {
+    struct store_item *items;
+    uint32_t count;
+    void (*done)(struct store_batch *batch); /* on the link's thread, exactly once */
+    void *user;
+    /* out, before `done`: */
+    enum err err; /* ERR_OK, ERR_STORAGE_FULL, ERR_OVERLOADED (young table full), ERR_NOT_READY, ERR_FATAL */
+    struct store_position position; /* everything told in this batch is stored at or before it */
+    uint32_t accepted_count;
+};
+
+struct store;
+struct store_link;
+
+/* store-wide numbers for /metrics and doctor */
+struct store_stats {
+    uint64_t bytes;          /* on disk */
+    uint64_t events;         /* stored, erased ones left out */
+    uint64_t index_memory_bytes;
+    uint64_t index_ids;      /* ids known: sealed and young */
+    uint32_t index_runs;
+    struct store_position durable;
+    int64_t oldest_unread_received_at_us; /* 0 */
+};
+
+struct store_row {
+    struct event event; /* slices point into the page's arena */
+    uint64_t seq;       /* rises by commit order; embedded: 1, 2, 3 …, gaps where events were erased */
+};
+struct store_page {
+    struct store_row *rows;
+    uint32_t count;
+    struct store_position next; /* the cursor after this page; rises even where a page is empty */
+    bool is_caught_up;          /* nothing durable stood after `next` when read */
+};
+
+struct store_vtable {
+    void (*close)(struct store *store);
+    enum err (*link_open)(struct store *store, struct store_link **ret_link, struct diag *diag);
+    void (*link_close)(struct store_link *link);
+    int (*link_fd)(struct store_link *link);
+    uint32_t (*link_events)(struct store_link *link);
+    void (*link_ready)(struct store_link *link, uint32_t events);
+    void (*link_submit)(struct store_link *link, struct store_batch *batch);
+    enum err (*read_after)(struct store *store, struct store_position after, uint32_t rows_max,
+                           size_t bytes_max, struct arena *arena, struct store_page *ret_page,
+                           struct diag *diag);
+    bool (*wait_after)(struct store *store, struct store_position after, int64_t timeout_ms);
+    void (*wake)(struct store *store);
+    struct store_position (*durable)(struct store *store);
+    enum err (*maintain_fast)(struct store *store, bool *ret_did_work, struct diag *diag);
+    enum err (*maintain_slow)(struct store *store, bool *ret_did_work, struct diag *diag);
+    enum err (*is_ready)(struct store *store, struct diag *diag);
+    void (*stats)(struct store *store, struct store_stats *ret_stats);
+};
+/* Each store's struct begins with these. */
+struct store {
+    const struct store_vtable *vtable;
+};
+struct store_link {
+    const struct store_vtable *vtable;
+};
+
+void store_close(struct store **store); /* links must be closed; flushes the footer */
+MUST_USE enum err store_link_open(struct store *store, struct store_link **ret_link,
+                                  struct diag *diag);
+void store_link_close(struct store_link **link); /* a batch under way is answered ERR_NOT_READY */
+int store_link_fd(struct store_link *link);      /* −1: completes within submit; nothing to watch */
+uint32_t store_link_events(struct store_link *link); /* EPOLL… wanted now */
+void store_link_ready(struct store_link *link, uint32_t events);
+/* One batch under way a link; the next only after `done`. */
+void store_link_submit(struct store_link *link, struct store_batch *batch);
+
+/* Rows after `after`, at most rows_max and about bytes_max (at least one row). Any one thread at a time per arena. ERR_IO, ERR_CORRUPT (file and offset in diag), ERR_NOMEM. */
+MUST_USE enum err store_read_after(struct store *store, struct store_position after,
+                                   uint32_t rows_max, size_t bytes_max, struct arena *arena,
+                                   struct store_page *ret_page, struct diag *diag);
+/* Sleeps until something durable stands after `after` (true), or timeout or store_wake (false). */
+bool store_wait_after(struct store *store, struct store_position after, int64_t timeout_ms);
+void store_wake(struct store *store);
+struct store_position store_durable(struct store *store);
+/* Called by the loader between pages: cheap, must not fall behind (sealing young ids). */
+MUST_USE enum err store_maintain_fast(struct store *store, bool *ret_did_work, struct diag *diag);
+/* Called by the keeper in a loop until no work is left: merging runs, scrubbing; a step lasts ≤ 1 s or so. */
+MUST_USE enum err store_maintain_slow(struct store *store, bool *ret_did_work, struct diag *diag);
+/* ERR_OK, or why ingest would be refused now (ERR_STORAGE_FULL, ERR_NOT_READY, ERR_FATAL). */
+MUST_USE enum err store_is_ready(struct store *store, struct diag *diag);
+void store_stats(struct store *store, struct store_stats *ret_stats);
+
+#endif
