@@ -12,12 +12,20 @@
 #include <stdint.h>
 
 void mem_free(void *ptr); /* takes NULL */
-__attribute__((malloc, malloc(mem_free, 1), alloc_size(1))) void *mem_alloc(size_t bytes);
+
+/* clang 14 knows the attribute without the name of the call that frees. */
+#ifdef __clang__
+#define MEM_ALLOCATES_ __attribute__((malloc, warn_unused_result))
+#else
+#define MEM_ALLOCATES_ __attribute__((malloc, malloc(mem_free, 1), warn_unused_result))
+#endif
+
+MEM_ALLOCATES_ __attribute__((alloc_size(1))) void *mem_alloc(size_t bytes);
 /* Zeroed; NULL on overflow of count * bytes, too. */
-__attribute__((malloc, malloc(mem_free, 1), alloc_size(1, 2))) void *mem_zalloc(size_t count, size_t bytes);
+MEM_ALLOCATES_ __attribute__((alloc_size(1, 2))) void *mem_zalloc(size_t count, size_t bytes);
 /* NULL leaves `ptr` as it was. */
 __attribute__((alloc_size(2), warn_unused_result)) void *mem_realloc(void *ptr, size_t bytes);
-__attribute__((malloc, malloc(mem_free, 1))) char *mem_strdup(const char *text);
+MEM_ALLOCATES_ char *mem_strdup(const char *text);
 
 void mem_fail_from(uint64_t nth, bool is_sticky);
 uint64_t mem_allocation_count(void); /* since the process began */
@@ -27,7 +35,7 @@ uint64_t mem_allocation_count(void); /* since the process began */
 /* x_free(struct x **) NULLs what it frees and takes NULL: by hand and as CLEANUP(x_free). */
 #define CLEANUP(function) __attribute__((cleanup(function)))
 #define MOVE(pointer)                                                                              \
-    ({                                                                                             \
+    __extension__({                                                                                \
         __typeof__(pointer) moved_ = (pointer);                                                    \
         (pointer) = NULL;                                                                          \
         moved_;                                                                                    \
