@@ -13,14 +13,6 @@
 
 void mem_free(void *ptr); /* takes NULL */
 
-/* gcc pairs allocation and release; clang (fuzzers, clang-tidy) does not know the second form. */
-#if defined(__clang__)
-#define MEM_OWNED __attribute__((malloc))
-#else
-#define MEM_OWNED __attribute__((malloc, malloc(mem_free, 1)))
-#endif
-
-
 /* clang 14 knows the attribute without the name of the call that frees. */
 #ifdef __clang__
 #define MEM_ALLOCATES_ __attribute__((malloc, warn_unused_result))
