@@ -40,7 +40,7 @@ struct pool_job {
     void (*run)(struct pool_job *job, void *worker_state);
 };
 struct pool_config {
-    const char *name; /* ≤ 12 bytes; threads are name-0, name-1 … */
+    const char *name; /* cut after 11 bytes; threads are name-0, name-1 … */
     uint32_t threads; /* 1 … 256 */
     uint32_t jobs_max; /* waiting, besides those running */
     enum thread_priority priority;
