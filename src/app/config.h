@@ -1,0 +1,86 @@
+/*
+ * config - the settings of the program: one table feeds flags, environment, file and --help.
+ *
+ * Layer 7, the main thread, before anything is started. A flag (`--data-dir X` or `--data-dir=X`)
+ * stands over the environment (POTIK_DATA_DIR), that over the file (`data-dir = X`), that over the
+ * default.
+ *
+ * Sizes: a number of bytes, or with KiB, MiB, GiB or TiB behind it. Durations: a number with ms, s,
+ * min or h; 0 needs none. Counts: digits. The file: `name = value` lines, `#` begins a comment at
+ * the start of a line. It is --config, else POTIK_CONFIG, else `potik.conf` in the working folder
+ * if it is there.
+ */
+#ifndef POTIK_APP_CONFIG_H
+#define POTIK_APP_CONFIG_H
+
+#include "base/buf.h"
+#include "base/diag.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Values in force. Texts are owned by the config. 0 in a number marked "auto" has been replaced. */
+struct config {
+    char *config;
+    char *data_dir;
+    char *listen;
+    char *store;
+    char *time_zone;
+    char *log_format; /* auto, text, json */
+    char *log_level;  /* debug, info, warn, error */
+
+    uint64_t loop_threads; /* auto: the cores this process may use */
+    uint64_t connections_max;
+    uint64_t pipeline_max;
+    uint64_t head_timeout_ms;
+    uint64_t body_timeout_ms;
+    uint64_t request_timeout_ms;
+    uint64_t idle_timeout_ms;
+    uint64_t write_timeout_ms;
+    uint64_t turn_bytes;
+    uint64_t gather_bytes;
+
+    uint64_t segment_bytes;
+    uint64_t young_ids_seal;
+    uint64_t young_ids_max;
+    uint64_t free_bytes_min;
+
+    uint64_t query_threads;
+    uint64_t query_queue;
+    uint64_t query_timeout_ms;
+    uint64_t duckdb_threads;      /* auto: the cores */
+    uint64_t duckdb_memory_bytes; /* auto: RAM / 4, at most 4 GiB */
+    uint64_t seal_rows;
+    uint64_t seal_bytes;
+    uint64_t seal_idle_ms;
+    uint64_t tail_bytes; /* auto: RAM / 8, at most 512 MiB */
+
+    struct buf warnings; /* one sentence a line: unknown POTIK_ variables */
+};
+
+enum config_scope {
+    CONFIG_ALL,    /* every setting may be a flag: serve */
+    CONFIG_FOLDER, /* only --data-dir and --config: doctor, rebuild, key */
+};
+
+/*
+ * Reads argv[1 …], `environment` (NAME=value texts, NULL at the end) and the file. ERR_INVALID: one
+ * sentence in `diag` that names the setting, its value and its range (exit 2); nothing is held
+ * then. ERR_NOMEM, ERR_IO.
+ */
+MUST_USE enum err
+config_load(int argc, char *const *argv, char *const *environment, enum config_scope scope,
+            struct config *ret_config, struct diag *diag);
+void config_fini(struct config *config);
+
+/* The table as text for --help: flag, range, default, what it is. */
+void config_write_help(FILE *out, enum config_scope scope);
+
+/* The two number forms, for tests and for flags outside the table. false: not such a text, or over
+ * 2^63. */
+MUST_USE bool config_parse_bytes(const char *text, uint64_t *ret_bytes);
+MUST_USE bool config_parse_ms(const char *text, uint64_t *ret_ms);
+
+#endif
