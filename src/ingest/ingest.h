@@ -1,7 +1,13 @@
 /*
- * ingest - the turn's batch: gathers what a loop's requests bring, commits it as one, gives verdicts back.
+ * ingest - the turn's batch: gathers what a loop's requests bring, commits it as one, gives
+ * verdicts back.
  *
- * Layer 4, one `struct ingest` a loop, on its thread.
+ * Layer 4, one `struct ingest` a loop, on its thread; called by api/events.
+ *
+ * Every whole event becomes an item to store. An event refused for another reason, but with a
+ * usable id of the client's, becomes a probe: if that id is stored already the verdict is
+ * `duplicate`, else `rejected`. Items stand in the order in which requests came, so that of equal
+ * ids the first wins, within a request and across them.
  */
 #ifndef POTIK_INGEST_INGEST_H
 #define POTIK_INGEST_INGEST_H
@@ -21,13 +27,15 @@ enum ingest_verdict { INGEST_REJECTED, INGEST_ACCEPTED, INGEST_DUPLICATE };
 /* One request's batch. Memory is the caller's (the exchange's arena); lives until `done`. */
 struct ingest_request {
     struct event_batch batch;
-    /* Exactly once, on the loop's thread: in ingest_flush or later. After it the request is the caller's alone. */
+    /* Exactly once, on the loop's thread: in ingest_flush or later. After it the request is the
+     * caller's alone. */
     void (*done)(struct ingest_request *request);
     void *user;
     bool is_abandoned; /* the client is gone: stored all the same, `done` still called */
     /* out, before `done`: */
-    enum err err;      /* ERR_OK: verdicts hold. Else 503 for all: nobody is told `duplicate`. */
-    struct store_position position;
+    enum err err; /* ERR_OK: verdicts hold. Else 503 for all: nobody is told `duplicate`. */
+    struct store_position
+        position; /* all zero: the store was not asked (nothing to store or to probe) */
     enum ingest_verdict *verdicts; /* batch.count of them, from the caller */
     uint32_t accepted;
     uint32_t duplicates;
@@ -36,12 +44,25 @@ struct ingest_request {
 };
 
 struct ingest;
-MUST_USE enum err ingest_new(const struct ingest_config *config, struct ingest **ret_ingest,
-                             struct diag *diag);
-void ingest_free(struct ingest **ingest); /* requests not committed are answered ERR_NOT_READY */
-/* ERR_OVERLOADED: too much is gathered already; the request stays the caller's, `done` is not called. */
+/* ERR_NOMEM. */
+MUST_USE enum err
+ingest_new(const struct ingest_config *config, struct ingest **ret_ingest, struct diag *diag);
+/* Requests not committed are answered ERR_NOT_READY. A batch under way must be over: close the link
+ * first. */
+void ingest_free(struct ingest **ingest);
+/*
+ * ERR_OVERLOADED: too much is gathered already, ERR_NOMEM; the request stays the caller's, `done`
+ * is not called. A request alone is taken whatever its size: its limits were asked by who decoded
+ * it.
+ */
 MUST_USE enum err ingest_add(struct ingest *ingest, struct ingest_request *request);
-/* At the end of a turn: one batch to the store, if none is under way. */
+/*
+ * At the end of a turn: what is gathered becomes one batch for the store, if none is under way.
+ * Requests that `done` brings in are committed too before it returns (as long as the store answers
+ * at once).
+ */
 void ingest_flush(struct ingest *ingest);
+/* Nothing gathered, nothing under way. */
+bool ingest_is_idle(const struct ingest *ingest);
 
 #endif
