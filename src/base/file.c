@@ -171,7 +171,7 @@ file_write_parts_at(int fd, const char *path, const struct slice *parts, size_t 
             if (parts[i].len - skip > SSIZE_MAX - wanted)
                 break;
             /* iovec has no const; pwritev only reads. */
-            vectors[count].iov_base = (char *)(uintptr_t)parts[i].ptr + skip;
+            vectors[count].iov_base = (char *)((uintptr_t)parts[i].ptr + skip);
             vectors[count].iov_len = parts[i].len - skip;
             wanted += vectors[count].iov_len;
             count++;
