@@ -1,0 +1,117 @@
+/*
+ * account - projects and their keys: who may write events where, and who may read them.
+ *
+ * Layer 3. The contract; the rows stand in SQLite (sqlite.c) today, and a second home may stand
+ * beside it behind the same calls (backend.h is the seam). A `struct account` is one link to them,
+ * used by one thread at a time; several links to the same rows may be open, in several processes:
+ * `potik key new` works beside a running server. Nothing here is called by a loop: loops ask the
+ * key table (key_table.h).
+ *
+ * A key is `wk_` (write) or `rk_` (read) and 160 random bits in lower-case base32. The text is
+ * shown once; only its SHA-256 is stored (with so many random bits a slow hash would add nothing),
+ * with the last four characters so that a person can tell keys apart.
+ */
+#ifndef POTIK_ACCOUNT_ACCOUNT_H
+#define POTIK_ACCOUNT_ACCOUNT_H
+
+#include "base/clock.h"
+#include "base/diag.h"
+#include "base/err.h"
+#include "base/random.h"
+#include "base/slice.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ACCOUNT_NAME_BYTES 64   /* of a project or a key: 1 … 64 bytes of UTF-8, no control */
+#define ACCOUNT_ZONE_BYTES 63   /* an IANA name */
+#define ACCOUNT_KEYS_MAX 100000 /* stored, revoked ones included */
+#define ACCOUNT_PROJECTS_MAX 10000
+#define ACCOUNT_KEY_TEXT_BYTES 35 /* "wk_" and 32 characters */
+#define ACCOUNT_HASH_BYTES 32
+#define ACCOUNT_PROJECT_DEFAULT 1U /* id of project `default` */
+
+enum account_key_kind { ACCOUNT_KEY_WRITE, ACCOUNT_KEY_READ };
+
+struct account_project {
+    uint32_t id; /* ≥ 1 */
+    char name[ACCOUNT_NAME_BYTES + 1];
+    char time_zone[ACCOUNT_ZONE_BYTES + 1];
+    int64_t created_at_us;
+};
+
+struct account_key {
+    uint64_t id; /* ≥ 1, never used again */
+    uint32_t project_id;
+    enum account_key_kind kind;
+    char name[ACCOUNT_NAME_BYTES + 1];
+    char last4[5];
+    uint8_t hash[ACCOUNT_HASH_BYTES]; /* SHA-256 of the text */
+    int64_t created_at_us;
+    int64_t revoked_at_us; /* 0: in force */
+};
+
+struct account_list {
+    struct account_key *keys; /* by id */
+    size_t key_count;
+    struct account_project *projects; /* by id */
+    size_t project_count;
+};
+
+struct account_config {
+    const char *data_dir; /* the file is <data_dir>/accounts.db */
+    bool may_create;      /* false: ERR_ABSENT where there is none yet */
+    const struct clock *clock;
+    struct random_source *random; /* random_system(), or a seeded one in tests */
+};
+
+struct account;
+
+/*
+ * Common errors of all calls: ERR_LOCKED (another process writes for over 5 s), ERR_IO,
+ * ERR_STORAGE_FULL, ERR_CORRUPT, ERR_NOMEM; on error nothing has changed.
+ */
+
+/* Brings an older layout up to date. ERR_ABSENT (see may_create); ERR_TOO_NEW: a newer program's.
+ */
+MUST_USE enum err
+account_open(const struct account_config *config, struct account **ret_account, struct diag *diag);
+void account_close(struct account **account);
+
+/* Project 1, `default`: made with this zone if absent (*ret_is_new), else left as it is. */
+MUST_USE enum err account_project_ensure_default(struct account *account, const char *time_zone,
+                                                 struct account_project *ret_project,
+                                                 bool *ret_is_new, struct diag *diag);
+/* ERR_ABSENT: no such project. */
+MUST_USE enum err account_project_get(struct account *account, uint32_t project_id,
+                                      struct account_project *ret_project, struct diag *diag);
+/* ERR_ABSENT. The name is not looked up here: the caller has asked the zone table. */
+MUST_USE enum err account_project_set_zone(struct account *account, uint32_t project_id,
+                                           const char *time_zone, struct diag *diag);
+
+/* The text is shown here and never again: wipe it after use. ERR_ABSENT: no such project;
+ * ERR_INVALID: name; ERR_FULL: ACCOUNT_KEYS_MAX. */
+MUST_USE enum err
+account_key_new(struct account *account, uint32_t project_id, enum account_key_kind kind,
+                const char *name, char ret_text[ACCOUNT_KEY_TEXT_BYTES + 1],
+                struct account_key *ret_key, struct diag *diag);
+/* All projects and all keys, revoked ones too, as of one moment. Free with account_list_free. */
+MUST_USE enum err
+account_list(struct account *account, struct account_list *ret_list, struct diag *diag);
+void account_list_free(struct account_list *list);
+/* In force no longer. Once revoked it stays so: a second time is ERR_OK and keeps the first time.
+ * ERR_ABSENT: no such key. */
+MUST_USE enum err account_key_revoke(struct account *account, uint64_t key_id, struct diag *diag);
+/* The same by the key's whole text. */
+MUST_USE enum err
+account_key_revoke_text(struct account *account, struct slice text, struct diag *diag);
+/* Whether another link has committed since the last call (or since the opening); cheap. */
+MUST_USE enum err
+account_has_changed(struct account *account, bool *ret_has_changed, struct diag *diag);
+
+/* "write", "read" */
+const char *account_kind_name(enum account_key_kind kind);
+/* false: not the form of a key at all (then nothing is hashed). Says nothing about its being known.
+ */
+bool account_key_is_wellformed(struct slice text, enum account_key_kind *ret_kind);
+
+#endif
