@@ -60,6 +60,10 @@ struct metric_context {
 enum metric_format { METRIC_FORMAT_JSON, METRIC_FORMAT_CSV, METRIC_FORMAT_NDJSON };
 enum metric_by { METRIC_BY_EVENTS, METRIC_BY_USERS };
 enum metric_measure { METRIC_MEASURE_USERS, METRIC_MEASURE_PERCENT };
+/* Variants with one value so far; the others are refused by name. */
+enum metric_cohort { METRIC_COHORT_FIRST_TIME };
+enum metric_window { METRIC_WINDOW_CALENDAR };
+enum metric_mode { METRIC_MODE_ON };
 
 struct metric_texts {
     const struct slice *texts; /* distinct, in the order given */
@@ -88,6 +92,9 @@ struct metric_params {
     enum calendar_unit unit;
     uint32_t windows; /* 1 … METRIC_WINDOWS_MAX */
     uint32_t cohorts;
+    enum metric_cohort cohort;
+    enum metric_window window;
+    enum metric_mode mode;
     enum metric_measure measure;
     struct metric_texts return_event_types; /* event_types where not given */
 };
