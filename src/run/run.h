@@ -50,7 +50,7 @@ struct run_set_config {
     uint8_t payload_bytes;          /* 0 or 4: runs with another are discarded */
     uint64_t covered_max;           /* runs that cover more than this are discarded */
     uint32_t merge_width;    /* that many neighbours of one tier are merged: 2 … 16; 0 = 4 */
-    uint32_t partition_keys; /* target keys of a partition: 2^10 … 2^24; 0 = 2^20 */
+    uint32_t partition_keys; /* target keys of a partition: 2^10 … 2^24; 0 = 2^19 */
     /* Told of each file that open discards, and why; may be NULL. */
     void (*discarded)(void *state, const char *path, const char *why);
     void *discarded_state;
