@@ -1,0 +1,3 @@
+SELECT id, name, time_zone, created_at_us
+FROM project
+WHERE id = :id;

@@ -1,0 +1,3 @@
+UPDATE project
+SET time_zone = :time_zone
+WHERE id = :id;
