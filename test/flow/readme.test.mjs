@@ -1,0 +1,66 @@
+/*
+ * What the README says runs: each sender, copied out of it as it stands, stores its event on a real server. A block of code is
+ * run if the line above it names its runner; only the address and the keys are put in.
+ */
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { MISSING, TOP, startServer, temporaryFolder } from './server.mjs';
+
+const readme = fs.readFileSync(path.join(TOP, 'README.md'), 'utf8');
+const blocks = new Map([...readme.matchAll(/<!-- run by test\/flow\/readme\.test\.mjs: (\w+) -->\n```\w+\n([\s\S]*?)```/g)]
+  .map((match) => [match[1], match[2]]));
+
+async function run(file, words, env) {
+  const child = spawn(file, words, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  let out = '';
+  let err = '';
+  child.stdout.on('data', (part) => { out += part; });
+  child.stderr.on('data', (part) => { err += part; });
+  const status = await new Promise((resolve) => { child.on('close', resolve); });
+  assert.equal(status, 0, `${file}: ${err}`);
+  return out;
+}
+
+test('readme: every sender stores its event, and asking works', { skip: MISSING, timeout: 120000 }, async (t) => {
+  const server = await startServer();
+  const folder = temporaryFolder('readme');
+  const keys = Object.fromEntries(fs.readFileSync(path.join(server.dataDir, 'first-run.txt'), 'utf8').trim().split('\n')
+    .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
+  const env = { POTIK_KEY: keys.write_key, POTIK_READ_KEY: keys.read_key };
+  const block = (name) => blocks.get(name).replaceAll('http://127.0.0.1:8700', keys.server).replaceAll('wk_…', keys.write_key);
+  const file = (name, text) => {
+    const made = path.join(folder, name);
+    fs.writeFileSync(made, text);
+    return made;
+  };
+  try {
+    await t.test('all blocks are found', () => assert.deepEqual([...blocks.keys()], ['curl', 'browser', 'python', 'node', 'ask']));
+    await t.test('curl', { skip: spawnSync('curl', ['--version']).error ? 'curl is absent' : false }, async () => {
+      assert.equal(JSON.parse(await run('sh', ['-c', block('curl')], env)).accepted, 1);
+      assert.equal(JSON.parse(await run('sh', ['-c', block('curl')], env)).duplicates, 1);
+    });
+    await t.test('browser', async () => {
+      const script = file('browser.mjs', `import { webcrypto } from 'node:crypto';\nglobalThis.crypto ??= webcrypto;\n${block('browser')}
+        console.log(JSON.stringify([await track('page_view', 'eve', { path: '/' }), await track('', 'eve')]));`);
+      const [stored, refused] = JSON.parse(await run(process.execPath, [script], env));
+      assert.equal(stored.accepted, 1);
+      assert.equal(refused.error.code, 'all_rejected');
+    });
+    await t.test('python', async () => {
+      assert.match(await run('python3', [file('send.py', block('python'))], env), /'accepted': 1/);
+    });
+    await t.test('node', async () => {
+      assert.match(await run(process.execPath, [file('send.mjs', block('node'))], env), /accepted: 1/);
+    });
+    await t.test('ask', { skip: spawnSync('curl', ['--version']).error ? 'curl is absent' : false }, async () => {
+      const reply = JSON.parse(await run('sh', ['-c', block('ask')], env));
+      assert.deepEqual(reply.columns.map((each) => each.name), ['day', 'users']);
+    });
+  } finally {
+    fs.rmSync(folder, { recursive: true });
+    await server.close();
+  }
+});
