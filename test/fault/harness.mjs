@@ -4,104 +4,65 @@
  *
  * Everything runs in folders of its own and on ports of its own. FAULT_LONG=1 (./dev fault) asks for the long form.
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
 import assert from 'node:assert/strict';
+import { BIN, Server as FlowServer, TOP, temporaryFolder } from '../flow/server.mjs';
 import { seeded } from './power_replay.mjs';
 
-const here = path.dirname(new URL(import.meta.url).pathname);
-const top = path.resolve(here, '../..');
-export const BIN = process.env.POTIK_BIN ?? path.join(top, 'build/potik');
-export const TOOLS = process.env.POTIK_TEST_TOOLS ?? path.join(top, 'build');
+export { temporaryFolder };
 export const IS_LONG = process.env.FAULT_LONG === '1';
-export const DUMP = path.join(TOOLS, 'test/fault/dump_ledger');
-export const SHIM = path.join(TOOLS, 'test/fault/libpower_shim.so');
+/* The helpers are built beside the program: build/potik is a link into the build folder. */
+const TOOLS = process.env.POTIK_TEST_TOOLS ?? path.join(path.dirname(fs.existsSync(BIN) ? fs.realpathSync(BIN) : BIN), '..');
+const tool = (name) => [path.join(TOOLS, 'test/fault', name), path.join(TOP, 'build/test/fault', name)]
+  .find((place) => fs.existsSync(place)) ?? name;
+export const DUMP = tool('dump_ledger');
+export const SHIM = tool('libpower_shim.so');
 
 /** The seed of the whole file: printed, so that a failure can be run again with FAULT_SEED. */
 export const SEED = Number(process.env.FAULT_SEED ?? Date.now() % 1000000);
 export const random = seeded(SEED);
 
-export function temporaryFolder(name) {
-  const base = process.env.FAULT_TMP ?? os.tmpdir();
-  return fs.mkdtempSync(path.join(base, `potik-${name}-`));
-}
-
-export class Server {
+export class Server extends FlowServer {
   /** wrapper: words before the program; extra: further flags; env: added to ours. */
-  constructor(dataDir, { wrapper = [], extra = [], env = {}, log = null } = {}) {
-    this.dataDir = dataDir;
-    const words = [...wrapper, BIN, 'serve', '--data-dir', dataDir, '--listen', '127.0.0.1:0', ...extra];
-    this.stderr = '';
-    this.child = spawn(words[0], words.slice(1), {
-      env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    this.child.stderr.on('data', (part) => {
-      this.stderr = (this.stderr + part).slice(-20000);
-      if (log !== null) fs.appendFileSync(log, part);
-    });
-    this.exited = new Promise((resolve) => {
-      this.child.on('error', (error) => resolve({ code: null, signal: null, error }));
-      this.child.on('exit', (code, signal) => resolve({ code, signal }));
-    });
-    this.isGone = false;
-    this.exited.then((how) => {
-      this.isGone = true;
-      this.how = how;
-    });
-    let out = '';
-    this.listening = new Promise((resolve) => {
-      this.child.stdout.on('data', (part) => {
-        out += part;
-        const found = /listening on http:\/\/127\.0\.0\.1:(\d+)\n/.exec(out);
-        if (found) resolve(Number(found[1]));
-      });
-      this.exited.then(() => resolve(null));
-    });
+  constructor(dataDir, { wrapper = [], extra = [], env = {} } = {}) {
+    fs.mkdirSync(dataDir, { recursive: true });
+    super({ dataDir, flags: extra, env, wrapper });
   }
 
-  /** The port, or null where the process ended instead. */
+  /** The port once it is ready, or null where the process ended instead. */
   async start() {
-    this.port = await this.listening;
-    if (this.port !== null) this.keys = readKeys(this.dataDir);
+    try {
+      await this.ready();
+    } catch (error) {
+      if (this.how === null) throw error;
+      return null;
+    }
+    this.port = Number(new URL(this.address).port);
     return this.port;
   }
 
   /** The server's own process id, also below a wrapper. */
   get pid() {
-    const below = fs.readFileSync(`/proc/${this.child.pid}/task/${this.child.pid}/children`, 'utf8').trim();
-    const name = fs.readFileSync(`/proc/${this.child.pid}/comm`, 'utf8').trim();
-    return name === 'potik' || below === '' ? this.child.pid : Number(below.split(' ')[0]);
+    const id = this.child.pid;
+    try {
+      const below = fs.readFileSync(`/proc/${id}/task/${id}/children`, 'utf8').trim();
+      const name = fs.readFileSync(`/proc/${id}/comm`, 'utf8').trim();
+      return name.startsWith('potik') || below === '' ? id : Number(below.split(' ')[0]);
+    } catch {
+      return id;
+    }
   }
 
   kill(signal = 'SIGKILL') {
-    if (!this.isGone) process.kill(this.pid, signal);
-  }
-
-  /** SIGTERM; the exit, or SIGKILL and an error after limitMs. */
-  async stop(limitMs = 15000) {
-    if (this.isGone) return this.how;
-    this.kill('SIGTERM');
-    let timer;
-    const late = new Promise((resolve) => {
-      timer = setTimeout(() => resolve('late'), limitMs);
-    });
-    const how = await Promise.race([this.exited, late]);
-    clearTimeout(timer);
-    if (how === 'late') {
-      this.kill('SIGKILL');
-      await this.exited;
-      throw new Error(`did not stop within ${limitMs} ms:\n${this.stderr}`);
+    try {
+      if (this.how === null) process.kill(this.pid, signal);
+    } catch (error) {
+      if (error.code !== 'ESRCH') throw error;
     }
-    return how;
+    return this.exited;
   }
-}
-
-export function readKeys(dataDir) {
-  const text = fs.readFileSync(path.join(dataDir, 'first-run.txt'), 'utf8');
-  const of = (name) => new RegExp(`^${name}=(.*)$`, 'm').exec(text)?.[1];
-  return { write: of('write_key'), read: of('read_key') };
 }
 
 /** The store's rows as a fresh process reads them. */

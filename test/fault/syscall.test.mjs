@@ -93,7 +93,7 @@ async function batchLife(life, call, inject) {
   await life.send(server, 5);
   const traced = await attach(server.pid, call, inject);
   for (let i = 0; i < 4; i++) await life.send(server, 500);
-  const how = await server.stop(12000);
+  const how = await server.stop({ limitMs: 12000 });
   await traced;
   return { isClean: how.code === 0, how, stderr: server.stderr };
 }
