@@ -163,6 +163,7 @@ main(int argc, char **argv)
                                  .write_timeout_ms = 10000,
                                  .turn_bytes_max = UINT64_C(8) << 20,
                                  .clock = clock_system(),
+                                 .sink = log_sink_default(),
                                  .handler = &handler};
     struct http_server *server = NULL;
     struct diag diag = DIAG_INIT;
