@@ -1,0 +1,362 @@
+/*
+ * api - the table of routes, and the way of a request through it. See api.h.
+ *
+ * The order of asking: the path decodes, 404, 405, 401, 403; then the resource's own head (415,
+ * 413); then its body. What http asked before that is in http/.
+ */
+#include "api/api.h"
+
+#include "api/error.h"
+#include "api/internal.h"
+#include "base/mem.h"
+
+#include <assert.h>
+
+static const struct route routes[] = {
+    {HTTP_POST, "/v1/events", ROUTE_WRITE_KEY, true, NULL, &events_post_handler},
+    {HTTP_GET, "/v1/events", ROUTE_READ_KEY, false, NULL, &events_list_handler},
+    {HTTP_GET, "/v1/users/{}/events", ROUTE_READ_KEY, false, NULL, &user_events_handler},
+    {HTTP_GET, "/v1/stats/{}", ROUTE_READ_KEY, false, stats_exists, &stats_handler},
+    {HTTP_GET, "/healthz", ROUTE_OPEN, false, NULL, &healthz_handler},
+    {HTTP_GET, "/readyz", ROUTE_OPEN, false, NULL, &readyz_handler},
+    {HTTP_GET, "/metrics", ROUTE_OPEN, false, NULL, &metrics_handler},
+    {HTTP_GET, "/", ROUTE_OPEN, false, NULL, &root_handler},
+};
+
+#define REPLY_BYTES_MAX (UINT64_C(64) * 1024 * 1024)
+#define REPLY_BYTES_KEPT (1024 * 1024) /* a larger reply's memory is given back */
+#define GATHER_EVENTS_MAX 100000
+
+/* --- replies ----------------------------------------------------------------------------------*/
+
+void
+api_reply_diag(struct api_request *request, enum err err, const struct diag *diag)
+{
+    http_reply_error(request->exchange, err, diag->message, diag->field);
+}
+
+void
+api_reply_json(struct api_request *request, int status, const struct buf *body)
+{
+    if (buf_failed(body))
+        http_reply_error(request->exchange, ERR_NOMEM, NULL, NULL);
+    else
+        http_reply(request->exchange, status, "application/json", buf_slice(body));
+}
+
+bool
+api_query_pairs(struct api_request *request, struct url_pair **ret_pairs, size_t *ret_count)
+{
+    struct slice query = http_query(request->exchange);
+    struct diag diag = DIAG_INIT;
+    enum err err;
+
+    *ret_pairs = NULL;
+    *ret_count = 0;
+    if (query.ptr == NULL || query.len == 0)
+        return true;
+    *ret_pairs = ARENA_NEW(http_arena(request->exchange), struct url_pair, QUERY_PAIRS_MAX);
+    err = *ret_pairs == NULL ? ERR_NOMEM
+                             : url_parse_query(query, http_arena(request->exchange), *ret_pairs,
+                                               QUERY_PAIRS_MAX, ret_count, &diag);
+    if (err != ERR_OK)
+        api_reply_diag(request, err, &diag);
+    return err == ERR_OK;
+}
+
+struct query_job *
+api_job_new(struct api_request *request)
+{
+    struct query_job *job =
+        query_job_new(request->loop->api->queries, request->loop->inbox, request->exchange);
+
+    if (job == NULL)
+        http_reply_error(request->exchange, ERR_NOMEM, NULL, NULL);
+    return job;
+}
+
+bool
+api_job_submit(struct api_request *request, struct query_job *job)
+{
+    enum err err = query_job_submit(job);
+
+    if (err != ERR_OK) {
+        http_reply_error(request->exchange, err, "too many questions are being answered; retry",
+                         NULL);
+        return false;
+    }
+    request->state = job;
+    return true;
+}
+
+void
+api_job_gone(struct api_request *request)
+{
+    if (request->state != NULL)
+        query_job_abandon(request->state);
+}
+
+/* --- the way in -------------------------------------------------------------------------------*/
+
+static void
+add_cors(struct http_exchange *exchange, bool is_preflight)
+{
+    if (!is_preflight && http_header(exchange, "origin").ptr == NULL)
+        return;
+    http_reply_header(exchange, "Access-Control-Allow-Origin", SLICE("*"));
+    http_reply_header(exchange, "Access-Control-Expose-Headers",
+                      SLICE("Retry-After, X-Request-Id"));
+    if (!is_preflight)
+        return;
+    http_reply_header(exchange, "Access-Control-Allow-Methods", SLICE("POST, OPTIONS"));
+    http_reply_header(exchange, "Access-Control-Allow-Headers",
+                      SLICE("Authorization, Content-Encoding, Content-Type, X-Potik-Key, "
+                            "X-Request-Id"));
+    http_reply_header(exchange, "Access-Control-Max-Age", SLICE("86400"));
+}
+
+static void
+reply_not_allowed(struct http_exchange *exchange, enum err err)
+{
+    char text[64];
+    struct buf allow;
+
+    buf_init(&allow, sizeof(text));
+    router_allow(routes, COUNT_OF(routes), http_path(exchange), &allow);
+    http_reply_header(exchange, "Allow", buf_slice(&allow));
+    buf_fini(&allow);
+    http_reply_error(exchange, err, NULL, NULL);
+}
+
+/* Anything but a route and a key that fits it: answered here. */
+static bool
+is_let_in(struct api_request *request, const struct route_match *match, enum err err)
+{
+    struct http_exchange *exchange = request->exchange;
+    const char *message = NULL;
+
+    if (match->has_cors)
+        add_cors(exchange, match->is_preflight);
+    if (err == ERR_METHOD_NOT_ALLOWED) {
+        reply_not_allowed(exchange, err);
+        return false;
+    }
+    if (err != ERR_OK) {
+        http_reply_error(exchange, err, err == ERR_BAD_REQUEST ? "the path does not decode" : NULL,
+                         NULL);
+        return false;
+    }
+    if (match->is_preflight) {
+        http_reply(exchange, 204, NULL, SLICE(""));
+        return false;
+    }
+    request->route = match->route;
+    memcpy(request->segments, match->segments, sizeof(request->segments));
+    if (match->route->auth == ROUTE_OPEN)
+        return true;
+    err = auth_check(request, &message);
+    if (err == ERR_OK)
+        return true;
+    if (err == ERR_UNAUTHORIZED)
+        http_reply_header(exchange, "WWW-Authenticate", SLICE("Bearer realm=\"potik\""));
+    http_reply_error(exchange, err, message, NULL);
+    return false;
+}
+
+static void
+handle_head(void *loop_state, struct http_exchange *exchange)
+{
+    struct api_loop *loop = loop_state;
+    struct api_request *request = ARENA_NEW(http_arena(exchange), struct api_request, 1);
+    struct route_match match = {0};
+    enum err err;
+
+    if (request == NULL) {
+        http_reply_error(exchange, ERR_NOMEM, NULL, NULL);
+        return;
+    }
+    request->loop = loop;
+    request->exchange = exchange;
+    http_set_user(exchange, request);
+    err = router_find(routes, COUNT_OF(routes), http_method(exchange), http_path(exchange),
+                      http_arena(exchange), &match);
+    if (is_let_in(request, &match, err) && request->route->handler->head != NULL)
+        request->route->handler->head(request);
+}
+
+static void
+handle_body(void *loop_state, struct http_exchange *exchange, const char *bytes, size_t len)
+{
+    struct api_request *request = http_user(exchange);
+
+    (void)loop_state;
+    if (request->route->handler->body != NULL)
+        request->route->handler->body(request, bytes, len);
+}
+
+static void
+handle_end(void *loop_state, struct http_exchange *exchange)
+{
+    struct api_request *request = http_user(exchange);
+
+    (void)loop_state;
+    request->route->handler->end(request);
+}
+
+static void
+handle_gone(void *loop_state, struct http_exchange *exchange)
+{
+    struct api_request *request = http_user(exchange);
+
+    (void)loop_state;
+    if (request != NULL && request->route != NULL && request->route->handler->gone != NULL)
+        request->route->handler->gone(request);
+}
+
+static void
+handle_turn_end(void *loop_state)
+{
+    struct api_loop *loop = loop_state;
+
+    query_inbox_drain(loop->inbox);
+    ingest_flush(loop->ingest);
+    key_table_renew(loop->api->config.keys, &loop->keys);
+    if (loop->reply.capacity > REPLY_BYTES_KEPT) {
+        buf_fini(&loop->reply);
+        buf_init(&loop->reply, REPLY_BYTES_MAX);
+    }
+}
+
+/* --- a loop's start and stop ------------------------------------------------------------------*/
+
+static void
+loop_free(struct api_loop **place)
+{
+    struct api_loop *loop = *place;
+
+    if (loop == NULL)
+        return;
+    store_link_close(&loop->link);
+    ingest_free(&loop->ingest);
+    query_inbox_close(&loop->inbox);
+    event_decoder_free(&loop->decoder);
+    key_snapshot_release(&loop->keys);
+    buf_fini(&loop->reply);
+    mem_free(loop);
+    *place = NULL;
+}
+
+static void
+link_ready(void *loop_state, void *arg, uint32_t events)
+{
+    struct api_loop *loop = loop_state;
+
+    (void)arg;
+    store_link_ready(loop->link, events);
+}
+
+static enum err
+handle_loop_start(void *app, struct http_loop *http, void **ret_loop_state, struct diag *diag)
+{
+    CLEANUP(loop_free) struct api_loop *loop = MEM_NEW(struct api_loop, 1);
+    struct api *api = app;
+    struct ingest_config ingest_config = {
+        .gather_bytes_max = api->config.gather_bytes_max,
+        .gather_events_max = GATHER_EVENTS_MAX,
+    };
+    uint64_t seed;
+    enum err err;
+
+    if (loop == NULL)
+        return ERR_NOMEM;
+    loop->api = api;
+    loop->http = http;
+    loop->uploads.bytes_max = api->config.upload_bytes_max;
+    buf_init(&loop->reply, REPLY_BYTES_MAX);
+    random_fill(random_system(), &seed, sizeof(seed));
+    random_seeded_init(&loop->random, seed);
+    key_table_renew(api->config.keys, &loop->keys);
+    err = store_link_open(api->config.store, &loop->link, diag);
+    if (err != ERR_OK)
+        return err;
+    ingest_config.link = loop->link;
+    err = ingest_new(&ingest_config, &loop->ingest, diag);
+    if (err == ERR_OK)
+        err = event_decoder_new(&loop->decoder, diag);
+    if (err == ERR_OK)
+        err = query_inbox_new(http, &loop->inbox, diag);
+    if (err == ERR_OK && store_link_fd(loop->link) >= 0)
+        err = http_loop_watch(http, store_link_fd(loop->link), store_link_events(loop->link),
+                              link_ready, NULL);
+    if (err != ERR_OK)
+        return err;
+    *ret_loop_state = MOVE(loop);
+    return ERR_OK;
+}
+
+static void
+handle_loop_stop(void *loop_state)
+{
+    struct api_loop *loop = loop_state;
+
+    loop_free(&loop);
+}
+
+const struct http_handler *
+api_handler(void)
+{
+    static const struct http_handler handler = {
+        .loop_start = handle_loop_start,
+        .loop_stop = handle_loop_stop,
+        .head = handle_head,
+        .body = handle_body,
+        .end = handle_end,
+        .gone = handle_gone,
+        .turn_end = handle_turn_end,
+        .error_body = error_add_body,
+    };
+
+    return &handler;
+}
+
+/* --- the api ----------------------------------------------------------------------------------*/
+
+enum err
+api_new(const struct api_config *config, struct api **ret_api, struct diag *diag)
+{
+    CLEANUP(api_free) struct api *api = MEM_NEW(struct api, 1);
+    struct query_pool_config queries = {
+        .warehouse = config->warehouse,
+        .clock = config->clock,
+        .sink = config->sink,
+        .threads = config->query_threads,
+        .jobs_max = config->query_jobs_max,
+        .timeout_ms = config->query_timeout_ms,
+    };
+    enum err err;
+
+    if (api == NULL)
+        return ERR_NOMEM;
+    api->config = *config;
+    err = query_pool_start(&queries, &api->queries, diag);
+    if (err != ERR_OK)
+        return err;
+    *ret_api = MOVE(api);
+    return ERR_OK;
+}
+
+void
+api_free(struct api **api)
+{
+    if (*api == NULL)
+        return;
+    query_pool_stop(&(*api)->queries);
+    mem_free(*api);
+    *api = NULL;
+}
+
+void
+api_set_unready(struct api *api, const char *reason)
+{
+    atomic_store(&api->unready_reason, reason);
+}

@@ -1,0 +1,53 @@
+/*
+ * api - the resources behind HTTP: events, users, stats, health. One file a resource, one table of
+ * routes.
+ *
+ * Layer 6. app/wire makes one `struct api`, gives api_handler() and it to the HTTP server, and
+ * frees it after the server has stopped. Handlers run on the loops; what asks the warehouse runs on
+ * the query pool (query.h).
+ *
+ * What is not in a metric's parameters (those: metric/metric.h):
+ *   GET /v1/events?limit=            newest first; `next` = the cursor from which `after` goes on
+ *   GET /v1/events?after=C&limit=    stored after the cursor C (or after a `position`), oldest
+ * first; `next` = the cursor behind the last row (C moved on even where there were no rows) GET
+ * /v1/users/{id}/events?limit=&before=   newest first; `next` = `before` of the page behind, null
+ * at the end
+ */
+#ifndef POTIK_API_API_H
+#define POTIK_API_API_H
+
+#include "account/key_table.h"
+#include "base/clock.h"
+#include "base/diag.h"
+#include "base/log.h"
+#include "codec/zone.h"
+#include "http/http.h"
+#include "store/store.h"
+#include "warehouse/warehouse.h"
+
+struct api_config {
+    struct store *store; /* all borrowed */
+    struct warehouse *warehouse;
+    struct key_table *keys;
+    struct zones *zones;
+    const struct clock *clock;
+    const struct log_sink *sink;
+    uint64_t gather_bytes_max; /* a loop: events held for the next commit */
+    uint64_t upload_bytes_max; /* a loop: bodies under way; beyond: `overloaded` */
+    uint32_t query_threads;    /* answers at the same time */
+    uint32_t query_jobs_max;   /* waiting for a thread; beyond: `overloaded` */
+    int64_t query_timeout_ms;
+    uint32_t scan_parts; /* threads one scan may use */
+};
+
+struct api;
+/* Starts the query threads. ERR_NOMEM, ERR_IO (no threads). */
+MUST_USE enum err api_new(const struct api_config *config, struct api **ret_api, struct diag *diag);
+/* After http_server_stop. Ends the query threads. */
+void api_free(struct api **api);
+/* `app` of the HTTP server is the api. */
+const struct http_handler *api_handler(void);
+/* From now on /readyz says 503 with this reason (static text): stopping, failed. Any thread. */
+void api_set_unready(struct api *api, const char *reason);
+
+#endif

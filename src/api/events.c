@@ -1,0 +1,180 @@
+/*
+ * events - POST /v1/events: bytes in, decoded, gathered for the turn's commit, answered event by
+ * event.
+ *
+ * Layer 6, on the loops. What a request needs lives in its exchange's arena. When the client goes
+ * away after its events were gathered, they are stored all the same: the arena is taken over then,
+ * and freed when the commit is over.
+ */
+#include "api/internal.h"
+#include "api/media.h"
+#include "api/upload.h"
+#include "api/verdicts.h"
+
+#include <string.h>
+
+struct events_post {
+    struct ingest_request ingest;
+    struct api_request *request;
+    struct upload upload;
+    bool wants_results;
+    bool is_gathered;  /* ingest holds it until `done` */
+    struct arena kept; /* the exchange's, taken over when the client went away */
+};
+
+/* --- the head ---------------------------------------------------------------------------------*/
+
+/* `?detail=all`; anything else is refused by name. A reply has been given if false. */
+static bool
+parse_query(struct api_request *request, bool *ret_wants_results)
+{
+    struct diag diag = DIAG_INIT;
+    struct url_pair *pairs;
+    size_t count;
+
+    if (!api_query_pairs(request, &pairs, &count))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (slice_equal(pairs[i].name, SLICE("detail")) &&
+            slice_equal(pairs[i].value, SLICE("all"))) {
+            *ret_wants_results = true;
+            continue;
+        }
+        if (slice_equal(pairs[i].name, SLICE("detail")))
+            diag_set_field(&diag, "detail", "detail: may be \"all\"");
+        else
+            diag_set_field(&diag, "", "there are no parameters here but detail=all");
+        if (diag.field[0] == '\0' && pairs[i].name.len < sizeof(diag.field))
+            memcpy(diag.field, pairs[i].name.ptr, pairs[i].name.len);
+        api_reply_diag(request, ERR_INVALID_PARAMETER, &diag);
+        return false;
+    }
+    return true;
+}
+
+static void
+post_head(struct api_request *request)
+{
+    struct http_exchange *exchange = request->exchange;
+    struct api_loop *loop = request->loop;
+    struct events_post *post = ARENA_NEW(http_arena(exchange), struct events_post, 1);
+    struct event_context context = {
+        .project_id = request->key.project_id,
+        .received_at_us = clock_wall_us(loop->api->config.clock),
+        .random = &loop->random,
+    };
+    enum media_encoding encoding;
+    enum err err;
+
+    err = post == NULL ? ERR_NOMEM
+                       : media_parse_type(http_header(exchange, "content-type"), &context.format);
+    if (err == ERR_OK)
+        err = http_header_count(exchange, "content-encoding") > 1
+                  ? ERR_UNSUPPORTED_ENCODING
+                  : media_parse_encoding(http_header(exchange, "content-encoding"), &encoding);
+    if (err != ERR_OK) {
+        http_reply_error(exchange, err, NULL, NULL);
+        return;
+    }
+    if (!parse_query(request, &post->wants_results))
+        return;
+    post->request = request;
+    upload_init(&post->upload, loop->decoder, &context, encoding, http_content_length(exchange),
+                &loop->uploads, http_arena(exchange));
+    request->state = post;
+}
+
+static void
+post_body(struct api_request *request, const char *bytes, size_t len)
+{
+    struct events_post *post = request->state;
+
+    upload_add(&post->upload, bytes, len);
+}
+
+/* --- the verdicts -----------------------------------------------------------------------------*/
+
+/* The text of the position, made once for all requests of a commit. */
+static struct slice
+position_text(struct api_loop *loop, struct store_position position)
+{
+    if (position.generation == 0 && position.major == 0 && position.minor == 0)
+        position = store_durable(loop->api->config.store);
+    if (loop->position_text[0] == '\0' || position.minor != loop->position.minor ||
+        position.major != loop->position.major ||
+        position.generation != loop->position.generation) {
+        loop->position = position;
+        store_position_format(position, loop->position_text);
+    }
+    return slice_of_text(loop->position_text);
+}
+
+static void
+post_done(struct ingest_request *ingest)
+{
+    struct events_post *post = ingest->user;
+    struct api_loop *loop = post->request->loop;
+    struct http_exchange *exchange = post->request->exchange;
+    int status;
+
+    post->is_gathered = false;
+    if (ingest->is_abandoned) {
+        struct arena kept = post->kept; /* `post` lies in it */
+
+        arena_fini(&kept);
+        return;
+    }
+    if (ingest->err != ERR_OK) {
+        http_reply_error(exchange, ingest->err, NULL, NULL);
+        return;
+    }
+    buf_clear(&loop->reply);
+    status = verdicts_write(&loop->reply, ingest, position_text(loop, ingest->position),
+                            post->wants_results, http_request_id(exchange));
+    api_reply_json(post->request, status, &loop->reply);
+}
+
+static void
+post_end(struct api_request *request)
+{
+    struct events_post *post = request->state;
+    struct ingest_request *ingest = &post->ingest;
+    enum err err = upload_end(&post->upload, &ingest->batch);
+    const struct diag *diag = post->upload.diag;
+
+    upload_fini(&post->upload);
+    if (err != ERR_OK) {
+        http_reply_error(request->exchange, err, diag != NULL ? diag->message : NULL,
+                         diag != NULL ? diag->field : NULL);
+        return;
+    }
+    ingest->verdicts =
+        arena_alloc(http_arena(request->exchange), ingest->batch.count * sizeof(*ingest->verdicts));
+    ingest->done = post_done;
+    ingest->user = post;
+    err = ingest->verdicts == NULL ? ERR_NOMEM : ingest_add(request->loop->ingest, ingest);
+    if (err != ERR_OK) {
+        http_reply_error(request->exchange, err, NULL, NULL);
+        return;
+    }
+    post->is_gathered = true;
+}
+
+static void
+post_gone(struct api_request *request)
+{
+    struct events_post *post = request->state;
+
+    if (post == NULL)
+        return;
+    upload_fini(&post->upload);
+    if (!post->is_gathered)
+        return;
+    /* The commit still reads from the arena: the exchange gets an empty one. */
+    post->kept = *http_arena(request->exchange);
+    arena_init(http_arena(request->exchange), post->kept.block_bytes, post->kept.bytes_max);
+    post->ingest.is_abandoned = true;
+}
+
+const struct route_handler events_post_handler = {
+    .head = post_head, .body = post_body, .end = post_end, .gone = post_gone};

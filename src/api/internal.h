@@ -1,0 +1,94 @@
+/*
+ * internal - what the files of this room share: the api, one loop's part of it, one request.
+ *
+ * Layer 6.
+ */
+#ifndef POTIK_API_INTERNAL_H
+#define POTIK_API_INTERNAL_H
+
+#include "api/api.h"
+#include "api/query.h"
+#include "api/router.h"
+#include "api/upload.h"
+#include "base/random.h"
+#include "base/thread.h"
+#include "codec/url.h"
+#include "event/decode.h"
+#include "ingest/ingest.h"
+
+#include <stdatomic.h>
+
+#define QUERY_PAIRS_MAX 64 /* name=value of one query string */
+
+struct api {
+    struct api_config config;
+    struct query_pool *queries;
+    _Atomic(const char *) unready_reason; /* NULL: none */
+};
+
+/* One loop's own; no lock is shared between loops besides the store's. */
+struct api_loop {
+    struct api *api;
+    struct http_loop *http;
+    struct store_link *link;
+    struct ingest *ingest;
+    struct event_decoder *decoder;
+    struct query_inbox *inbox;
+    struct key_snapshot *keys;   /* renewed once a turn */
+    struct random_source random; /* ids the server makes */
+    struct buf reply;            /* emptied for each reply */
+    struct upload_budget uploads;
+    struct store_position position; /* the last one told, and its text */
+    char position_text[STORE_POSITION_TEXT];
+};
+
+/* In the exchange's arena. */
+struct api_request {
+    struct api_loop *loop;
+    struct http_exchange *exchange;
+    const struct route *route;
+    struct slice segments[ROUTE_SEGMENTS_MAX]; /* decoded */
+    struct key_found key;                      /* where the route asks for one */
+    void *state;                               /* the resource's */
+};
+
+/* --- auth.c -----------------------------------------------------------------------------------*/
+
+/*
+ * The key the request shows, against the kind its route asks for. ERR_UNAUTHORIZED,
+ * ERR_WRONG_KEY_KIND; the words in *ret_message (static).
+ */
+MUST_USE enum err auth_check(struct api_request *request, const char **ret_message);
+/* "Bearer TEXT", the scheme in any case. false: another scheme, or nothing behind it. */
+MUST_USE bool auth_parse_bearer(struct slice value, struct slice *ret_text);
+
+/* --- small helpers ----------------------------------------------------------------------------*/
+
+/* The error of `diag` (its message and field), or its sentence. */
+void api_reply_diag(struct api_request *request, enum err err, const struct diag *diag);
+void api_reply_json(struct api_request *request, int status, const struct buf *body);
+
+/* The query string, decoded into the exchange's arena. A reply has been given if false. */
+MUST_USE bool
+api_query_pairs(struct api_request *request, struct url_pair **ret_pairs, size_t *ret_count);
+
+/* A job for this request; NULL: a reply has been given. */
+struct query_job *api_job_new(struct api_request *request);
+/* true: the job is the pool's. false: a reply has been given, the job is the caller's. */
+MUST_USE bool api_job_submit(struct api_request *request, struct query_job *job);
+/* `gone` of what waits for a job. */
+void api_job_gone(struct api_request *request);
+
+/* --- the resources ----------------------------------------------------------------------------*/
+
+extern const struct route_handler events_post_handler; /* events.c */
+extern const struct route_handler events_list_handler; /* listing.c */
+extern const struct route_handler user_events_handler; /* users.c */
+extern const struct route_handler stats_handler;       /* stats.c */
+extern const struct route_handler healthz_handler;     /* health.c */
+extern const struct route_handler readyz_handler;
+extern const struct route_handler metrics_handler;
+extern const struct route_handler root_handler; /* root.c */
+bool stats_exists(const struct slice *segments);
+
+#endif

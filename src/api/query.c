@@ -1,0 +1,392 @@
+/*
+ * query - the pools, one job's life, and the inbox that brings it home. See query.h.
+ *
+ * A finished job is pushed on its loop's inbox, and the loop is woken by a message. Should the
+ * loop's channel be full, the loop is awake anyway, and drains the inbox at the end of that turn: a
+ * reply is never lost.
+ *
+ * Locks: one mutex an inbox, held for a few instructions by a query thread or the loop.
+ */
+#include "api/query.h"
+
+#include "api/internal.h"
+#include "base/counter.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "metric/metric.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#define WAITER_THREADS 4
+#define WAIT_SLICE_MS 200 /* how soon a waiting job sees that its client went away */
+#define JOB_ARENA_BLOCK 4096
+#define JOB_BODY_BYTES_MAX                                                                         \
+    (UINT64_C(96) * 1024 * 1024) /* 1,000 events with 64 KiB of properties                         \
+                                  */
+#define NS_PER_MS INT64_C(1000000)
+
+COUNTER_DEFINE(queries_refused, "potik_queries_refused_total", "queries refused: all busy");
+
+#define QUERY_HISTOGRAM(variable, name)                                                            \
+    HISTOGRAM_LABEL_DEFINE(variable, "potik_query_seconds",                                        \
+                           "one query, from the request to its answer", HISTOGRAM_SECONDS,         \
+                           "metric", name)
+QUERY_HISTOGRAM(seconds_dau, "dau");
+QUERY_HISTOGRAM(seconds_top_events, "top-events");
+QUERY_HISTOGRAM(seconds_retention, "retention");
+QUERY_HISTOGRAM(seconds_events, "events");
+QUERY_HISTOGRAM(seconds_user_events, "user-events");
+
+static struct counter *const query_histograms[] = {
+    &seconds_dau, &seconds_top_events, &seconds_retention, &seconds_events, &seconds_user_events};
+
+struct query_pool {
+    struct query_pool_config config;
+    struct pool *workers;
+    struct pool *waiters;
+};
+
+struct query_inbox {
+    pthread_mutex_t lock;
+    struct http_loop *loop; /* NULL: closed */
+    struct query_job *finished;
+    uint32_t holders; /* jobs under way, and the loop itself */
+    _Atomic bool has_finished;
+};
+
+/* --- the inbox --------------------------------------------------------------------------------*/
+
+enum err
+query_inbox_new(struct http_loop *loop, struct query_inbox **ret_inbox, struct diag *diag)
+{
+    struct query_inbox *inbox = MEM_NEW(struct query_inbox, 1);
+
+    if (inbox == NULL) {
+        diag_set(diag, "no memory for a query inbox");
+        return ERR_NOMEM;
+    }
+    pthread_mutex_init(&inbox->lock, NULL);
+    inbox->loop = loop;
+    inbox->holders = 1;
+    *ret_inbox = inbox;
+    return ERR_OK;
+}
+
+static void
+inbox_release(struct query_inbox *inbox)
+{
+    bool is_last;
+
+    pthread_mutex_lock(&inbox->lock);
+    is_last = --inbox->holders == 0;
+    pthread_mutex_unlock(&inbox->lock);
+    if (is_last) {
+        pthread_mutex_destroy(&inbox->lock);
+        mem_free(inbox);
+    }
+}
+
+static void
+job_destroy(struct query_job *job)
+{
+    struct query_inbox *inbox = job->inbox;
+
+    buf_fini(&job->body);
+    arena_fini(&job->arena);
+    mem_free(job);
+    inbox_release(inbox);
+}
+
+static struct query_job *
+inbox_take(struct query_inbox *inbox)
+{
+    struct query_job *jobs;
+
+    pthread_mutex_lock(&inbox->lock);
+    jobs = MOVE(inbox->finished);
+    atomic_store(&inbox->has_finished, false);
+    pthread_mutex_unlock(&inbox->lock);
+    return jobs;
+}
+
+void
+query_inbox_close(struct query_inbox **inbox)
+{
+    struct query_job *job;
+
+    if (*inbox == NULL)
+        return;
+    pthread_mutex_lock(&(*inbox)->lock);
+    (*inbox)->loop = NULL;
+    pthread_mutex_unlock(&(*inbox)->lock);
+    job = inbox_take(*inbox);
+    while (job != NULL) {
+        struct query_job *next = job->next;
+
+        job_destroy(job);
+        job = next;
+    }
+    inbox_release(*inbox);
+    *inbox = NULL;
+}
+
+static void
+wake_up(void *loop_state, void *arg)
+{
+    (void)loop_state; /* the end of this turn drains the inbox */
+    (void)arg;
+}
+
+static void
+job_finish(struct query_job *job)
+{
+    struct query_inbox *inbox = job->inbox;
+    bool is_open;
+
+    pthread_mutex_lock(&inbox->lock);
+    is_open = inbox->loop != NULL;
+    if (is_open) {
+        job->next = inbox->finished;
+        inbox->finished = job;
+        atomic_store(&inbox->has_finished, true);
+        if (!http_loop_post(inbox->loop, wake_up, NULL))
+            counter_add(&queries_refused, 0); /* full: the loop is awake and drains all the same */
+    }
+    pthread_mutex_unlock(&inbox->lock);
+    if (!is_open)
+        job_destroy(job);
+}
+
+/* --- on a query thread ------------------------------------------------------------------------*/
+
+static int64_t
+now_ns(const struct query_job *job)
+{
+    return clock_steady_ns(job->pool->config.clock);
+}
+
+static void
+observe(const struct query_job *job)
+{
+    for (size_t i = 0; i < COUNT_OF(query_histograms); i++) {
+        if (strcmp(query_histograms[i]->label_value, job->metric) == 0)
+            histogram_observe(query_histograms[i],
+                              (double)(now_ns(job) - job->started_ns) / (double)NS_PER_S);
+    }
+}
+
+static enum err
+ask(struct query_job *job)
+{
+    CLEANUP(warehouse_view_close) struct warehouse_view *view = NULL;
+    enum err err;
+
+    if (atomic_load(&job->control.is_cancelled))
+        return ERR_CANCELLED;
+    if (now_ns(job) >= job->control.deadline_steady_ns)
+        return ERR_QUERY_TIMEOUT;
+    err = warehouse_view_open(job->pool->config.warehouse, job->project_id,
+                              job->has_min_position ? &job->min_position : NULL, 0, &view,
+                              &job->diag);
+    if (err != ERR_OK)
+        return err;
+    err = job->run(job, view, &job->diag);
+    return err == ERR_OK && buf_failed(&job->body) ? ERR_NOMEM : err;
+}
+
+static void
+worker_run(struct pool_job *pool_job, void *worker_state)
+{
+    struct query_job *job =
+        (struct query_job *)(void *)((char *)pool_job - offsetof(struct query_job, pool_job));
+
+    (void)worker_state;
+    job->err = ask(job);
+    observe(job);
+    job_finish(job);
+}
+
+/* Waits for the position in slices, so that a stop or a lost client is seen soon. */
+static enum err
+wait_for_position(struct query_job *job)
+{
+    for (;;) {
+        CLEANUP(warehouse_view_close) struct warehouse_view *view = NULL;
+        int64_t left_ms = (job->wait_until_ns - now_ns(job)) / NS_PER_MS;
+        enum err err;
+
+        if (atomic_load(&job->control.is_cancelled))
+            return ERR_CANCELLED;
+        if (left_ms < 0)
+            left_ms = 0;
+        err = warehouse_view_open(job->pool->config.warehouse, job->project_id, &job->min_position,
+                                  left_ms < WAIT_SLICE_MS ? left_ms : WAIT_SLICE_MS, &view,
+                                  &job->diag);
+        if (err != ERR_BEHIND || left_ms == 0)
+            return err;
+    }
+}
+
+static void
+waiter_run(struct pool_job *pool_job, void *worker_state)
+{
+    struct query_job *job =
+        (struct query_job *)(void *)((char *)pool_job - offsetof(struct query_job, pool_job));
+
+    (void)worker_state;
+    job->err = wait_for_position(job);
+    job->control.deadline_steady_ns = now_ns(job) + job->pool->config.timeout_ms * NS_PER_MS;
+    if (job->err == ERR_OK) {
+        diag_clear(&job->diag);
+        job->pool_job.run = worker_run;
+        if (pool_submit(job->pool->workers, &job->pool_job))
+            return;
+        job->err = ERR_OVERLOADED;
+        counter_add(&queries_refused, 1);
+    }
+    job_finish(job);
+}
+
+/* --- on the loop ------------------------------------------------------------------------------*/
+
+struct query_job *
+query_job_new(struct query_pool *pool, struct query_inbox *inbox, struct http_exchange *exchange)
+{
+    struct query_job *job = MEM_NEW(struct query_job, 1);
+
+    if (job == NULL)
+        return NULL;
+    arena_init(&job->arena, JOB_ARENA_BLOCK, METRIC_ARENA_BYTES);
+    buf_init(&job->body, JOB_BODY_BYTES_MAX);
+    job->pool = pool;
+    job->exchange = exchange;
+    job->content_type = "application/json";
+    job->metric = "";
+    job->inbox = inbox;
+    pthread_mutex_lock(&inbox->lock);
+    inbox->holders++;
+    pthread_mutex_unlock(&inbox->lock);
+    return job;
+}
+
+void
+query_job_free(struct query_job **job)
+{
+    if (*job != NULL)
+        job_destroy(*job);
+    *job = NULL;
+}
+
+enum err
+query_job_submit(struct query_job *job)
+{
+    bool waits = job->has_min_position && job->wait_ms != 0;
+    const struct query_pool_config *config = &job->pool->config;
+
+    job->started_ns = now_ns(job);
+    job->wait_until_ns = job->started_ns + (int64_t)job->wait_ms * NS_PER_MS;
+    job->control.deadline_steady_ns = job->started_ns + config->timeout_ms * NS_PER_MS;
+    job->pool_job.run = waits ? waiter_run : worker_run;
+    if (pool_submit(waits ? job->pool->waiters : job->pool->workers, &job->pool_job))
+        return ERR_OK;
+    counter_add(&queries_refused, 1);
+    return ERR_OVERLOADED;
+}
+
+void
+query_job_abandon(struct query_job *job)
+{
+    job->exchange = NULL;
+    atomic_store(&job->control.is_cancelled, true);
+}
+
+static void
+reply_error(struct query_job *job)
+{
+    struct http_exchange *exchange = job->exchange;
+    enum err err = job->err == ERR_CANCELLED ? ERR_NOT_READY : job->err;
+
+    if (err_status(err) == 500) {
+        SINK(job->pool->config.sink, LOG_LEVEL_ERROR, "query.failed",
+             LOG_SLICE("request_id", http_request_id(exchange)), LOG_TEXT("metric", job->metric),
+             LOG_TEXT("error", err_name(err)), LOG_TEXT("reason", job->diag.message));
+    }
+    http_reply_error(exchange, err, job->diag.message, job->diag.field);
+}
+
+static void
+reply(struct query_job *job)
+{
+    if (job->exchange == NULL)
+        return;
+    if (job->err != ERR_OK) {
+        reply_error(job);
+        return;
+    }
+    if (job->watermark.ptr != NULL)
+        http_reply_header(job->exchange, "X-Potik-Watermark", job->watermark);
+    http_reply(job->exchange, 200, job->content_type, buf_slice(&job->body));
+}
+
+void
+query_inbox_drain(struct query_inbox *inbox)
+{
+    struct query_job *job;
+
+    if (!atomic_load_explicit(&inbox->has_finished, memory_order_acquire))
+        return;
+    job = inbox_take(inbox);
+    while (job != NULL) {
+        struct query_job *next = job->next;
+
+        reply(job);
+        job_destroy(job);
+        job = next;
+    }
+}
+
+/* --- the pools --------------------------------------------------------------------------------*/
+
+enum err
+query_pool_start(const struct query_pool_config *config, struct query_pool **ret_pool,
+                 struct diag *diag)
+{
+    CLEANUP(query_pool_stop) struct query_pool *pool = MEM_NEW(struct query_pool, 1);
+    struct pool_config workers = {
+        .name = "query",
+        .threads = config->threads,
+        .jobs_max = config->jobs_max,
+        .priority = THREAD_LOW,
+    };
+    struct pool_config waiters = {
+        .name = "waiter",
+        .threads = WAITER_THREADS,
+        .jobs_max = config->jobs_max,
+        .priority = THREAD_LOW,
+    };
+    enum err err;
+
+    if (pool == NULL)
+        return ERR_NOMEM;
+    pool->config = *config;
+    err = pool_start(&workers, &pool->workers, diag);
+    if (err == ERR_OK)
+        err = pool_start(&waiters, &pool->waiters, diag);
+    if (err != ERR_OK)
+        return err;
+    *ret_pool = MOVE(pool);
+    return ERR_OK;
+}
+
+void
+query_pool_stop(struct query_pool **pool)
+{
+    if (*pool == NULL)
+        return;
+    pool_stop(&(*pool)->waiters); /* these hand over to the workers */
+    pool_stop(&(*pool)->workers);
+    mem_free(*pool);
+    *pool = NULL;
+}

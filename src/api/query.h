@@ -1,0 +1,84 @@
+/*
+ * query - questions to the warehouse, answered off the loop: a bounded pool, and the way back.
+ *
+ * Layer 6. A job is made on a loop's thread, runs on a query thread (low priority, with a
+ * deadline), and is replied on its loop. It owns its memory: the client may go away while it runs
+ * (the job is then cancelled, finishes, and is freed unseen).
+ *
+ * A job that waits for a position (`min_position`) waits on a thread of a second, small pool, so
+ * that waiting clients do not keep others from being answered.
+ */
+#ifndef POTIK_API_QUERY_H
+#define POTIK_API_QUERY_H
+
+#include "base/thread.h"
+#include "http/http.h"
+#include "warehouse/warehouse.h"
+
+struct api_request;
+struct query_job;
+struct query_pool;
+struct query_inbox;
+
+/* Asks the view; writes job->body. On a query thread. */
+typedef enum err
+query_run_fn(struct query_job *job, struct warehouse_view *view, struct diag *diag);
+
+struct query_job {
+    /* set by who makes it: */
+    query_run_fn *run;
+    uint32_t project_id;
+    bool has_min_position;
+    struct store_position min_position;
+    uint32_t wait_ms;
+    void *state;        /* of `run`, in `arena` */
+    const char *metric; /* static: "dau", "events" … the label of potik_query_seconds */
+    /* for `run`: */
+    struct arena arena; /* of the job */
+    struct query_control control;
+    struct query_pool *pool;
+    /* the answer: */
+    struct buf body;
+    const char *content_type; /* static; JSON unless set */
+    struct slice watermark;   /* of X-Potik-Watermark; ptr NULL: none; in `arena` */
+    /* query.c's own: */
+    struct pool_job pool_job;
+    struct http_exchange *exchange; /* NULL: gone. The loop's thread only */
+    struct query_inbox *inbox;
+    struct query_job *next;
+    int64_t started_ns;
+    int64_t wait_until_ns;
+    enum err err;
+    struct diag diag;
+};
+
+struct query_pool_config {
+    struct warehouse *warehouse;
+    const struct clock *clock;
+    const struct log_sink *sink;
+    uint32_t threads;
+    uint32_t jobs_max;
+    int64_t timeout_ms;
+};
+MUST_USE enum err query_pool_start(const struct query_pool_config *config,
+                                   struct query_pool **ret_pool, struct diag *diag);
+void query_pool_stop(struct query_pool **pool);
+
+/* One a loop: where finished jobs land. */
+MUST_USE enum err
+query_inbox_new(struct http_loop *loop, struct query_inbox **ret_inbox, struct diag *diag);
+/* The loop ends: jobs still under way are freed when they finish, unseen. */
+void query_inbox_close(struct query_inbox **inbox);
+/* Replies to what has finished. In turn_end. */
+void query_inbox_drain(struct query_inbox *inbox);
+
+/* NULL: out of memory. */
+struct query_job *
+query_job_new(struct query_pool *pool, struct query_inbox *inbox, struct http_exchange *exchange);
+void query_job_free(struct query_job **job); /* one that was not submitted */
+/* The job is the pool's from here on. ERR_OVERLOADED: full; the job stays the caller's. */
+MUST_USE enum err query_job_submit(struct query_job *job);
+/* The client is gone. */
+void query_job_abandon(struct query_job *job);
+
+#endif

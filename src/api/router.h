@@ -1,0 +1,63 @@
+/*
+ * router - which resource a path names: matching of raw segments, then decoding of what a `{}`
+ * caught.
+ *
+ * Layer 6, any thread, pure over a table. A pattern is literal segments and `{}`:
+ * "/v1/users/{}/events".
+ * `{}` takes one raw segment that is not empty (so `a%2Fb` is one), decoded afterwards.
+ */
+#ifndef POTIK_API_ROUTER_H
+#define POTIK_API_ROUTER_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "http/http.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ROUTE_SEGMENTS_MAX 2 /* `{}` of one pattern */
+
+enum route_auth { ROUTE_OPEN, ROUTE_WRITE_KEY, ROUTE_READ_KEY };
+
+struct api_request;
+
+/* What is called for a request, on its loop's thread. */
+struct route_handler {
+    /* The head has passed every question before the body; may reply. NULL: nothing. */
+    void (*head)(struct api_request *request);
+    /* A piece of the body. NULL: the body is ignored. */
+    void (*body)(struct api_request *request, const char *bytes, size_t len);
+    void (*end)(struct api_request *request);
+    /* The client went away before the reply. NULL: nothing is to be done. */
+    void (*gone)(struct api_request *request);
+};
+
+struct route {
+    enum http_method method; /* GET takes HEAD too */
+    const char *pattern;
+    enum route_auth auth;
+    bool is_ingest;                               /* CORS for any origin, OPTIONS */
+    bool (*exists)(const struct slice *segments); /* is there such a thing? else 404. NULL: yes */
+    const struct route_handler *handler;
+};
+
+struct route_match {
+    const struct route *route; /* NULL: see err */
+    struct slice segments[ROUTE_SEGMENTS_MAX];
+    bool is_preflight; /* OPTIONS of an ingest path: no handler is called */
+    bool has_cors;     /* some route of the path is for ingest */
+};
+
+/*
+ * ERR_OK; ERR_NOT_FOUND; ERR_METHOD_NOT_ALLOWED and ERR_NOT_IMPLEMENTED (a method nobody knows),
+ * for which router_allow tells the rest; ERR_BAD_REQUEST: a segment does not decode; ERR_NOMEM.
+ */
+MUST_USE enum err
+router_find(const struct route *routes, size_t count, enum http_method method, struct slice path,
+            struct arena *arena, struct route_match *ret_match);
+/* "GET, HEAD, POST": the methods of the path. */
+void router_allow(const struct route *routes, size_t count, struct slice path, struct buf *allow);
+
+#endif

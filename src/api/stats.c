@@ -1,0 +1,115 @@
+/*
+ * stats - GET /v1/stats/{metric}: parameters on the loop, the answer on a query thread.
+ *
+ * Layer 6. The metric room knows names, parameters, numbers and forms; this file carries them to
+ * and fro.
+ */
+#include "api/internal.h"
+#include "base/mem.h"
+#include "metric/metric.h"
+
+#include <string.h>
+
+struct stats_state {
+    struct metric_params *params;
+    uint32_t parts;
+};
+
+bool
+stats_exists(const struct slice *segments)
+{
+    return metric_find(segments[0]) != NULL;
+}
+
+/* On a query thread. */
+static enum err
+stats_run(struct query_job *job, struct warehouse_view *view, struct diag *diag)
+{
+    const struct stats_state *state = job->state;
+    struct warehouse_watermark watermark = warehouse_view_watermark(view);
+    struct metric_result *result;
+    enum err err =
+        metric_run(view, state->params, state->parts, &job->control, &job->arena, &result, diag);
+
+    if (err != ERR_OK)
+        return err;
+    metric_render(result, watermark, &job->body);
+    job->content_type = metric_content_type(state->params->format);
+    if (state->params->format != METRIC_FORMAT_JSON) {
+        char text[METRIC_WATERMARK_TEXT];
+
+        metric_watermark_format(watermark, text);
+        job->watermark = arena_copy(&job->arena, slice_of_text(text));
+        if (job->watermark.ptr == NULL)
+            return ERR_NOMEM;
+    }
+    return ERR_OK;
+}
+
+/* The query string, in the job's own memory: it outlives the request. */
+static enum err
+parse(struct query_job *job, const struct metric *metric, struct api_request *request,
+      struct diag *diag)
+{
+    const struct api *api = request->loop->api;
+    const struct account_project *project =
+        key_snapshot_project(request->loop->keys, request->key.project_id);
+    struct url_pair *decoded = ARENA_NEW(&job->arena, struct url_pair, QUERY_PAIRS_MAX);
+    struct metric_pair *pairs = ARENA_NEW(&job->arena, struct metric_pair, QUERY_PAIRS_MAX);
+    struct stats_state *state = ARENA_NEW(&job->arena, struct stats_state, 1);
+    struct slice query = http_query(request->exchange);
+    struct metric_context context = {
+        .zones = api->config.zones,
+        .project_zone = SLICE("UTC"),
+        .now_us = clock_wall_us(api->config.clock),
+    };
+    size_t count = 0;
+    enum err err = ERR_OK;
+
+    if (query.ptr != NULL)
+        query = arena_copy(&job->arena, query);
+    if (decoded == NULL || pairs == NULL || state == NULL ||
+        (query.ptr == NULL && http_query(request->exchange).ptr != NULL))
+        return ERR_NOMEM;
+    if (project != NULL) {
+        context.project_zone = arena_copy(&job->arena, slice_of_text(project->time_zone));
+        if (context.project_zone.ptr == NULL)
+            return ERR_NOMEM;
+    }
+    if (query.ptr != NULL && query.len != 0)
+        err = url_parse_query(query, &job->arena, decoded, QUERY_PAIRS_MAX, &count, diag);
+    for (size_t i = 0; i < count; i++)
+        pairs[i] = (struct metric_pair){decoded[i].name, decoded[i].value};
+    if (err == ERR_OK)
+        err = metric_params_parse(metric, pairs, (uint32_t)count, &context, &job->arena,
+                                  &state->params, diag);
+    if (err != ERR_OK)
+        return err;
+    state->parts = api->config.scan_parts;
+    job->state = state;
+    job->run = stats_run;
+    job->metric = metric_name(metric);
+    job->has_min_position = state->params->has_min_position;
+    job->min_position = state->params->min_position;
+    job->wait_ms = state->params->wait_ms;
+    return ERR_OK;
+}
+
+static void
+stats_end(struct api_request *request)
+{
+    const struct metric *metric = metric_find(request->segments[0]);
+    CLEANUP(query_job_free) struct query_job *job = api_job_new(request);
+    struct diag diag = DIAG_INIT;
+    enum err err;
+
+    if (job == NULL)
+        return;
+    err = parse(job, metric, request, &diag);
+    if (err != ERR_OK)
+        api_reply_diag(request, err, &diag);
+    else if (api_job_submit(request, job))
+        job = NULL; /* the pool's now */
+}
+
+const struct route_handler stats_handler = {.end = stats_end, .gone = api_job_gone};
