@@ -1,0 +1,245 @@
+/*
+ * lifecycle - start order, signals, stop order. See lifecycle.h.
+ *
+ * Start: signals are blocked (every thread inherits that; only this one takes them), then
+ * everything is wired, then loader and keeper run, then first-run.txt, then the one line on stdout.
+ *
+ * Stop, within STOP_MS of the signal: /readyz says 503; the server drains (requests under way are
+ * answered); loader and keeper end; tails are sealed for what time is left; the store closes with
+ * its footer. A watchdog ends the process should a disk hang: what was acknowledged is durable at
+ * every moment, so that loses nothing.
+ *
+ * When the store cannot go on (a sync failed): those waiting get 503, and the process exits 1
+ * within 1 s.
+ */
+#include "app/lifecycle.h"
+
+#include "app/disk.h"
+#include "app/wire.h"
+#include "app/workers.h"
+#include "base/log.h"
+#include "base/thread.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define STOP_MS 4700
+#define DRAIN_MS 1500
+#define SEAL_MS_MAX 3000
+#define CLOSE_RESERVE_MS 700 /* kept back from sealing for the rest of the stop */
+#define FATAL_MS 900
+#define FATAL_DRAIN_MS 200
+#define LOOK_S 5 /* at the disk */
+#define NS_PER_MS INT64_C(1000000)
+
+/* What the store's fatal call leaves for the main thread. */
+static _Atomic bool is_fatal;
+
+static void
+on_fatal(void *state, const char *reason)
+{
+    (void)state;
+    LOG_ERROR("store.fatal", LOG_TEXT("reason", reason));
+    atomic_store(&is_fatal, true);
+    kill(getpid(), SIGTERM); /* wakes the main thread */
+}
+
+/* --- the watchdog -----------------------------------------------------------------------------*/
+
+struct watchdog {
+    int limit_ms;
+    int exit_status;
+};
+
+static void
+watch_stop(void *arg)
+{
+    const struct watchdog *watchdog = arg;
+
+    poll(NULL, 0, watchdog->limit_ms);
+    LOG_WARN("stop.forced", LOG_I64("after_ms", watchdog->limit_ms));
+    _exit(watchdog->exit_status);
+}
+
+/* Never joined: the process ends before it, or by it. */
+static void
+start_watchdog(int limit_ms, int exit_status)
+{
+    static struct watchdog watchdog;
+    struct thread *thread;
+
+    watchdog = (struct watchdog){limit_ms, exit_status};
+    if (thread_start("watchdog", THREAD_NORMAL, watch_stop, &watchdog, &thread, NULL) != ERR_OK)
+        LOG_WARN("stop.no_watchdog");
+}
+
+/* --- the process ------------------------------------------------------------------------------*/
+
+static void
+prepare_process(sigset_t *ret_signals)
+{
+    struct rlimit files;
+
+    sigemptyset(ret_signals);
+    sigaddset(ret_signals, SIGTERM);
+    sigaddset(ret_signals, SIGINT);
+    sigprocmask(SIG_BLOCK, ret_signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    /* Few arenas: a dozen threads with one each would hold on to memory that others could use. */
+    mallopt(M_ARENA_MAX, 4);
+}
+
+static void
+configure_log(const struct config *config)
+{
+    enum log_level level = strcmp(config->log_level, "debug") == 0   ? LOG_LEVEL_DEBUG
+                           : strcmp(config->log_level, "warn") == 0  ? LOG_LEVEL_WARN
+                           : strcmp(config->log_level, "error") == 0 ? LOG_LEVEL_ERROR
+                                                                     : LOG_LEVEL_INFO;
+    enum log_format format = strcmp(config->log_format, "json") == 0   ? LOG_FORMAT_JSON
+                             : strcmp(config->log_format, "text") == 0 ? LOG_FORMAT_TEXT
+                                                                       : LOG_FORMAT_AUTO;
+
+    log_configure(level, format, STDERR_FILENO);
+}
+
+static void
+log_warnings(const struct config *config)
+{
+    const char *at = config->warnings.ptr;
+    const char *end = at != NULL ? at + config->warnings.len : NULL;
+
+    while (at != end) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+
+        LOG_WARN("config.unknown", LOG_SLICE("reason", slice_of(at, (size_t)(newline - at))));
+        at = newline + 1;
+    }
+}
+
+static bool
+is_loopback(const char *listen)
+{
+    return strncmp(listen, "unix:", 5) == 0 || strncmp(listen, "127.", 4) == 0 ||
+           strncmp(listen, "[::1]:", 6) == 0 || strncmp(listen, "localhost:", 10) == 0;
+}
+
+static int
+fail(enum err err, const struct diag *diag)
+{
+    fprintf(stderr, "potik: %s\n", diag->message[0] != '\0' ? diag->message : err_sentence(err));
+    return err == ERR_INVALID ? 2 : 1;
+}
+
+/* --- serving ----------------------------------------------------------------------------------*/
+
+static void
+look_at_disk(const struct program *program, struct disk_watch *watch)
+{
+    struct store_stats store = {0};
+    struct warehouse_stats warehouse = {0};
+
+    store_stats(program->store, &store);
+    warehouse_stats(program->warehouse, &warehouse);
+    disk_look(watch, program->config->data_dir, clock_steady_ns(clock_system()),
+              store.bytes + warehouse.file_bytes, log_sink_default());
+}
+
+/* Returns when the program is to stop. */
+static void
+wait_for_signal(const struct program *program, const sigset_t *signals)
+{
+    static struct disk_watch watch;
+    const struct timespec pause = {.tv_sec = LOOK_S};
+
+    do
+        look_at_disk(program, &watch);
+    while (sigtimedwait(signals, NULL, &pause) < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+static int
+stop_fatal(struct program *program)
+{
+    start_watchdog(FATAL_MS, 1);
+    api_set_unready(program->api, "the store has failed; the process is ending");
+    http_server_drain(program->server, FATAL_DRAIN_MS);
+    fputs("potik: the store failed (see the log above); start again to recover\n", stderr);
+    _exit(1);
+}
+
+static void
+stop(struct program *program, struct workers **workers)
+{
+    const struct clock *clock = clock_system();
+    int64_t started_ns = clock_steady_ns(clock);
+    int64_t left_ms;
+
+    start_watchdog(STOP_MS, 0);
+    LOG_INFO("stop.begun");
+    api_set_unready(program->api, "the server is stopping");
+    http_server_drain(program->server, DRAIN_MS);
+    workers_stop(workers);
+    left_ms = STOP_MS - CLOSE_RESERVE_MS - (clock_steady_ns(clock) - started_ns) / NS_PER_MS;
+    if (left_ms > SEAL_MS_MAX)
+        left_ms = SEAL_MS_MAX;
+    wire_close(program, left_ms > 0 ? left_ms : 0);
+    LOG_INFO("stop.done", LOG_I64("took_ms", (clock_steady_ns(clock) - started_ns) / NS_PER_MS));
+}
+
+static enum err
+announce(struct program *program, struct diag *diag)
+{
+    const char *address = http_server_address(program->server);
+    enum err err = first_run_tell(&program->first_run, program->config->data_dir, address, diag);
+
+    if (err != ERR_OK)
+        return err;
+    if (!is_loopback(program->config->listen))
+        LOG_WARN("listen.no_tls", LOG_TEXT("address", address),
+                 LOG_TEXT("reason", "keys and events travel in the clear; put TLS in front"));
+    LOG_INFO("start.done", LOG_TEXT("address", address),
+             LOG_TEXT("data_dir", program->config->data_dir));
+    printf("listening on %s\n", address);
+    fflush(stdout);
+    return ERR_OK;
+}
+
+int
+lifecycle_serve(const struct config *config)
+{
+    struct workers *workers = NULL;
+    struct diag diag = DIAG_INIT;
+    struct program program;
+    sigset_t signals;
+    enum err err;
+
+    prepare_process(&signals);
+    configure_log(config);
+    log_warnings(config);
+    err = wire_open(config, on_fatal, NULL, &program, &diag);
+    if (err != ERR_OK)
+        return fail(err, &diag);
+    err = workers_start(program.store, program.warehouse, &workers, &diag);
+    if (err == ERR_OK)
+        err = announce(&program, &diag);
+    if (err != ERR_OK) {
+        stop(&program, &workers);
+        return fail(err, &diag);
+    }
+    wait_for_signal(&program, &signals);
+    if (atomic_load(&is_fatal))
+        return stop_fatal(&program);
+    stop(&program, &workers);
+    return 0;
+}

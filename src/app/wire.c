@@ -1,0 +1,193 @@
+/*
+ * wire - what is built on what. See wire.h.
+ */
+#include "app/wire.h"
+
+#include "account/account.h"
+#include "app/folder.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "event/limits.h"
+#include "metric/metric.h"
+#include "store/embedded/embedded.h"
+
+#include <string.h>
+
+/* One exchange: an inflated body, its entries and verdicts. */
+#define EXCHANGE_ARENA_BYTES (3 * (uint64_t)LIMIT_INFLATED_BYTES)
+#define UPLOAD_BYTES_PER_LOOP (4 * (uint64_t)LIMIT_INFLATED_BYTES)
+
+static enum err
+open_zones(struct program *program, struct diag *diag)
+{
+    struct diag warning = DIAG_INIT;
+    const struct zone *zone;
+    enum err err = zones_open(NULL, &program->zones, &warning);
+
+    if (err != ERR_OK) {
+        *diag = warning;
+        return err;
+    }
+    if (warning.message[0] != '\0')
+        LOG_WARN("zones.only_utc", LOG_TEXT("reason", warning.message));
+    err = zones_find(program->zones, slice_of_text(program->config->time_zone), &zone, &warning);
+    if (err == ERR_OK)
+        return ERR_OK;
+    diag_set_field(diag, "time-zone", "--time-zone: \"%s\" will not do; it may be %s",
+                   program->config->time_zone, "an IANA name, as Europe/Kyiv");
+    return ERR_INVALID;
+}
+
+static enum err
+open_store(struct program *program, void (*fatal)(void *state, const char *reason),
+           void *fatal_state, struct diag *diag)
+{
+    const struct config *config = program->config;
+    struct embedded_config embedded = {
+        .data_dir = config->data_dir,
+        .segment_bytes = config->segment_bytes,
+        .young_ids_max = (uint32_t)config->young_ids_max,
+        .young_ids_seal = (uint32_t)config->young_ids_seal,
+        .free_bytes_min = config->free_bytes_min,
+        .clock = clock_system(),
+        .sink = log_sink_default(),
+        .fatal = fatal,
+        .fatal_state = fatal_state,
+    };
+
+    return embedded_open(&embedded, &program->store, diag);
+}
+
+static enum err
+open_accounts(struct program *program, struct diag *diag)
+{
+    CLEANUP(account_close) struct account *account = NULL;
+    struct account_config account_config = {
+        .data_dir = program->config->data_dir,
+        .may_create = true,
+        .clock = clock_system(),
+        .random = random_system(),
+    };
+    enum err err = account_open(&account_config, &account, diag);
+
+    if (err == ERR_OK)
+        err = first_run_ensure(account, program->config->time_zone, &program->first_run, diag);
+    if (err != ERR_OK)
+        return err;
+    return key_table_start(&account, log_sink_default(), &program->keys, diag);
+}
+
+static enum err
+open_warehouse(struct program *program, struct diag *diag)
+{
+    const struct config *config = program->config;
+    struct warehouse_config warehouse = {
+        .data_dir = config->data_dir,
+        .store = program->store,
+        .query_threads = (uint32_t)config->duckdb_threads,
+        .memory_limit_bytes = config->duckdb_memory_bytes,
+        .seal_rows = (uint32_t)config->seal_rows,
+        .seal_bytes = config->seal_bytes,
+        .tail_bytes_max = config->tail_bytes,
+        .seal_idle_ms = (int64_t)config->seal_idle_ms,
+        .clock = clock_system(),
+        .sink = log_sink_default(),
+    };
+
+    return warehouse_open(&warehouse, &program->warehouse, diag);
+}
+
+static enum err
+open_api(struct program *program, struct diag *diag)
+{
+    const struct config *config = program->config;
+    struct api_config api = {
+        .store = program->store,
+        .warehouse = program->warehouse,
+        .keys = program->keys,
+        .zones = program->zones,
+        .clock = clock_system(),
+        .sink = log_sink_default(),
+        .gather_bytes_max = config->gather_bytes,
+        .upload_bytes_max = UPLOAD_BYTES_PER_LOOP,
+        .query_threads = (uint32_t)config->query_threads,
+        .query_jobs_max = (uint32_t)config->query_queue,
+        .query_timeout_ms = (int64_t)config->query_timeout_ms,
+        .scan_parts = (uint32_t)(config->duckdb_threads < METRIC_PARTS_MAX ? config->duckdb_threads
+                                                                           : METRIC_PARTS_MAX),
+    };
+
+    return api_new(&api, &program->api, diag);
+}
+
+static enum err
+open_server(struct program *program, struct diag *diag)
+{
+    const struct config *config = program->config;
+    struct http_config http = {
+        .listen = config->listen,
+        .loops = (uint32_t)config->loop_threads,
+        .connections_max = (uint32_t)config->connections_max,
+        .pipeline_max = (uint32_t)config->pipeline_max,
+        .body_bytes_max = LIMIT_BODY_BYTES,
+        .head_bytes_max = LIMIT_HEAD_BYTES,
+        .url_bytes_max = LIMIT_URL_BYTES,
+        .arena_bytes_max = EXCHANGE_ARENA_BYTES,
+        .head_timeout_ms = (int64_t)config->head_timeout_ms,
+        .body_progress_timeout_ms = (int64_t)config->body_timeout_ms,
+        .request_timeout_ms = (int64_t)config->request_timeout_ms,
+        .idle_timeout_ms = (int64_t)config->idle_timeout_ms,
+        .write_timeout_ms = (int64_t)config->write_timeout_ms,
+        .turn_bytes_max = config->turn_bytes,
+        .clock = clock_system(),
+        .sink = log_sink_default(),
+        .handler = api_handler(),
+        .app = program->api,
+    };
+
+    return http_server_start(&http, &program->server, diag);
+}
+
+enum err
+wire_open(const struct config *config, void (*fatal)(void *state, const char *reason),
+          void *fatal_state, struct program *ret_program, struct diag *diag)
+{
+    struct program program = {.config = config, .lock_fd = -1};
+    enum err err = folder_lock(config->data_dir, true, &program.lock_fd, diag);
+
+    if (err == ERR_OK)
+        err = open_zones(&program, diag);
+    if (err == ERR_OK)
+        err = open_store(&program, fatal, fatal_state, diag);
+    if (err == ERR_OK)
+        err = open_accounts(&program, diag);
+    if (err == ERR_OK)
+        err = open_warehouse(&program, diag);
+    if (err == ERR_OK)
+        err = open_api(&program, diag);
+    if (err == ERR_OK)
+        err = open_server(&program, diag);
+    if (err != ERR_OK) {
+        wire_close(&program, 0);
+        return err;
+    }
+    *ret_program = program;
+    return ERR_OK;
+}
+
+void
+wire_close(struct program *program, int64_t seal_ms_max)
+{
+    if (program->server != NULL)
+        http_server_drain(program->server, 0); /* does nothing the second time */
+    api_free(&program->api); /* its threads post to the loops: they end before these are freed */
+    http_server_stop(&program->server, 0);
+    if (program->warehouse != NULL)
+        warehouse_close(&program->warehouse, seal_ms_max);
+    key_table_stop(&program->keys);
+    if (program->store != NULL)
+        store_close(&program->store);
+    zones_free(&program->zones);
+    file_close(&program->lock_fd);
+}

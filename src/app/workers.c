@@ -1,0 +1,158 @@
+/*
+ * workers - loader and keeper. See workers.h.
+ */
+#include "app/workers.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/thread.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#define LOAD_WAIT_MS 500
+#define RETRY_MS 1000
+#define IDLE_MS 2000
+
+/* What one kind of work last ended with: a change is logged, a repetition is not. */
+struct trouble {
+    const char *event;
+    enum err err;
+};
+
+struct workers {
+    struct store *store;
+    struct warehouse *warehouse;
+    struct thread *loader;
+    struct thread *keeper;
+    _Atomic bool is_stopping;
+    pthread_mutex_t lock;
+    pthread_cond_t stopping;
+};
+
+/* Sleeps, unless or until the program stops. */
+static void
+pause_ms(struct workers *workers, int64_t ms)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&workers->lock);
+    while (!atomic_load(&workers->is_stopping) &&
+           pthread_cond_timedwait(&workers->stopping, &workers->lock, &until) != ETIMEDOUT)
+        continue;
+    pthread_mutex_unlock(&workers->lock);
+}
+
+static void
+note(struct trouble *trouble, enum err err, const struct diag *diag)
+{
+    if (err == trouble->err)
+        return;
+    if (err != ERR_OK)
+        LOG_ERROR(trouble->event, LOG_TEXT("error", err_name(err)),
+                  LOG_TEXT("reason", diag->message), LOG_I64("retry_ms", RETRY_MS));
+    else
+        LOG_INFO(trouble->event, LOG_TEXT("error", "over"));
+    trouble->err = err;
+}
+
+static void
+run_loader(void *arg)
+{
+    struct workers *workers = arg;
+    struct trouble load = {.event = "loader.load"};
+    struct trouble seal = {.event = "loader.seal_ids"};
+
+    while (!atomic_load(&workers->is_stopping)) {
+        struct diag diag = DIAG_INIT;
+        bool did_work = false;
+        enum err seal_err = store_maintain_fast(workers->store, &did_work, &diag);
+        enum err load_err;
+
+        note(&seal, seal_err, &diag);
+        diag_clear(&diag);
+        load_err = warehouse_load_step(workers->warehouse,
+                                       seal_err != ERR_OK || did_work ? 0 : LOAD_WAIT_MS, &diag);
+        note(&load, load_err, &diag);
+        if (load_err != ERR_OK || seal_err != ERR_OK)
+            pause_ms(workers, RETRY_MS);
+    }
+}
+
+static void
+run_keeper(void *arg)
+{
+    struct workers *workers = arg;
+    struct trouble store = {.event = "keeper.store"};
+    struct trouble warehouse = {.event = "keeper.warehouse"};
+
+    while (!atomic_load(&workers->is_stopping)) {
+        struct diag diag = DIAG_INIT;
+        bool did_store = false;
+        bool did_warehouse = false;
+        enum err err = store_maintain_slow(workers->store, &did_store, &diag);
+
+        note(&store, err, &diag);
+        if (atomic_load(&workers->is_stopping))
+            return;
+        diag_clear(&diag);
+        err = warehouse_keep_step(workers->warehouse, &did_warehouse, &diag);
+        note(&warehouse, err, &diag);
+        if ((!did_store && !did_warehouse) || store.err != ERR_OK || warehouse.err != ERR_OK)
+            pause_ms(workers, IDLE_MS);
+    }
+}
+
+enum err
+workers_start(struct store *store, struct warehouse *warehouse, struct workers **ret_workers,
+              struct diag *diag)
+{
+    CLEANUP(workers_stop) struct workers *workers = MEM_NEW(struct workers, 1);
+    pthread_condattr_t attributes;
+    enum err err;
+
+    if (workers == NULL)
+        return ERR_NOMEM;
+    workers->store = store;
+    workers->warehouse = warehouse;
+    pthread_mutex_init(&workers->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&workers->stopping, &attributes);
+    pthread_condattr_destroy(&attributes);
+    err = thread_start("loader", THREAD_LOW, run_loader, workers, &workers->loader, diag);
+    if (err == ERR_OK)
+        err = thread_start("keeper", THREAD_IDLE, run_keeper, workers, &workers->keeper, diag);
+    if (err != ERR_OK)
+        return err;
+    *ret_workers = MOVE(workers);
+    return ERR_OK;
+}
+
+void
+workers_stop(struct workers **place)
+{
+    struct workers *workers = *place;
+
+    if (workers == NULL)
+        return;
+    pthread_mutex_lock(&workers->lock);
+    atomic_store(&workers->is_stopping, true);
+    pthread_cond_broadcast(&workers->stopping);
+    pthread_mutex_unlock(&workers->lock);
+    store_wake(workers->store);
+    thread_join(&workers->loader);
+    thread_join(&workers->keeper);
+    pthread_cond_destroy(&workers->stopping);
+    pthread_mutex_destroy(&workers->lock);
+    mem_free(workers);
+    *place = NULL;
+}
