@@ -44,11 +44,11 @@ bare_start(void *app, struct http_loop *loop, void **ret_loop_state, struct diag
     (void)snprintf(state->path, sizeof(state->path), "%s/bare-%" PRIu32, (const char *)app,
                    http_loop_number(loop));
     state->fd = open(state->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    *ret_loop_state = state; /* on an error the process ends: nothing is taken back */
     if (state->pending == NULL || state->fd < 0) {
         diag_set(diag, "%s: cannot be opened", state->path);
         return ERR_IO;
     }
-    *ret_loop_state = state;
     return file_allocate(state->fd, state->path, 0, FILE_BYTES, diag);
 }
 

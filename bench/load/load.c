@@ -493,10 +493,10 @@ write_acks(const struct run *run, const char *path)
 int
 main(int argc, char **argv)
 {
-    struct options options = {.path = "/v1/events",
-                              .connections = 64,
-                              .batch = 1,
-                              .sample = {.seed = 1, .users = 100000, .date = "2026-01-15"}};
+    static struct options options = {.path = "/v1/events",
+                                     .connections = 64,
+                                     .batch = 1,
+                                     .sample = {.seed = 1, .users = 100000, .date = "2026-01-15"}};
     static struct run run;
     char **rooms;
     bool is_acks_written = true;
@@ -527,5 +527,12 @@ main(int argc, char **argv)
     report(&run);
     if (options.acks_path != NULL)
         is_acks_written = write_acks(&run, options.acks_path);
+    for (uint32_t i = 0; i < options.connections; i++) {
+        free(rooms[i]);
+        free(run.clients[i].counters);
+    }
+    free(rooms);
+    free(run.clients);
+    free(run.acks);
     return run.contradictions == 0 && run.rejected == 0 && is_acks_written ? 0 : 1;
 }

@@ -9,6 +9,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdint.h>
@@ -55,12 +56,10 @@ random_next(void)
 static void
 keep_last(int signal_number)
 {
-    FILE *file = fopen(last_path, "wb"); /* not async-signal-safe: the process is lost anyway */
+    int fd = open(last_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
-    if (file != NULL) {
-        (void)fwrite(last_bytes, 1, last_len, file);
-        (void)fclose(file);
-    }
+    if (fd >= 0 && write(fd, last_bytes, last_len) == (ssize_t)last_len)
+        (void)close(fd);
     (void)signal(signal_number, SIG_DFL);
     (void)raise(signal_number);
 }
