@@ -197,7 +197,7 @@ no_memory:
     return len;
 }
 
-/* A piece of the body with chunking removed; false: over a bound, and dealt with. */
+/* A piece of the body with chunking removed; false: the rest is not to be read. */
 static bool
 body_piece(struct http_exchange *exchange, const char *bytes, size_t len)
 {
@@ -206,10 +206,6 @@ body_piece(struct http_exchange *exchange, const char *bytes, size_t len)
     exchange->body_bytes += len;
     if (exchange->phase == EXCHANGE_SKIP)
         return true;
-    if (exchange->body_bytes > loop->config->body_bytes_max) {
-        exchange_refuse(exchange, ERR_BODY_TOO_LARGE, NULL);
-        return false;
-    }
     loop->config->handler->body(loop->app_state, exchange, bytes, len);
     return exchange->phase != EXCHANGE_READ;
 }
@@ -223,6 +219,16 @@ input_plain(struct http_exchange *exchange, const char *bytes, size_t len)
     if (body_piece(exchange, bytes, take) && take == left)
         body_ended(exchange);
     return take;
+}
+
+/* With `len` bytes more and the rest of the chunk, whose size may be anything up to 2^64 − 1? */
+static bool
+is_too_long(const struct http_exchange *exchange, size_t len)
+{
+    uint64_t bytes_max = exchange->connection->loop->config->body_bytes_max;
+    uint64_t left = http_chunk_left(&exchange->chunk);
+
+    return left > bytes_max || exchange->body_bytes + len > bytes_max - left;
 }
 
 static size_t
@@ -241,6 +247,11 @@ input_chunked(struct http_exchange *exchange, const char *bytes, size_t len)
             exchange->skipped_bytes += used;
             if (exchange->skipped_bytes > HTTP_SKIP_BYTES_MAX)
                 parse = HTTP_PARSE_BAD;
+        }
+        /* A chunk's size tells at once that the body will be too long. */
+        if (exchange->phase == EXCHANGE_BODY && is_too_long(exchange, data.len)) {
+            exchange_refuse(exchange, ERR_BODY_TOO_LARGE, NULL);
+            return at;
         }
         if (data.len > 0 && !body_piece(exchange, data.ptr, data.len))
             return at;
