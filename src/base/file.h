@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/diag.h"
 #include "base/err.h"
+#include "base/mem.h"
 #include "base/slice.h"
 #include <stdbool.h>
 #include <stdint.h>
