@@ -183,12 +183,9 @@ client_ready(struct client *client, uint32_t events)
 }
 
 uint64_t
-client_reply_number(const struct client *client, const char *name)
+client_reply_number(const struct client *client, const char *quoted_name)
 {
-    char wanted[64];
-    const char *found;
+    const char *found = strstr(client->body, quoted_name);
 
-    (void)snprintf(wanted, sizeof(wanted), "\"%s\":", name);
-    found = strstr(client->body, wanted);
-    return found != NULL ? strtoull(found + strlen(wanted), NULL, 10) : 0;
+    return found != NULL ? strtoull(found + strlen(quoted_name), NULL, 10) : 0;
 }

@@ -54,7 +54,8 @@ void client_connect(struct client *client);
 enum client_event client_send(struct client *client);
 /* epoll says that the connection is ready. */
 enum client_event client_ready(struct client *client, uint32_t events);
-/* The number behind `"name":` in the reply's body; 0 where it is absent. */
-uint64_t client_reply_number(const struct client *client, const char *name);
+/* The number behind `"name":` (given so, with quotes and colon) in the reply's body; 0 where it is
+ * absent. */
+uint64_t client_reply_number(const struct client *client, const char *quoted_name);
 
 #endif

@@ -13,10 +13,8 @@
  */
 #include "client.h"
 #include "histogram.h"
-#include "sample.h"
-#include <arpa/inet.h>
+#include "options.h"
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,33 +23,16 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#define CONNECTIONS_MAX 4096
-#define BATCH_MAX 10000
 #define HEAD_BYTES_MAX 1024
 #define PAUSE_MIN_NS INT64_C(50000000)
 #define DRAIN_NS INT64_C(60000000000)
 #define NS_PER_S INT64_C(1000000000)
 
-struct options {
-    struct sockaddr_in address;
-    const char *key;
-    const char *path;
-    const char *acks_path;
-    struct sample_config sample;
-    uint64_t first;
-    uint64_t events_max; /* 0: until the seconds are over */
-    double seconds;
-    double warm_seconds;
-    double rate;       /* events/s; 0: closed */
-    double duplicates; /* share 0 … 1 of ids that are stored already */
-    uint32_t connections;
-    uint32_t batch;
-    bool is_resend; /* every event is expected to be a duplicate */
-};
-
 struct run {
     const struct options *options;
     struct client *clients;
+    char head[HEAD_BYTES_MAX]; /* of each request, up to its Content-Length's digits */
+    size_t head_len;
     int epoll_fd;
     int64_t start_ns;
     int64_t warm_end_ns;
@@ -142,16 +123,31 @@ choose_counter(struct run *run, uint64_t settled)
     return run->next++;
 }
 
-/* The body first, at a fixed place behind room for the head; the head then ends right before it. */
+/* Ends the head right before the body: from its last byte backwards. Gives the place of its first
+ * byte. */
+static char *
+put_head(const struct run *run, char *body, size_t body_len)
+{
+    char *place = body - 4;
+
+    memcpy(place, "\r\n\r\n", 4);
+    do {
+        *--place = (char)('0' + body_len % 10);
+        body_len /= 10;
+    } while (body_len != 0);
+    place -= run->head_len;
+    memcpy(place, run->head, run->head_len);
+    return place;
+}
+
+/* The body stands at a fixed place behind room for the head. */
 static void
 render(struct run *run, struct client *client, char *room)
 {
     const struct options *options = run->options;
     uint64_t settled = options->duplicates > 0 ? settled_below(run) : 0;
-    char head[HEAD_BYTES_MAX];
     char *body = room + HEAD_BYTES_MAX;
     char *place = body;
-    int head_len;
 
     client->first_new = run->next;
     if (options->batch > 1)
@@ -164,17 +160,7 @@ render(struct run *run, struct client *client, char *room)
     }
     if (options->batch > 1)
         *place++ = ']';
-    head_len = snprintf(head, sizeof(head),
-                        "POST %s HTTP/1.1\r\nHost: potik\r\nAuthorization: Bearer "
-                        "%s\r\nContent-Type: application/json\r\n"
-                        "Content-Length: %zu\r\n\r\n",
-                        options->path, options->key, (size_t)(place - body));
-    if (head_len < 0 || head_len >= (int)sizeof(head)) {
-        (void)fprintf(stderr, "load: the path or the key is too long\n");
-        exit(2);
-    }
-    client->out = body - head_len;
-    memcpy(client->out, head, (size_t)head_len);
+    client->out = put_head(run, body, (size_t)(place - body));
     client->out_len = (size_t)(place - client->out);
 }
 
@@ -221,8 +207,8 @@ static void
 settle(struct run *run, struct client *client, int64_t now)
 {
     const struct options *options = run->options;
-    uint64_t accepted = client_reply_number(client, "accepted");
-    uint64_t duplicates = client_reply_number(client, "duplicates");
+    uint64_t accepted = client_reply_number(client, "\"accepted\":");
+    uint64_t duplicates = client_reply_number(client, "\"duplicates\":");
     uint64_t new_count = 0;
 
     for (uint32_t i = 0; i < options->batch; i++)
@@ -230,7 +216,7 @@ settle(struct run *run, struct client *client, int64_t now)
     run->requests++;
     run->accepted += accepted;
     run->duplicates += duplicates;
-    run->rejected += client_reply_number(client, "rejected");
+    run->rejected += client_reply_number(client, "\"rejected\":");
     if (accepted + duplicates == options->batch) {
         for (uint32_t i = 0; i < options->batch; i++)
             ack(run, client->counters[i]);
@@ -368,111 +354,6 @@ report(const struct run *run)
         cpu);
 }
 
-static int
-usage(void)
-{
-    (void)fprintf(
-        stderr,
-        "usage: load --connect 127.0.0.1:PORT --key wk_... [--path /v1/events] [--connections 64] "
-        "[--batch 1]\n"
-        "            (--seconds S | --events N) [--warm S] [--rate EVENTS_A_SECOND] [--duplicates "
-        "0.01]\n"
-        "            [--seed N] [--first N] [--users N] [--date YYYY-MM-DD] [--resend] [--acks "
-        "FILE]\n"
-        "  --resend   the events stand in the store already: every answer must say duplicate\n"
-        "example: load --connect 127.0.0.1:8700 --key wk_abc --batch 1000 --connections 8 "
-        "--seconds 10\n");
-    return 2;
-}
-
-static bool
-parse_address(const char *text, struct sockaddr_in *ret_address)
-{
-    char host[64];
-    const char *colon = strrchr(text, ':');
-
-    if (colon == NULL || (size_t)(colon - text) >= sizeof(host))
-        return false;
-    memcpy(host, text, (size_t)(colon - text));
-    host[colon - text] = '\0';
-    ret_address->sin_family = AF_INET;
-    ret_address->sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
-    return inet_pton(AF_INET, host, &ret_address->sin_addr) == 1;
-}
-
-static bool
-parse_options(int argc, char **argv, struct options *options)
-{
-    static const struct option names[] = {
-        {"connect", 1, NULL, 'c'},     {"key", 1, NULL, 'k'},   {"path", 1, NULL, 'p'},
-        {"connections", 1, NULL, 'n'}, {"batch", 1, NULL, 'b'}, {"seconds", 1, NULL, 's'},
-        {"events", 1, NULL, 'e'},      {"warm", 1, NULL, 'w'},  {"rate", 1, NULL, 'r'},
-        {"duplicates", 1, NULL, 'd'},  {"seed", 1, NULL, 'S'},  {"first", 1, NULL, 'f'},
-        {"users", 1, NULL, 'u'},       {"date", 1, NULL, 'D'},  {"resend", 0, NULL, 'R'},
-        {"acks", 1, NULL, 'a'},        {NULL, 0, NULL, 0}};
-    int found;
-
-    while ((found = getopt_long(argc, argv, "", names, NULL)) != -1) {
-        switch (found) {
-        case 'c':
-            if (!parse_address(optarg, &options->address))
-                return false;
-            break;
-        case 'k':
-            options->key = optarg;
-            break;
-        case 'p':
-            options->path = optarg;
-            break;
-        case 'a':
-            options->acks_path = optarg;
-            break;
-        case 'n':
-            options->connections = (uint32_t)strtoul(optarg, NULL, 10);
-            break;
-        case 'b':
-            options->batch = (uint32_t)strtoul(optarg, NULL, 10);
-            break;
-        case 's':
-            options->seconds = strtod(optarg, NULL);
-            break;
-        case 'e':
-            options->events_max = strtoull(optarg, NULL, 10);
-            break;
-        case 'w':
-            options->warm_seconds = strtod(optarg, NULL);
-            break;
-        case 'r':
-            options->rate = strtod(optarg, NULL);
-            break;
-        case 'd':
-            options->duplicates = strtod(optarg, NULL);
-            break;
-        case 'S':
-            options->sample.seed = strtoull(optarg, NULL, 10);
-            break;
-        case 'f':
-            options->first = strtoull(optarg, NULL, 10);
-            break;
-        case 'u':
-            options->sample.users = (uint32_t)strtoul(optarg, NULL, 10);
-            break;
-        case 'D':
-            (void)snprintf(options->sample.date, sizeof(options->sample.date), "%s", optarg);
-            break;
-        case 'R':
-            options->is_resend = true;
-            break;
-        default:
-            return false;
-        }
-    }
-    return options->address.sin_port != 0 && options->key != NULL && options->connections >= 1 &&
-           options->connections <= CONNECTIONS_MAX && options->batch >= 1 &&
-           options->batch <= BATCH_MAX && options->sample.users >= 1 &&
-           strlen(options->sample.date) == 10 && (options->seconds > 0 || options->events_max > 0);
-}
-
 static bool
 write_acks(const struct run *run, const char *path)
 {
@@ -493,17 +374,22 @@ write_acks(const struct run *run, const char *path)
 int
 main(int argc, char **argv)
 {
-    static struct options options = {.path = "/v1/events",
-                                     .connections = 64,
-                                     .batch = 1,
-                                     .sample = {.seed = 1, .users = 100000, .date = "2026-01-15"}};
+    static struct options options;
     static struct run run;
     char **rooms;
     bool is_acks_written = true;
+    int head_len;
 
-    if (!parse_options(argc, argv, &options))
-        return usage();
+    if (!options_parse(argc, argv, &options))
+        return options_usage();
     run.options = &options;
+    head_len = snprintf(run.head, sizeof(run.head),
+                        "POST %s HTTP/1.1\r\nHost: potik\r\nAuthorization: Bearer "
+                        "%s\r\nContent-Type: application/json\r\nContent-Length: ",
+                        options.path, options.key);
+    if (head_len < 0 || head_len > HEAD_BYTES_MAX - 32)
+        return options_usage();
+    run.head_len = (size_t)head_len;
     run.next = options.first;
     run.random = options.sample.seed;
     run.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
