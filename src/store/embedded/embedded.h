@@ -9,14 +9,15 @@
 #include "store/store.h"
 
 struct embedded_config {
-    const char *data_dir;        /* ledger/, ids/ and secret stand in it; the caller holds LOCK */
-    uint64_t segment_bytes;      /* 1 MiB … 4 GiB; 256 MiB */
-    uint32_t young_ids_max;      /* table size at which `overloaded` is answered; 2^10 … 2^26 */
-    uint32_t young_ids_seal;     /* sealed into a run from here on */
-    uint64_t free_bytes_min;     /* ingest stops below it: 512 MiB */
+    const char *data_dir;    /* ledger/, ids/ and secret stand in it; the caller holds LOCK */
+    uint64_t segment_bytes;  /* 1 MiB … 4 GiB; 256 MiB */
+    uint32_t young_ids_max;  /* table size at which `overloaded` is answered; 2^10 … 2^26 */
+    uint32_t young_ids_seal; /* sealed into a run from here on */
+    uint64_t free_bytes_min; /* ingest stops below it: 512 MiB */
     const struct clock *clock;
     const struct log_sink *sink;
-    /* Called (any thread, once) when the process must end: sync failed. The caller exits 1 within 1 s. */
+    /* Called (any thread, once) when the process must end: sync failed. The caller exits 1 within 1
+     * s. */
     void (*fatal)(void *state, const char *reason);
     void *fatal_state;
     /* Tests: called between the probe of sealed runs and the ledger lock. NULL in the program. */
@@ -24,24 +25,27 @@ struct embedded_config {
     void *between_probes_state;
 };
 
-/* ERR_CORRUPT: file and offset named in `diag`, with "potik doctor" as the cure. ERR_TOO_NEW. ERR_IO, ERR_STORAGE_FULL, ERR_NOMEM. */
-MUST_USE enum err embedded_open(const struct embedded_config *config, struct store **ret_store,
-                                struct diag *diag);
+/* ERR_CORRUPT: file and offset named in `diag`, with "potik doctor" as the cure. ERR_TOO_NEW.
+ * ERR_IO, ERR_STORAGE_FULL, ERR_NOMEM. */
+MUST_USE enum err
+embedded_open(const struct embedded_config *config, struct store **ret_store, struct diag *diag);
 
 /* One finding of doctor. */
 struct embedded_finding {
-    bool is_error;         /* else: for information */
-    const char *file;      /* within the data dir */
+    bool is_error;    /* else: for information */
+    const char *file; /* within the data dir */
     uint64_t offset;
-    const char *what;      /* a sentence, with the cure */
+    const char *what; /* a sentence, with the cure */
 };
 /*
- * Reads every segment and run whole; works beside a running server (an unfinished last frame is then
- * "in flight") and without one. With is_repair (LOCK held by the caller): damaged parts are set aside
- * (never deleted), derived files rebuilt. ERR_CORRUPT if an error was found (and not repaired).
+ * Reads every segment and run whole; works beside a running server (an unfinished last frame is
+ * then "in flight") and without one. With is_repair (LOCK held by the caller): damaged parts are
+ * set aside (never deleted), derived files rebuilt. ERR_CORRUPT if an error was found (and not
+ * repaired).
  */
-MUST_USE enum err embedded_doctor(const char *data_dir, bool is_server_running, bool is_repair,
-                                  void (*found)(void *state, const struct embedded_finding *finding),
-                                  void *state, struct diag *diag);
+MUST_USE enum err
+embedded_doctor(const char *data_dir, bool is_server_running, bool is_repair,
+                void (*found)(void *state, const struct embedded_finding *finding), void *state,
+                struct diag *diag);
 
 #endif

@@ -1,0 +1,185 @@
+/*
+ * store - hands each call to the store at hand, and writes positions as text. See store.h.
+ *
+ * Layer 3. Any thread.
+ */
+#include "store/store.h"
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+/* --- positions: three hexadecimal numbers with dots between, without leading zeros --------- */
+
+void
+store_position_format(struct store_position position, char ret_text[STORE_POSITION_TEXT])
+{
+    const int len = snprintf(ret_text, STORE_POSITION_TEXT, "%" PRIx64 ".%" PRIx64 ".%" PRIx64,
+                             position.generation, position.major, position.minor);
+
+    assert(len > 0 && len < STORE_POSITION_TEXT);
+}
+
+/* One number, up to `end` or the end of the text. */
+static bool
+parse_hex(struct slice *text, uint64_t *ret_value)
+{
+    uint64_t value = 0;
+    size_t i = 0;
+
+    for (; i < text->len && text->ptr[i] != '.'; i++) {
+        const char c = text->ptr[i];
+        uint64_t digit = 0;
+
+        if (c >= '0' && c <= '9')
+            digit = (uint64_t)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            digit = (uint64_t)(c - 'a') + 10;
+        else
+            return false;
+        if (i == 16 || (i > 0 && value == 0))
+            return false;
+        value = value << 4 | digit;
+    }
+    if (i == 0)
+        return false;
+    text->ptr += i;
+    text->len -= i;
+    *ret_value = value;
+    return true;
+}
+
+static bool
+parse_dot(struct slice *text)
+{
+    if (text->len == 0 || text->ptr[0] != '.')
+        return false;
+    text->ptr++;
+    text->len--;
+    return true;
+}
+
+enum err
+store_position_parse(struct slice text, struct store_position *ret_position)
+{
+    struct store_position position = {0};
+
+    if (text.ptr == NULL || text.len >= STORE_POSITION_TEXT ||
+        !parse_hex(&text, &position.generation) || !parse_dot(&text) ||
+        !parse_hex(&text, &position.major) || !parse_dot(&text) ||
+        !parse_hex(&text, &position.minor) || text.len != 0)
+        return ERR_INVALID_PARAMETER;
+    *ret_position = position;
+    return ERR_OK;
+}
+
+bool
+store_position_at_or_before(struct store_position a, struct store_position b)
+{
+    if (a.generation == 0 && a.major == 0 && a.minor == 0)
+        return true; /* before the first event of any store */
+    if (a.generation != b.generation) {
+        /* Embedded (major 0): generations are names of ledgers, without an order. */
+        return a.major != 0 && b.major != 0 && a.generation < b.generation;
+    }
+    if (a.major != b.major)
+        return a.major < b.major;
+    return a.minor <= b.minor;
+}
+
+/* --- dispatch ------------------------------------------------------------------------------ */
+
+void
+store_close(struct store **store)
+{
+    if (*store != NULL)
+        (*store)->vtable->close(*store);
+    *store = NULL;
+}
+
+enum err
+store_link_open(struct store *store, struct store_link **ret_link, struct diag *diag)
+{
+    return store->vtable->link_open(store, ret_link, diag);
+}
+
+void
+store_link_close(struct store_link **link)
+{
+    if (*link != NULL)
+        (*link)->vtable->link_close(*link);
+    *link = NULL;
+}
+
+int
+store_link_fd(struct store_link *link)
+{
+    return link->vtable->link_fd(link);
+}
+
+uint32_t
+store_link_events(struct store_link *link)
+{
+    return link->vtable->link_events(link);
+}
+
+void
+store_link_ready(struct store_link *link, uint32_t events)
+{
+    link->vtable->link_ready(link, events);
+}
+
+void
+store_link_submit(struct store_link *link, struct store_batch *batch)
+{
+    link->vtable->link_submit(link, batch);
+}
+
+enum err
+store_read_after(struct store *store, struct store_position after, uint32_t rows_max,
+                 size_t bytes_max, struct arena *arena, struct store_page *ret_page,
+                 struct diag *diag)
+{
+    return store->vtable->read_after(store, after, rows_max, bytes_max, arena, ret_page, diag);
+}
+
+bool
+store_wait_after(struct store *store, struct store_position after, int64_t timeout_ms)
+{
+    return store->vtable->wait_after(store, after, timeout_ms);
+}
+
+void
+store_wake(struct store *store)
+{
+    store->vtable->wake(store);
+}
+
+struct store_position
+store_durable(struct store *store)
+{
+    return store->vtable->durable(store);
+}
+
+enum err
+store_maintain_fast(struct store *store, bool *ret_did_work, struct diag *diag)
+{
+    return store->vtable->maintain_fast(store, ret_did_work, diag);
+}
+
+enum err
+store_maintain_slow(struct store *store, bool *ret_did_work, struct diag *diag)
+{
+    return store->vtable->maintain_slow(store, ret_did_work, diag);
+}
+
+enum err
+store_is_ready(struct store *store, struct diag *diag)
+{
+    return store->vtable->is_ready(store, diag);
+}
+
+void
+store_stats(struct store *store, struct store_stats *ret_stats)
+{
+    store->vtable->stats(store, ret_stats);
+}
