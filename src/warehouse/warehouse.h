@@ -2,8 +2,8 @@
  * warehouse - the analytic side: the only door to DuckDB. Loads the stream, seals it into Parquet
  * files, answers scans over one deduplicated set.
  *
- * Layer 4. Threads: the loader (warehouse_load_step) and the keeper (warehouse_keep_step) are run by
- * app/lifecycle, one each; views are opened by query threads. A view holds one consistent set
+ * Layer 4. Threads: the loader (warehouse_load_step) and the keeper (warehouse_keep_step) are run
+ * by app/lifecycle, one each; views are opened by query threads. A view holds one consistent set
  * (manifest + tails) from open to close; ingest never waits for it.
  */
 #ifndef POTIK_WAREHOUSE_WAREHOUSE_H
@@ -18,7 +18,7 @@
 #include "store/store.h"
 
 struct warehouse_config {
-    const char *data_dir;        /* warehouse/<project id>/ stands in it */
+    const char *data_dir; /* warehouse/<project id>/ stands in it */
     struct store *store;
     uint32_t query_threads;      /* DuckDB threads of the query instance */
     uint64_t memory_limit_bytes; /* of DuckDB, each instance */
@@ -31,35 +31,36 @@ struct warehouse_config {
 };
 
 struct warehouse;
-/* Opens what stands there; what is missing, damaged, of an older layout, of another ledger, or covers more than the store
- * holds is discarded and loaded again from the store by the loader. ERR_IO, ERR_NOMEM, ERR_TOO_NEW, ERR_STORAGE_FULL. */
+/* Opens what stands there; what is missing, damaged, of an older layout, of another ledger, or
+ * covers more than the store holds is discarded and loaded again from the store by the loader.
+ * ERR_IO, ERR_NOMEM, ERR_TOO_NEW, ERR_STORAGE_FULL. */
 MUST_USE enum err warehouse_open(const struct warehouse_config *config,
                                  struct warehouse **ret_warehouse, struct diag *diag);
 /* Loader and keeper joined, views closed. Seals tails for at most seal_ms_max (largest first). */
 void warehouse_close(struct warehouse **warehouse, int64_t seal_ms_max);
 
 /* Loader thread: waits up to wait_ms for something new, loads one page, seals what is due. */
-MUST_USE enum err warehouse_load_step(struct warehouse *warehouse, int64_t wait_ms,
-                                      struct diag *diag);
+MUST_USE enum err
+warehouse_load_step(struct warehouse *warehouse, int64_t wait_ms, struct diag *diag);
 /* Keeper thread: one piece of compaction, scrub or clean-up. */
-MUST_USE enum err warehouse_keep_step(struct warehouse *warehouse, bool *ret_did_work,
-                                      struct diag *diag);
+MUST_USE enum err
+warehouse_keep_step(struct warehouse *warehouse, bool *ret_did_work, struct diag *diag);
 /* `potik rebuild`: forget everything derived; the loader starts over. Server stopped. */
 MUST_USE enum err warehouse_discard(const char *data_dir, struct diag *diag);
-MUST_USE enum err warehouse_doctor(const char *data_dir,
-                                   void (*found)(void *state, bool is_error, const char *file,
-                                                 const char *what),
-                                   void *state, struct diag *diag);
+MUST_USE enum err
+warehouse_doctor(const char *data_dir,
+                 void (*found)(void *state, bool is_error, const char *file, const char *what),
+                 void *state, struct diag *diag);
 
 struct warehouse_stats {
-    uint64_t rows;          /* loaded, all projects */
+    uint64_t rows; /* loaded, all projects */
     uint64_t files;
     uint64_t file_bytes;
     uint64_t tail_rows;
     uint64_t tail_bytes;
     uint64_t persons;
     struct store_position loaded;
-    double lag_s;           /* age of the oldest durable event not loaded; 0 when caught up */
+    double lag_s; /* age of the oldest durable event not loaded; 0 when caught up */
 };
 void warehouse_stats(struct warehouse *warehouse, struct warehouse_stats *ret_stats);
 
@@ -78,7 +79,8 @@ struct warehouse_watermark {
 };
 
 struct warehouse_view;
-/* `min_position`: NULL, or waits up to wait_ms until loaded, else ERR_BEHIND. A project without events: an empty view. */
+/* `min_position`: NULL, or waits up to wait_ms until loaded, else ERR_BEHIND. A project without
+ * events: an empty view. */
 MUST_USE enum err warehouse_view_open(struct warehouse *warehouse, uint32_t project_id,
                                       const struct store_position *min_position, int64_t wait_ms,
                                       struct warehouse_view **ret_view, struct diag *diag);
@@ -95,14 +97,15 @@ bool warehouse_view_type_find(const struct warehouse_view *view, struct slice na
                               uint32_t *ret_type_id);
 
 /*
- * The person-ordered scan: all events with from_us <= occurred_at < to_us and (types NULL: any type, else one
- * of them), ordered by (person, occurred_at, seq), handed over in chunks to a fold. With parts > 1 the persons are split into disjoint ranges, scanned by
- * as many threads; each part sees whole persons. Columns not asked for are NULL.
+ * The person-ordered scan: all events with from_us <= occurred_at < to_us and (types NULL: any
+ * type, else one of them), ordered by (person, occurred_at, seq), handed over in chunks to a fold.
+ * With parts > 1 the persons are split into disjoint ranges, scanned by as many threads; each part
+ * sees whole persons. Columns not asked for are NULL.
  */
 struct warehouse_rows {
-    const uint32_t *person;     /* always */
+    const uint32_t *person;        /* always */
     const int64_t *occurred_at_us; /* always */
-    const uint32_t *type_id;    /* if wants_type */
+    const uint32_t *type_id;       /* if wants_type */
     uint32_t count;
 };
 struct warehouse_scan {
@@ -111,38 +114,39 @@ struct warehouse_scan {
     const uint32_t *types; /* type ids; NULL = any */
     uint32_t type_count;
     bool wants_type;
-    uint32_t parts;        /* 1 … 64; the engine may use fewer */
+    uint32_t parts; /* 1 … 64; the engine may use fewer */
     /* Rows in order, called from the part's own thread. An error ends the scan with it. */
     enum err (*rows)(void *part_state, const struct warehouse_rows *rows);
-    void **part_states;    /* parts of them */
+    void **part_states; /* parts of them */
 };
 /* ERR_QUERY_TIMEOUT, ERR_CANCELLED, ERR_IO, ERR_CORRUPT, ERR_NOMEM, or what `rows` gave. */
 MUST_USE enum err warehouse_scan(struct warehouse_view *view, const struct warehouse_scan *scan,
                                  struct query_control *control, struct diag *diag);
 
 /*
- * First ever: for every person with an event of any of `types` (NULL: any type), the earliest occurred_at in the retained
- * life, ordered by person, in chunks as above (rows->type_id NULL). Splits as warehouse_scan does, by the same ranges
- * when `parts` is equal within one view.
+ * First ever: for every person with an event of any of `types` (NULL: any type), the earliest
+ * occurred_at in the retained life, ordered by person, in chunks as above (rows->type_id NULL).
+ * Splits as warehouse_scan does, by the same ranges when `parts` is equal within one view.
  */
-MUST_USE enum err warehouse_scan_first(struct warehouse_view *view,
-                                       const struct warehouse_scan *scan,
-                                       struct query_control *control, struct diag *diag);
+MUST_USE enum err
+warehouse_scan_first(struct warehouse_view *view, const struct warehouse_scan *scan,
+                     struct query_control *control, struct diag *diag);
 
 /* Stored fields of one event, for /v1/events and timelines. Slices live during the call only. */
 typedef enum err warehouse_event_fn(void *state, const struct event *event, uint64_t seq);
 /* The newest `limit` by received order (seq), newest first. */
-MUST_USE enum err warehouse_newest(struct warehouse_view *view, uint32_t limit,
-                                   struct query_control *control, warehouse_event_fn *each,
-                                   void *state, struct diag *diag);
+MUST_USE enum err
+warehouse_newest(struct warehouse_view *view, uint32_t limit, struct query_control *control,
+                 warehouse_event_fn *each, void *state, struct diag *diag);
 /* Events with seq > after_seq in order of seq, at most `limit`: `potik tail`. */
 MUST_USE enum err warehouse_after(struct warehouse_view *view, uint64_t after_seq, uint32_t limit,
                                   struct query_control *control, warehouse_event_fn *each,
                                   void *state, struct diag *diag);
-/* One person's events before (occurred_at, seq), newest first, at most `limit`. Unknown: no rows. */
-MUST_USE enum err warehouse_person_events(struct warehouse_view *view, struct slice person_key,
-                                          int64_t before_us, uint64_t before_seq, uint32_t limit,
-                                          struct query_control *control, warehouse_event_fn *each,
-                                          void *state, struct diag *diag);
+/* One person's events before (occurred_at, seq), newest first, at most `limit`. Unknown: no rows.
+ */
+MUST_USE enum err
+warehouse_person_events(struct warehouse_view *view, struct slice person_key, int64_t before_us,
+                        uint64_t before_seq, uint32_t limit, struct query_control *control,
+                        warehouse_event_fn *each, void *state, struct diag *diag);
 
 #endif

@@ -1,0 +1,223 @@
+/*
+ * inside - what the files of this room share: the warehouse, its projects, their files and views.
+ *
+ * Layer 4, private to src/warehouse.
+ *
+ * Locks, in the order they may be taken: projects_lock, project->lock, then any of progress_lock,
+ * types->lock, persons->lock, tail->order_lock, data_file->check_lock. None is held over DuckDB or
+ * a sync, save project->seal_lock, which the loader (sealing) and the keeper (compacting) hold
+ * while manifest.json is replaced; no reader takes it.
+ */
+#ifndef POTIK_WAREHOUSE_INSIDE_H
+#define POTIK_WAREHOUSE_INSIDE_H
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "warehouse/engine.h"
+#include "warehouse/manifest.h"
+#include "warehouse/persons.h"
+#include "warehouse/tail.h"
+#include "warehouse/types.h"
+#include "warehouse/warehouse.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct project;
+
+/* a <= b, the all-zero position being before everything. */
+static inline bool
+position_reached(struct store_position a, struct store_position b)
+{
+    return (a.generation | a.major | a.minor) == 0 || store_position_at_or_before(a, b);
+}
+
+/* --- files of a project ---------------------------------------------------------------------- */
+
+enum file_check { FILE_UNCHECKED, FILE_SOUND, FILE_DAMAGED };
+
+/* A sealed Parquet file and its minima beside it. Unlinked when dropped and the last holder leaves.
+ */
+struct data_file {
+    _Atomic uint32_t references;
+    _Atomic bool is_dropped; /* no manifest names it any more */
+    _Atomic enum file_check check;
+    pthread_mutex_t check_lock;
+    struct manifest_file facts;
+    char rows_path[FILE_PATH_MAX];
+    char first_path[FILE_PATH_MAX];
+};
+
+/* The files of one manifest, by seq_min. Immutable; held by the project and by views. */
+struct file_set {
+    _Atomic uint32_t references;
+    uint32_t count;
+    struct data_file *files[];
+};
+
+MUST_USE enum err data_file_new(const char *project_dir, const struct manifest_file *facts,
+                                struct data_file **ret_file);
+struct data_file *data_file_hold(struct data_file *file);
+void data_file_release(struct data_file **file); /* takes NULL */
+/* Reads both files once in this process: ERR_CORRUPT if they are not what the manifest says. Any
+ * thread. */
+MUST_USE enum err data_file_check(struct data_file *file, struct diag *diag);
+
+MUST_USE enum err file_set_new(struct data_file *const *files, uint32_t count,
+                               struct file_set **ret_set); /* holds each file */
+struct file_set *file_set_hold(struct file_set *set);
+void file_set_release(struct file_set **set);
+
+/* CRC32C of a whole file. */
+MUST_USE enum err
+checksum_file(const char *path, uint64_t *ret_bytes, uint32_t *ret_checksum, struct diag *diag);
+
+/* --- the names of a project: its dictionary and its persons ------------------------------------
+ */
+
+/* Held by the project and by views, so that a rebuild can start a new one beside old views. */
+struct lexicon {
+    _Atomic uint32_t references;
+    _Atomic bool is_dropped; /* the runs' folder goes with it */
+    struct types types;
+    struct persons persons;
+    char runs_dir[FILE_PATH_MAX];
+    uint8_t runs_owner[RUN_OWNER_BYTES];
+};
+MUST_USE enum err
+lexicon_new(const struct project *project, uint32_t epoch, struct lexicon **ret_lexicon);
+struct lexicon *lexicon_hold(struct lexicon *lexicon);
+void lexicon_release(struct lexicon **lexicon); /* takes NULL */
+/* The types of the project's files, in order. ERR_CORRUPT. */
+MUST_USE enum err lexicon_read_types(struct lexicon *lexicon, const char *dir,
+                                     const struct manifest *manifest, struct diag *diag);
+/* Writes the types the manifest does not have yet as a further file (or all as one, where files are
+ * many), into it. */
+MUST_USE enum err lexicon_write_types(const struct lexicon *lexicon, const char *dir,
+                                      struct manifest *manifest, struct diag *diag);
+
+/* --- a project ------------------------------------------------------------------------------- */
+
+struct project {
+    struct warehouse *warehouse;
+    uint32_t id;
+    char dir[FILE_PATH_MAX];
+    _Atomic bool needs_rebuild; /* damage was met: the loader drops and loads it again */
+    _Atomic bool was_read;      /* since the last seal: it is sealed sooner when idle */
+
+    /* Under `lock`: what views are made of. */
+    pthread_mutex_t lock;
+    struct file_set *set;
+    struct lexicon *lexicon;
+    struct tail *tail;
+    uint32_t tail_rows;    /* published */
+    uint32_t type_count;   /* published */
+    uint64_t person_count; /* published */
+    uint64_t sealed_rows;
+    int64_t received_min_us;       /* of all rows; 0: none */
+    bool is_rebuilding;            /* its rows are being read again from the start of the store, */
+    struct store_position covered; /* and this far it has come; else warehouse->loaded counts */
+
+    /* Loader and keeper; of these the manifest is made. */
+    pthread_mutex_t seal_lock;
+    struct manifest manifest; /* as on disk; its `files` are those of `set` */
+    uint32_t next_number;     /* of files; never falls while the process lives */
+
+    /* The loader's. */
+    uint64_t loaded_seq; /* rows at or before it are here already */
+    bool is_touched;     /* by the page at hand */
+    enum err broken;     /* ERR_OK, or why it takes no more rows (ERR_FULL) */
+    struct project *next_touched;
+    struct store_position tail_floor; /* the cursor before the tail's first row */
+    int64_t tail_began_steady_ns;
+    uint64_t tail_began_rows; /* of all projects, when the tail began */
+    uint64_t tail_began_bytes;
+    struct project *next_active; /* list of projects with rows in the tail */
+    bool is_active;
+};
+
+/* The project, opened if need be. Any thread. ERR_NOMEM, ERR_IO. */
+MUST_USE enum err project_get(struct warehouse *warehouse, uint32_t project_id,
+                              struct project **ret_project, struct diag *diag);
+void project_free(struct project **project);
+/* Loader: everything of it is discarded; its rows come again from the store. */
+MUST_USE enum err project_reset(struct project *project, struct diag *diag);
+/* Loader: writes the tail out, replaces the manifest, starts a new tail. ERR_STORAGE_FULL, ERR_IO:
+ * nothing changed. */
+MUST_USE enum err project_seal(struct project *project, struct diag *diag);
+/*
+ * Under seal_lock: manifest.json becomes `manifest` (its number raised); then so does the project's
+ * memory, with `set`, and `tail` (or NULL: the tail stays). On success the three hold what was
+ * there before. On error nothing changed.
+ */
+MUST_USE enum err project_publish(struct project *project, struct manifest *manifest,
+                                  struct file_set **set, struct tail **tail, struct diag *diag);
+/* A copy with room for so many more files. */
+MUST_USE enum err
+manifest_copy(const struct manifest *manifest, uint32_t room, struct manifest *ret_copy);
+
+/* --- the warehouse --------------------------------------------------------------------------- */
+
+struct warehouse {
+    struct warehouse_config config;
+    char data_dir[FILE_PATH_MAX];
+    char dir[FILE_PATH_MAX];
+    uint8_t secret[PERSONS_SECRET_BYTES];
+    uint64_t generation;          /* of the store; 0 until it has one */
+    struct engine *engine;        /* queries and seals */
+    struct engine *keeper_engine; /* the keeper's; NULL while it has nothing to do */
+
+    pthread_mutex_t projects_lock;
+    struct project **projects; /* open addressing by id; NULL: empty */
+    uint32_t project_slots;
+    uint32_t project_count;
+    struct checkpoint *checkpoint;         /* as read at start: which projects there must be */
+    struct store_position durable_at_open; /* what covers more was made from another store's rows */
+    _Atomic bool has_damage;               /* some project needs_rebuild */
+
+    pthread_mutex_t progress_lock;
+    pthread_cond_t progress_changed;
+    struct store_position loaded; /* every project that is not being rebuilt is loaded up to here */
+    int64_t newest_received_us;
+    int64_t oldest_waiting_us; /* received_at no later than that of the oldest row not loaded */
+    bool is_rebuilding;        /* the cursor is behind `loaded` */
+
+    /* The loader's. */
+    struct store_position cursor; /* read up to here; behind `loaded` while a project is rebuilt */
+    struct arena page_arena;
+    struct project *active;
+    struct project *touched;
+    uint64_t rows_read; /* since start, all projects */
+    uint64_t bytes_read;
+    int64_t due_checked_ns;
+    int64_t seal_again_ns; /* after a seal that failed */
+    uint32_t keep_turn;    /* the keeper's: where it goes on */
+    _Atomic uint64_t tail_bytes;
+    _Atomic uint64_t tail_rows;
+    _Atomic uint64_t rows;
+};
+
+/* Age of the oldest durable row that is not loaded; 0: none. Any thread. */
+int64_t warehouse_lag_us(struct warehouse *warehouse);
+/* At the end: seals tails, largest first, while time is left, and writes the checkpoint. */
+void load_seal_all(struct warehouse *warehouse, int64_t seal_ms_max);
+/* Where reading starts, and the projects that must exist. Loader (and open). */
+MUST_USE enum err checkpoint_write(struct warehouse *warehouse, struct diag *diag);
+
+/* --- a view ---------------------------------------------------------------------------------- */
+
+struct warehouse_view {
+    struct warehouse *warehouse;
+    struct project *project;
+    struct file_set *set;
+    struct lexicon *lexicon;
+    struct tail *tail;
+    uint32_t tail_rows;
+    uint32_t type_count;
+    uint64_t person_count;
+    int64_t history_from_us;
+    struct warehouse_watermark watermark;
+};
+/* Damage was met under a view: the project is loaded again. */
+void view_report_damage(struct warehouse_view *view, const struct diag *diag);
+
+#endif

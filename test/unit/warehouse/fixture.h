@@ -1,0 +1,81 @@
+/*
+ * fixture - what the warehouse's tests share: a store in memory, a folder, seeded events, a naive
+ * reader.
+ *
+ * Layer 4 tests. The fake store gives rows in the order they were added, from any position; its
+ * generation and its end can be changed, as if another ledger had been put in place.
+ */
+#ifndef POTIK_TEST_WAREHOUSE_FIXTURE_H
+#define POTIK_TEST_WAREHOUSE_FIXTURE_H
+
+#include "base/mem.h"
+#include "base/random.h"
+#include "warehouse/warehouse.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define PROJECT 7
+
+struct fake_store {
+    struct store store; /* first */
+    struct store_row *rows;
+    uint32_t count;
+    uint32_t capacity;
+    uint32_t visible; /* rows that are durable */
+    uint64_t generation;
+    uint32_t page_rows_max; /* 0: as asked */
+    uint64_t rows_read;
+};
+void fake_store_init(struct fake_store *store);
+void fake_store_fini(struct fake_store *store);
+/* Copies the event; seq = place + 1. */
+void fake_store_add(struct fake_store *store, const struct event *event);
+
+/* A folder of this test's own, removed by fixture_close. */
+struct fixture {
+    char dir[256];
+    struct fake_store store;
+    struct clock_fake clock;
+    struct warehouse_config config;
+    struct warehouse *warehouse;
+    uint32_t warnings; /* told to the sink */
+};
+void fixture_open(struct fixture *fixture);
+void fixture_close(struct fixture *fixture);
+/* The warehouse stops (sealing for seal_ms_max) and starts again on the same folder and store. */
+void fixture_start(struct fixture *fixture);
+void fixture_stop(struct fixture *fixture, int64_t seal_ms_max);
+/* Loads until nothing is left. */
+void fixture_load(struct fixture *fixture);
+
+/* `count` more events of PROJECT by the seed: persons skewed, times within `days`, some late, some
+ * of equal time. */
+void fixture_add_events(struct fixture *fixture, uint64_t seed, uint32_t count, uint32_t persons,
+                        uint32_t types, uint32_t days);
+
+#define DAY_ZERO_US (INT64_C(1700000000) * 1000000)
+
+/* What a scan gave, in order. */
+struct seen {
+    uint32_t *person;
+    int64_t *time;
+    uint32_t *type;
+    uint32_t count;
+    uint32_t capacity;
+    bool has_types;
+};
+void seen_free(struct seen *seen);
+enum err seen_add(void *state, const struct warehouse_rows *rows);
+/* Scans the project; parts are put one behind the other. */
+void
+fixture_scan(struct fixture *fixture, const struct warehouse_scan *scan, struct seen *ret_seen);
+/* Asserts that a scan of everything (and by types, time, parts) and the first-ever minima equal the
+ * naive ones. */
+void fixture_check(struct fixture *fixture);
+
+#endif

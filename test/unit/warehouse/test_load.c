@@ -1,0 +1,53 @@
+/*
+ * test_load - from the store through tails and files to scans: equal to the naive reader, always.
+ */
+#include "fixture.h"
+
+static void
+test_load__tail_scan_equals_naive(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    fixture_open(&fixture);
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        fixture_add_events(&fixture, seed, (uint32_t)seed * 1000 + 7, 300, 9, 30);
+        fixture_load(&fixture);
+        fixture_check(&fixture);
+    }
+    fixture_close(&fixture);
+}
+
+static void
+test_load__sealed_files_equal_naive(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    fixture_open(&fixture);
+    fixture_stop(&fixture, 0);
+    fixture.config.seal_rows = 1000;
+    fixture.store.page_rows_max = 300;
+    fixture_start(&fixture);
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        struct warehouse_stats stats;
+
+        fixture_add_events(&fixture, seed, 3456, 400, 9, 60);
+        fixture_load(&fixture);
+        warehouse_stats(fixture.warehouse, &stats);
+        assert_int_equal(stats.files, seed * 3);
+        fixture_check(&fixture);
+    }
+    fixture_close(&fixture);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_load__tail_scan_equals_naive),
+        cmocka_unit_test(test_load__sealed_files_equal_naive),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
