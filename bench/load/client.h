@@ -29,6 +29,7 @@ struct client {
     int64_t resume_ns;   /* CLIENT_PAUSED: not before */
     uint64_t first_new;  /* lowest counter not sent before this request */
     uint64_t *counters;  /* what the request carries, `batch` of them */
+    char *room;          /* `out` lies in it */
     char *out;
     size_t out_len;
     size_t out_sent;

@@ -142,11 +142,11 @@ put_head(const struct run *run, char *body, size_t body_len)
 
 /* The body stands at a fixed place behind room for the head. */
 static void
-render(struct run *run, struct client *client, char *room)
+render(struct run *run, struct client *client)
 {
     const struct options *options = run->options;
     uint64_t settled = options->duplicates > 0 ? settled_below(run) : 0;
-    char *body = room + HEAD_BYTES_MAX;
+    char *body = client->room + HEAD_BYTES_MAX;
     char *place = body;
 
     client->first_new = run->next;
@@ -193,13 +193,13 @@ due_ns(const struct run *run)
 }
 
 static void
-begin_request(struct run *run, struct client *client, char *room, int64_t intended)
+begin_request(struct run *run, struct client *client, int64_t intended)
 {
     client->is_retry = false;
     client->intended_ns = intended;
     run->requests_due++;
     run->under_way++;
-    render(run, client, room);
+    render(run, client);
     send_or_pause(run, client);
 }
 
@@ -269,7 +269,7 @@ on_event(struct run *run, struct client *client, enum client_event event)
 
 /* Starts what may start now; gives the time to sleep until at the latest. */
 static int64_t
-begin_what_is_due(struct run *run, char **rooms, int64_t now)
+begin_what_is_due(struct run *run, int64_t now)
 {
     const struct options *options = run->options;
     int64_t wake = now + NS_PER_S / 10;
@@ -285,7 +285,7 @@ begin_what_is_due(struct run *run, char **rooms, int64_t now)
             int64_t due = options->rate > 0 ? due_ns(run) : now;
 
             if (due <= now)
-                begin_request(run, client, rooms[i], due);
+                begin_request(run, client, due);
             else if (due < wake)
                 wake = due;
         }
@@ -294,13 +294,13 @@ begin_what_is_due(struct run *run, char **rooms, int64_t now)
 }
 
 static void
-drive(struct run *run, char **rooms)
+drive(struct run *run)
 {
     struct epoll_event events[256];
     int64_t now = now_ns();
 
     while (!is_over(run, now) || run->under_way != 0) {
-        int64_t wake = begin_what_is_due(run, rooms, now);
+        int64_t wake = begin_what_is_due(run, now);
         int64_t wait = wake > now ? wake - now : 0;
         struct timespec timeout = {.tv_sec = wait / NS_PER_S, .tv_nsec = wait % NS_PER_S};
         int count = epoll_pwait2(run->epoll_fd, events, 256, &timeout, NULL);
@@ -376,7 +376,6 @@ main(int argc, char **argv)
 {
     static struct options options;
     static struct run run;
-    char **rooms;
     bool is_acks_written = true;
     int head_len;
 
@@ -394,11 +393,10 @@ main(int argc, char **argv)
     run.random = options.sample.seed;
     run.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     run.clients = need(calloc(options.connections, sizeof(*run.clients)));
-    rooms = need(calloc(options.connections, sizeof(*rooms)));
     for (uint32_t i = 0; i < options.connections; i++) {
         struct client *client = &run.clients[i];
 
-        rooms[i] =
+        client->room =
             need(malloc(HEAD_BYTES_MAX + 2 + (size_t)options.batch * (SAMPLE_BYTES_MAX + 1)));
         client->counters = need(calloc(options.batch, sizeof(*client->counters)));
         client->address = options.address;
@@ -409,15 +407,14 @@ main(int argc, char **argv)
     run.warm_end_ns = run.start_ns + (int64_t)(options.warm_seconds * 1e9);
     run.stop_ns = options.seconds > 0 ? run.warm_end_ns + (int64_t)(options.seconds * 1e9)
                                       : run.start_ns + 3600 * NS_PER_S;
-    drive(&run, rooms);
+    drive(&run);
     report(&run);
     if (options.acks_path != NULL)
         is_acks_written = write_acks(&run, options.acks_path);
     for (uint32_t i = 0; i < options.connections; i++) {
-        free(rooms[i]);
+        free(run.clients[i].room);
         free(run.clients[i].counters);
     }
-    free(rooms);
     free(run.clients);
     free(run.acks);
     return run.contradictions == 0 && run.rejected == 0 && is_acks_written ? 0 : 1;
