@@ -72,6 +72,8 @@ api_job_new(struct api_request *request)
 
     if (job == NULL)
         http_reply_error(request->exchange, ERR_NOMEM, NULL, NULL);
+    else
+        job->project_id = request->key.project_id;
     return job;
 }
 
