@@ -280,6 +280,16 @@ test_retention__has_null_for_what_has_not_begun(void **state)
     result = ask_result(&ask, &view, "retention",
                         "start_date=2026-01-29&windows=1&cohorts=1&measure=percent", 1);
     assert_int_equal(ask_cell(result, 0, 2)->kind, METRIC_CELL_NULL); /* of nobody */
+    /* the very microsecond in which one day ends and the next begins */
+    ask.now_us = ask_us("2026-01-31", 0, 0);
+    result = ask_result(&ask, &view, "retention", "start_date=2026-01-30&windows=2&cohorts=1", 1);
+    assert_int_equal(result->partial_count, 1);
+    assert_true(is_partial(result, 0, 3));
+    ask.now_us -= 1;
+    result = ask_result(&ask, &view, "retention", "start_date=2026-01-30&windows=2&cohorts=1", 1);
+    assert_int_equal(result->partial_count, 2);
+    assert_true(is_partial(result, 0, 1) && is_partial(result, 0, 2));
+    assert_int_equal(ask_cell(result, 0, 3)->kind, METRIC_CELL_NULL);
 }
 
 static void
