@@ -61,7 +61,7 @@ choose_group(const struct run_set *set, uint32_t *ret_first, uint32_t *ret_count
                 largest = keys > largest ? keys : largest;
                 count++;
             }
-            if (count >= set->config.merge_width && largest <= sum - largest) {
+            if (count >= set->config.merge_width && largest <= 2 * (sum - largest)) {
                 *ret_first = first;
                 *ret_count = count;
                 return true;
