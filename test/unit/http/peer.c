@@ -322,8 +322,8 @@ peer_turn(struct peer *peer, uint32_t loop)
     uint64_t before = atomic_load(&peer->turns);
     bool is_over;
 
-    /* The turn under way may have looked at the clock before; the next one is whole when a call posted
-     * after its turn_end has run. */
+    /* The turn under way may have looked at the clock before; the next one is whole when a call
+     * posted after its turn_end has run. */
     do {
         is_over = atomic_load(&peer->turns) >= before + 2;
         assert_true(http_loop_post(peer->loops[loop], note_turn, &peer->posted));
