@@ -77,7 +77,7 @@ fail(struct csv_reader *reader, enum err err, const char *message)
     reader->err = err;
     reader->state = CSV_STOPPED;
     diag_set(&reader->diag, "row %llu (line %llu): %s", (unsigned long long)reader->rows + 1,
-             (unsigned long long)reader->line, message);
+             (unsigned long long)reader->row_line, message);
     return false;
 }
 

@@ -5,6 +5,9 @@
  * error as a value. simdjson's element and iterators are a document pointer and an index, copied in
  * and out of plain structs (asserted below); the version is pinned by deps/.
  */
+extern "C" {
+#include "base/diag.h"
+}
 #include "codec/json.h"
 #include <cstring>
 #include <new>

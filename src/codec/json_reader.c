@@ -217,7 +217,7 @@ static void
 path_add(struct json_note *note, struct slice part)
 {
     const char *at = part.ptr;
-    const char *end = part.ptr + part.len;
+    const char *end = part.len != 0 ? part.ptr + part.len : part.ptr;
 
     while (at < end) {
         size_t len = utf8_sequence(at, end);
