@@ -172,12 +172,47 @@ async function checkDefaults(client, events, zone) {
   }
 }
 
+/** RFC 4180, as a reader of another make would do it. */
+function csvRows(text) {
+  const cells = [...text.matchAll(/("(?:[^"]|"")*"|[^,\n"]*)(,|\n)/g)];
+  assert.equal(cells.reduce((sum, cell) => sum + cell[0].length, 0), text.length, 'the CSV is whole');
+  const rows = [[]];
+  for (const [, cell, end] of cells) {
+    rows.at(-1).push(cell.startsWith('"') ? cell.slice(1, -1).replaceAll('""', '"') : cell);
+    if (end === '\n') rows.push([]);
+  }
+  return rows.slice(0, -1);
+}
+
+/** CSV and NDJSON say what JSON says. */
+async function checkForms(client, [metric, params]) {
+  const json = await client.stats(metric, params);
+  const names = json.columns.map((column) => column.name);
+  const partial = json.rows.map((_, row) => {
+    const columns = json.partial.filter(([at]) => at === row).map(([, column]) => column);
+    if (metric !== 'retention') return columns.length > 0;
+    return columns.some((column) => column >= 2) ? Math.min(...columns.filter((column) => column >= 2)) - 2 : null;
+  });
+  const csv = await client.tryStats(metric, { ...params, format: 'csv' });
+  const text = (value) => (value === null ? '' : String(value));
+  assert.equal(csv.status, 200, csv.text);
+  assert.deepEqual(csvRows(csv.text), [[...names, 'partial'], ...json.rows.map((row, i) => [...row, partial[i]].map(text))]);
+  const ndjson = await client.tryStats(metric, { ...params, format: 'ndjson' });
+  assert.deepEqual(ndjson.text.split('\n').slice(0, -1).map((line) => JSON.parse(line)),
+    json.rows.map((row, i) => ({ ...Object.fromEntries(names.map((name, k) => [name, row[k]])), partial: partial[i] })));
+  for (const reply of [csv, ndjson]) {
+    const watermark = JSON.parse(reply.headers['x-potik-watermark']);
+    assert.deepEqual(Object.keys(watermark), Object.keys(json.watermark));
+    assert.equal(watermark.position, json.watermark.position);
+  }
+}
+
 async function run(seed) {
   const since = Date.now();
   const data = makeData(seed);
   const stream = makeStream(data);
   const flags = ['--seal-rows', String(data.random.pick([20, 100, 300, 500000]))];
-  const server = await startServer({ flags });
+  let server = await startServer({ flags });
   const client = new Client(server);
   try {
     const list = questions(data);
@@ -190,6 +225,12 @@ async function run(seed) {
     assert.equal(client.accepted, data.events.length, 'each event is accepted once');
     for (const question of list) await check(client, data.events, question, since);
     if (data.isRunning) await checkDefaults(client, data.events, data.zone);
+    else await checkForms(client, data.random.pick(list));
+    if (seed % 10 === 0) {
+      await server.stop();
+      server = client.server = await startServer({ flags, dataDir: server.dataDir, ownsFolder: true });
+      for (const question of list) await check(client, data.events, question, since);
+    }
   } finally {
     client.close();
     await server.close();

@@ -46,8 +46,9 @@ export async function until(what, probe, { limitMs = 10000, everyMs = 20 } = {})
 }
 
 export class Server {
-  constructor({ dataDir = null, flags = [], env = {}, listen = '127.0.0.1:0', wrapper = [] } = {}) {
-    this.ownsFolder = dataDir === null;
+  /** `dataDir`: an existing folder (a restart), removed by close() only with ownsFolder. `wrapper`: words before the program. */
+  constructor({ dataDir = null, ownsFolder = dataDir === null, flags = [], env = {}, listen = '127.0.0.1:0', wrapper = [] } = {}) {
+    this.ownsFolder = ownsFolder;
     this.dataDir = dataDir ?? temporaryFolder();
     this.stdout = '';
     this.stderr = '';
