@@ -1,5 +1,5 @@
 /*
- * connection - one client's socket: reading, writing, deadlines, and its end.
+ * connection - one client's socket: opening, reading, deadlines, and its end.
  *
  * Layer 5 (http), on the loop's thread. See connection.h for the life of a connection. Sources: RFC
  * 9112 §9.6 (closing without losing the last reply); epoll(7).
@@ -9,20 +9,12 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-static int64_t
-after_ms(const struct http_loop *loop, int64_t ms)
-{
-    return loop->now_ns + ms * 1000000;
-}
-
-static void
+void
 connection_want(struct connection *connection, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.ptr = connection};
@@ -35,8 +27,7 @@ connection_want(struct connection *connection, uint32_t events)
         assert(!"epoll_ctl of a registered fd");
 }
 
-/* Sets the deadline to the earliest that holds now. */
-static void
+void
 connection_schedule(struct connection *connection)
 {
     struct http_loop *loop = connection->loop;
@@ -182,8 +173,7 @@ connection_free(struct connection *connection)
 
 /* --- the end ----------------------------------------------------------------------------------*/
 
-/* All replies have left and no further request will be read. */
-static void
+void
 connection_end(struct connection *connection)
 {
     struct http_loop *loop = connection->loop;
@@ -198,7 +188,7 @@ connection_end(struct connection *connection)
     }
     connection->state = CONNECTION_LINGERING;
     connection->linger_until_ns =
-        after_ms(loop, loop->is_stopping ? HTTP_LINGER_STOPPING_MS : HTTP_LINGER_MS);
+        loop_after_ms(loop, loop->is_stopping ? HTTP_LINGER_STOPPING_MS : HTTP_LINGER_MS);
     connection_want(connection, EPOLLIN);
     connection_schedule(connection);
 }
@@ -209,7 +199,7 @@ connection_stop(struct connection *connection)
     struct http_loop *loop = connection->loop;
 
     if (connection->state == CONNECTION_LINGERING) {
-        int64_t until = after_ms(loop, HTTP_LINGER_STOPPING_MS);
+        int64_t until = loop_after_ms(loop, HTTP_LINGER_STOPPING_MS);
 
         if (until < connection->linger_until_ns)
             connection->linger_until_ns = until;
@@ -329,117 +319,6 @@ connection_resume(struct connection *connection)
     connection_schedule(connection);
 }
 
-/* --- writing ----------------------------------------------------------------------------------*/
-
-static size_t
-gather(const struct connection *connection, struct iovec parts[HTTP_PIPELINE_LIMIT])
-{
-    size_t count = 0;
-
-    for (struct http_exchange *exchange = connection->first; exchange != NULL;
-         exchange = exchange->next) {
-        size_t left = exchange->reply.len - exchange->sent;
-
-        if (exchange->is_broken)
-            break;
-        if (left > 0) {
-            parts[count].iov_base = exchange->reply.ptr + exchange->sent;
-            parts[count].iov_len = left;
-            count++;
-        }
-        if (!exchange->is_replied || exchange->is_closing || count == HTTP_PIPELINE_LIMIT)
-            break;
-    }
-    return count;
-}
-
-/* Takes replies that have left out of the queue. false: the connection is to end now. */
-static bool
-retire(struct connection *connection, size_t sent)
-{
-    struct http_loop *loop = connection->loop;
-
-    while (connection->first != NULL) {
-        struct http_exchange *exchange = connection->first;
-        size_t left = exchange->reply.len - exchange->sent;
-        size_t take = sent < left ? sent : left;
-        bool is_closing = exchange->is_closing;
-
-        exchange->sent += take;
-        sent -= take;
-        if (!exchange->is_replied || take < left || exchange == connection->reading)
-            return true;
-        connection->first = exchange->next;
-        if (connection->first == NULL)
-            connection->last = NULL;
-        connection->exchange_count--;
-        exchange_recycle(loop, exchange);
-        if (is_closing)
-            return false;
-    }
-    connection->idle_from_ns = loop->now_ns;
-    return !connection->is_last;
-}
-
-static void
-write_blocked(struct connection *connection, bool is_blocked)
-{
-    struct http_loop *loop = connection->loop;
-
-    if (is_blocked && !connection->is_write_blocked) {
-        connection->write_until_ns = after_ms(loop, loop->config->write_timeout_ms);
-        connection->write_bytes = 0;
-    }
-    connection->is_write_blocked = is_blocked;
-    connection_want(connection, is_blocked ? connection->events | EPOLLOUT
-                                           : connection->events & ~(uint32_t)EPOLLOUT);
-}
-
-void
-connection_flush(struct connection *connection)
-{
-    struct http_loop *loop = connection->loop;
-    struct iovec parts[HTTP_PIPELINE_LIMIT];
-    struct msghdr message = {.msg_iov = parts};
-    size_t total = 0;
-    ssize_t sent = 0;
-    bool goes_on;
-
-    message.msg_iovlen = gather(connection, parts);
-    for (size_t i = 0; i < message.msg_iovlen; i++)
-        total += parts[i].iov_len;
-    if (total > 0) {
-        do
-            sent = message.msg_iovlen == 1
-                       ? send(connection->fd, parts[0].iov_base, total, MSG_NOSIGNAL)
-                       : sendmsg(connection->fd, &message, MSG_NOSIGNAL);
-        while (sent < 0 && errno == EINTR);
-        if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-            connection_close(connection);
-            return;
-        }
-        sent = sent < 0 ? 0 : sent;
-    }
-    connection->write_bytes += (uint64_t)sent;
-    goes_on = retire(connection, (size_t)sent);
-    if (connection->first != NULL && connection->first->is_broken) {
-        connection_close(connection);
-        return;
-    }
-    if (!goes_on || (connection->first == NULL && connection->is_last)) {
-        connection_end(connection);
-        return;
-    }
-    if ((size_t)sent < total || connection->is_write_blocked)
-        write_blocked(connection, (size_t)sent < total);
-    if (connection->leftover != NULL || (connection->events & EPOLLIN) == 0)
-        loop_resume_later(loop, connection);
-    if (loop->is_stopping && connection->first == NULL && connection->leftover == NULL)
-        connection_end(connection);
-    else
-        connection_schedule(connection);
-}
-
 /* --- readiness and deadlines ------------------------------------------------------------------*/
 
 void
@@ -501,7 +380,7 @@ connection_expire(struct connection *connection)
             return;
         }
         connection->write_bytes = 0;
-        connection->write_until_ns = after_ms(loop, config->write_timeout_ms);
+        connection->write_until_ns = loop_after_ms(loop, config->write_timeout_ms);
     }
     if (exchange == NULL) {
         if (connection->first == NULL && connection->leftover == NULL &&
@@ -519,7 +398,7 @@ connection_expire(struct connection *connection)
             return;
         }
         connection->read_bytes = 0;
-        connection->read_until_ns = after_ms(loop, config->body_progress_timeout_ms);
+        connection->read_until_ns = loop_after_ms(loop, config->body_progress_timeout_ms);
     }
     connection_schedule(connection);
 }

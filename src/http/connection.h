@@ -198,6 +198,12 @@ struct http_server {
     struct diag start_diag;
 };
 
+static inline int64_t
+loop_after_ms(const struct http_loop *loop, int64_t ms)
+{
+    return loop->now_ns + ms * 1000000;
+}
+
 /* Counters have one writer, the loop: no locked instruction is needed. */
 static inline void
 loop_count(_Atomic uint64_t *counter)
@@ -214,12 +220,21 @@ void connection_ready(struct connection *connection, uint32_t events);
 /* One read within the turn's budget. */
 void connection_read(struct connection *connection);
 void connection_resume(struct connection *connection);
-void connection_flush(struct connection *connection);
 void connection_expire(struct connection *connection);
 /* At once: `gone` for whatever has no reply. The struct itself goes at the end of the turn. */
 void connection_close(struct connection *connection);
 /* Stopping: idle ones end now, the others after their requests under way. */
 void connection_stop(struct connection *connection);
+
+/* Sets the deadline to the earliest that holds now. */
+void connection_schedule(struct connection *connection);
+void connection_want(struct connection *connection, uint32_t events);
+/* All replies have left and no further request will be read. */
+void connection_end(struct connection *connection);
+
+/* --- output.c: replies leave
+ * --------------------------------------------------------------------*/
+void connection_flush(struct connection *connection);
 
 /* --- input.c: bytes become requests
  * -------------------------------------------------------------*/

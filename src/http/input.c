@@ -9,12 +9,6 @@
 
 #include <assert.h>
 
-static int64_t
-after_ms(const struct http_loop *loop, int64_t ms)
-{
-    return loop->now_ns + ms * 1000000;
-}
-
 struct http_exchange *
 exchange_begin(struct connection *connection)
 {
@@ -31,8 +25,8 @@ exchange_begin(struct connection *connection)
     connection->last = exchange;
     connection->exchange_count++;
     connection->reading = exchange;
-    connection->read_until_ns = after_ms(loop, loop->config->head_timeout_ms);
-    connection->request_until_ns = after_ms(loop, loop->config->request_timeout_ms);
+    connection->read_until_ns = loop_after_ms(loop, loop->config->head_timeout_ms);
+    connection->request_until_ns = loop_after_ms(loop, loop->config->request_timeout_ms);
     return exchange;
 }
 
@@ -133,7 +127,7 @@ head_ended(struct http_exchange *exchange, bool has_more_input)
         loop_flush_later(loop, connection);
     }
     http_chunk_init(&exchange->chunk);
-    connection->read_until_ns = after_ms(loop, config->body_progress_timeout_ms);
+    connection->read_until_ns = loop_after_ms(loop, config->body_progress_timeout_ms);
     connection->read_bytes = 0;
 }
 

@@ -5,7 +5,6 @@
 #include "requests.h"
 
 #include "base/mem.h"
-#include "http/deadline.h"
 #include <stdio.h>
 
 /* clang-format off */
@@ -177,55 +176,6 @@ test_parser__knows_the_rfcs_characters(void **state)
     }
 }
 
-/* Against a plain list: nothing fires early, nothing later than the wheel promises, nothing is
- * lost. */
-static void
-test_deadline__fires_in_time(void **state)
-{
-    enum { COUNT = 200 };
-    static struct deadline_wheel wheel;
-    static struct deadline nodes[COUNT];
-    struct deadline *fired;
-    uint64_t seed = 1;
-    int64_t now = INT64_C(123456789012);
-    uint64_t fires = 0;
-
-    (void)state;
-    deadline_wheel_init(&wheel, now);
-    for (int i = 0; i < COUNT; i++)
-        deadline_init(&nodes[i]);
-    for (int round = 0; round < 20000; round++) {
-        uint64_t random = seed = seed * 6364136223846793005u + 1442695040888963407u;
-        struct deadline *node = &nodes[(random >> 33) % COUNT];
-        int64_t wait;
-
-        if (random >> 60 == 0)
-            deadline_remove(&wheel, node);
-        else
-            deadline_set(&wheel, node,
-                         now + (int64_t)((random >> 20) % 1000000) *
-                                   ((random >> 40) % 4 == 0 ? 30000 : 1000));
-        wait = deadline_wait_ns(&wheel, now);
-        for (int i = 0; i < COUNT; i++) {
-            if (nodes[i].at_ns != DEADLINE_NONE) {
-                assert_true(wait >= 0);
-                assert_true(now + wait <= nodes[i].at_ns + 17 * DEADLINE_TICK_NS);
-            }
-        }
-        now += (int64_t)((random >> 10) % 5000000) * (round % 1000 == 0 ? 10000 : 1);
-        while ((fired = deadline_expired(&wheel, now)) != NULL) {
-            assert_true(fired->at_ns <= now && fired->at_ns != DEADLINE_NONE);
-            assert_null(fired->next);
-            fired->at_ns = DEADLINE_NONE;
-            fires++;
-        }
-        for (int i = 0; i < COUNT; i++)
-            assert_true(nodes[i].at_ns == DEADLINE_NONE ||
-                        now < nodes[i].at_ns + 17 * DEADLINE_TICK_NS);
-    }
-    assert_true(fires > 1000);
-}
-
 int
 main(void)
 {
@@ -236,7 +186,6 @@ main(void)
         cmocka_unit_test(test_parser__takes_at_most_128_fields),
         cmocka_unit_test(test_parser__cuts_fields_and_target),
         cmocka_unit_test(test_parser__knows_the_rfcs_characters),
-        cmocka_unit_test(test_deadline__fires_in_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,121 @@
+/*
+ * output - replies leave: those at the front of a connection's queue, in one system call.
+ *
+ * Layer 5 (http), on the loop's thread, at the end of a turn. What the socket does not take waits
+ * for EPOLLOUT, under the write deadline; the exchange and its reply's memory stay until then.
+ */
+#include "http/connection.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+static size_t
+gather(const struct connection *connection, struct iovec parts[HTTP_PIPELINE_LIMIT])
+{
+    size_t count = 0;
+
+    for (struct http_exchange *exchange = connection->first; exchange != NULL;
+         exchange = exchange->next) {
+        size_t left = exchange->reply.len - exchange->sent;
+
+        if (exchange->is_broken)
+            break;
+        if (left > 0) {
+            parts[count].iov_base = exchange->reply.ptr + exchange->sent;
+            parts[count].iov_len = left;
+            count++;
+        }
+        if (!exchange->is_replied || exchange->is_closing || count == HTTP_PIPELINE_LIMIT)
+            break;
+    }
+    return count;
+}
+
+/* Takes replies that have left out of the queue. false: the connection is to end now. */
+static bool
+retire(struct connection *connection, size_t sent)
+{
+    struct http_loop *loop = connection->loop;
+
+    while (connection->first != NULL) {
+        struct http_exchange *exchange = connection->first;
+        size_t left = exchange->reply.len - exchange->sent;
+        size_t take = sent < left ? sent : left;
+        bool is_closing = exchange->is_closing;
+
+        exchange->sent += take;
+        sent -= take;
+        if (!exchange->is_replied || take < left || exchange == connection->reading)
+            return true;
+        connection->first = exchange->next;
+        if (connection->first == NULL)
+            connection->last = NULL;
+        connection->exchange_count--;
+        exchange_recycle(loop, exchange);
+        if (is_closing)
+            return false;
+    }
+    connection->idle_from_ns = loop->now_ns;
+    return !connection->is_last;
+}
+
+static void
+write_blocked(struct connection *connection, bool is_blocked)
+{
+    struct http_loop *loop = connection->loop;
+
+    if (is_blocked && !connection->is_write_blocked) {
+        connection->write_until_ns = loop_after_ms(loop, loop->config->write_timeout_ms);
+        connection->write_bytes = 0;
+    }
+    connection->is_write_blocked = is_blocked;
+    connection_want(connection, is_blocked ? connection->events | EPOLLOUT
+                                           : connection->events & ~(uint32_t)EPOLLOUT);
+}
+
+void
+connection_flush(struct connection *connection)
+{
+    struct http_loop *loop = connection->loop;
+    struct iovec parts[HTTP_PIPELINE_LIMIT];
+    struct msghdr message = {.msg_iov = parts};
+    size_t total = 0;
+    ssize_t sent = 0;
+    bool goes_on;
+
+    message.msg_iovlen = gather(connection, parts);
+    for (size_t i = 0; i < message.msg_iovlen; i++)
+        total += parts[i].iov_len;
+    if (total > 0) {
+        do
+            sent = message.msg_iovlen == 1
+                       ? send(connection->fd, parts[0].iov_base, total, MSG_NOSIGNAL)
+                       : sendmsg(connection->fd, &message, MSG_NOSIGNAL);
+        while (sent < 0 && errno == EINTR);
+        if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+            connection_close(connection);
+            return;
+        }
+        sent = sent < 0 ? 0 : sent;
+    }
+    connection->write_bytes += (uint64_t)sent;
+    goes_on = retire(connection, (size_t)sent);
+    if (connection->first != NULL && connection->first->is_broken) {
+        connection_close(connection);
+        return;
+    }
+    if (!goes_on || (connection->first == NULL && connection->is_last)) {
+        connection_end(connection);
+        return;
+    }
+    if ((size_t)sent < total || connection->is_write_blocked)
+        write_blocked(connection, (size_t)sent < total);
+    if (connection->leftover != NULL || (connection->events & EPOLLIN) == 0)
+        loop_resume_later(loop, connection);
+    if (loop->is_stopping && connection->first == NULL && connection->leftover == NULL)
+        connection_end(connection);
+    else
+        connection_schedule(connection);
+}
