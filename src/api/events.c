@@ -7,6 +7,7 @@
  * and freed when the commit is over.
  */
 #include "api/internal.h"
+#include "api/listing.h"
 #include "api/media.h"
 #include "api/upload.h"
 #include "api/verdicts.h"
@@ -43,9 +44,7 @@ parse_query(struct api_request *request, bool *ret_wants_results)
         if (slice_equal(pairs[i].name, SLICE("detail")))
             diag_set_field(&diag, "detail", "detail: may be \"all\"");
         else
-            diag_set_field(&diag, "", "there are no parameters here but detail=all");
-        if (diag.field[0] == '\0' && pairs[i].name.len < sizeof(diag.field))
-            memcpy(diag.field, pairs[i].name.ptr, pairs[i].name.len);
+            (void)listing_refuse(pairs[i].name, false, &diag);
         api_reply_diag(request, ERR_INVALID_PARAMETER, &diag);
         return false;
     }

@@ -9,17 +9,15 @@
 
 #define METRICS_BYTES_MAX (4 * 1024 * 1024)
 
-GAUGE_DEFINE(ledger_bytes, "potik_ledger_bytes", "bytes of the store on disk");
 GAUGE_DEFINE(ledger_events, "potik_ledger_events", "events stored");
 GAUGE_DEFINE(index_ids, "potik_index_ids", "event ids known");
+GAUGE_DEFINE(index_young_ids, "potik_index_young_ids", "of them, not yet in a sealed run");
 GAUGE_DEFINE(index_bytes, "potik_index_memory_bytes", "memory of the id index");
 GAUGE_DEFINE(index_runs, "potik_index_runs", "sorted runs of the id index");
-GAUGE_DEFINE(load_lag, "potik_load_lag_seconds", "age of the oldest durable event not yet loaded");
 GAUGE_DEFINE(warehouse_rows, "potik_warehouse_rows", "events loaded");
 GAUGE_DEFINE(warehouse_files, "potik_warehouse_files", "Parquet files");
 GAUGE_DEFINE(warehouse_bytes, "potik_warehouse_bytes", "bytes of the Parquet files");
 GAUGE_DEFINE(tail_rows, "potik_tail_rows", "events in the tails, not yet in files");
-GAUGE_DEFINE(tail_bytes, "potik_tail_bytes", "memory of the tails");
 
 static void
 healthz_end(struct api_request *request)
@@ -58,17 +56,15 @@ sample(struct api *api)
 
     store_stats(api->config.store, &store);
     warehouse_stats(api->config.warehouse, &warehouse);
-    gauge_set(&ledger_bytes, (double)store.bytes);
     gauge_set(&ledger_events, (double)store.events);
     gauge_set(&index_ids, (double)store.index_ids);
+    gauge_set(&index_young_ids, (double)store.index_young_ids);
     gauge_set(&index_bytes, (double)store.index_memory_bytes);
     gauge_set(&index_runs, (double)store.index_runs);
-    gauge_set(&load_lag, warehouse.lag_s);
     gauge_set(&warehouse_rows, (double)warehouse.rows);
     gauge_set(&warehouse_files, (double)warehouse.files);
     gauge_set(&warehouse_bytes, (double)warehouse.file_bytes);
     gauge_set(&tail_rows, (double)warehouse.tail_rows);
-    gauge_set(&tail_bytes, (double)warehouse.tail_bytes);
 }
 
 static void

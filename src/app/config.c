@@ -88,7 +88,7 @@ static const struct setting settings[] = {
                "for a client that does not read its reply"),
     NUMBER_ROW(SETTING_BYTES, "turn-bytes", turn_bytes, "4MiB", 64 * KIB, GIB, false,
                "read before a commit, so that an import lets others in"),
-    NUMBER_ROW(SETTING_BYTES, "gather-bytes", gather_bytes, "64MiB", MIB, 16 * GIB, false,
+    NUMBER_ROW(SETTING_BYTES, "gather-bytes", gather_bytes, "64MiB", MIB, 512 * MIB, false,
                "events held for the next commit, each thread; beyond: 503"),
 
     NUMBER_ROW(SETTING_BYTES, "segment-size", segment_bytes, "256MiB", MIB, 4 * GIB, false,
