@@ -128,11 +128,12 @@ export class Potik extends Program {
     }
   }
 
+  /** Series without labels. */
   async metrics() {
     const found = {};
     for (const line of (await this.get('/metrics')).split('\n')) {
-      const match = /^([a-z_]+)(?:\{[^}]*\})? ([-+0-9.eE]+)/.exec(line);
-      if (match) found[match[1]] = (found[match[1]] ?? 0) + Number(match[2]);
+      const match = /^([a-z_]+) ([-+0-9.eE]+)$/.exec(line);
+      if (match) found[match[1]] = Number(match[2]);
     }
     return found;
   }

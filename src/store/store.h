@@ -67,6 +67,7 @@ struct store_stats {
     uint64_t events;         /* stored, erased ones left out */
     uint64_t index_memory_bytes;
     uint64_t index_ids;      /* ids known: sealed and young */
+    uint64_t index_young_ids; /* of them, in the table (its memory is counted above) */
     uint32_t index_runs;
     struct store_position durable;
     int64_t oldest_unread_received_at_us; /* 0 */

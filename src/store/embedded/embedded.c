@@ -234,6 +234,7 @@ embedded_stats(struct store *base, struct store_stats *ret_stats)
         .events = atomic_load(&store->ledger->rows),
         .index_memory_bytes = runs.memory_bytes + young * sizeof(struct run_key),
         .index_ids = runs.keys + young,
+        .index_young_ids = young,
         .index_runs = runs.runs,
         .durable = embedded_durable(base),
     };
