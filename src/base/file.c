@@ -133,6 +133,21 @@ file_read_at(int fd, const char *path, void *bytes, size_t len, uint64_t offset,
 }
 
 enum err
+file_read_next(int fd, const char *path, void *bytes, size_t len, size_t *ret_len,
+               struct diag *diag)
+{
+    ssize_t got;
+
+    do {
+        got = read(fd, bytes, len < SSIZE_MAX ? len : SSIZE_MAX);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return file_failed("read", path, errno, diag);
+    *ret_len = (size_t)got;
+    return ERR_OK;
+}
+
+enum err
 file_write_at(int fd, const char *path, const void *bytes, size_t len, uint64_t offset,
               struct diag *diag)
 {

@@ -36,6 +36,9 @@ MUST_USE enum err file_read_at(int fd, const char *path, void *bytes, size_t len
 /* Up to `len` bytes; *ret_len < len only at the end of the file. */
 MUST_USE enum err file_read_some_at(int fd, const char *path, void *bytes, size_t len,
                                     uint64_t offset, size_t *ret_len, struct diag *diag);
+/* From where the fd stands, for pipes too: up to `len` bytes, 0 at the end. */
+MUST_USE enum err file_read_next(int fd, const char *path, void *bytes, size_t len, size_t *ret_len,
+                                 struct diag *diag);
 MUST_USE enum err file_write_at(int fd, const char *path, const void *bytes, size_t len,
                                 uint64_t offset, struct diag *diag);
 /* One pwritev, looped: `parts` written one after the other from `offset`. */
