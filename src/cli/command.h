@@ -26,8 +26,14 @@ struct command {
 };
 
 extern const struct command command_serve;
+extern const struct command command_import;
+extern const struct command command_stats;
+extern const struct command command_tail;
+extern const struct command command_demo;
+extern const struct command command_key;
 extern const struct command command_doctor;
 extern const struct command command_rebuild;
+extern const struct command command_version;
 
 /* The table, in the order of `potik --help`; ends with NULL. */
 extern const struct command *const commands[];

@@ -11,8 +11,14 @@
 
 const struct command *const commands[] = {
     &command_serve,
+    &command_import,
+    &command_stats,
+    &command_tail,
+    &command_demo,
+    &command_key,
     &command_doctor,
     &command_rebuild,
+    &command_version,
     NULL,
 };
 

@@ -1,0 +1,381 @@
+/*
+ * client - see client.h.
+ */
+#include "cli/client.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "cli/table.h"
+#include "codec/json.h"
+#include <signal.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_RUN_BYTES_MAX (64u * 1024)
+#define KEY_BYTES_MAX 256
+#define CONNECT_TIMEOUT_S 10L
+#define GET_TIMEOUT_S 120L
+
+/* Where a value came from is worth knowing: see the head of client.h. */
+struct found {
+    char server[CLIENT_URL_BYTES];
+    char key[KEY_BYTES_MAX];
+};
+
+static volatile sig_atomic_t is_interrupted;
+
+static void
+interrupt(int signal_number)
+{
+    (void)signal_number;
+    is_interrupted = 1;
+}
+
+void
+client_catch_interrupt(void)
+{
+    struct sigaction action;
+
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = interrupt; /* without SA_RESTART: waiting calls come back */
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+}
+
+bool
+client_is_interrupted(void)
+{
+    return is_interrupted != 0;
+}
+
+static bool
+copy_value(struct slice value, char *ret_text, size_t size)
+{
+    if (value.len == 0 || value.len >= size)
+        return false;
+    memcpy(ret_text, value.ptr, value.len);
+    ret_text[value.len] = '\0';
+    return true;
+}
+
+/* `name=value` of a line of first-run.txt. */
+static struct slice
+value_of(struct slice text, const char *name)
+{
+    size_t name_len = strlen(name);
+
+    while (text.len != 0) {
+        const char *end = (const char *)memchr(text.ptr, '\n', text.len);
+        size_t len = end != NULL ? (size_t)(end - text.ptr) : text.len;
+
+        if (len > name_len && text.ptr[name_len] == '=' && memcmp(text.ptr, name, name_len) == 0)
+            return slice_trim(slice_of(text.ptr + name_len + 1, len - name_len - 1));
+        len += end != NULL ? 1 : 0;
+        text = slice_of(text.ptr + len, text.len - len);
+    }
+    return SLICE_NONE;
+}
+
+static const char *
+first_of(const char *flag, const char *variable)
+{
+    const char *value = flag != NULL ? flag : getenv(variable);
+
+    return value != NULL && *value != '\0' ? value : NULL;
+}
+
+static enum err
+discover(const struct client_flags *flags, enum client_key which, struct found *ret_found,
+         struct diag *diag)
+{
+    const char *server = first_of(flags->server, "POTIK_SERVER");
+    const char *key = first_of(flags->key, "POTIK_KEY");
+    const char *data_dir = first_of(flags->data_dir, "POTIK_DATA_DIR");
+    bool is_dir_given = data_dir != NULL;
+    char path[FILE_PATH_MAX];
+    struct slice text, value;
+    struct buf buf;
+    bool is_good;
+
+    data_dir = is_dir_given ? data_dir : "potik-data";
+    buf_init(&buf, FIRST_RUN_BYTES_MAX);
+    if (!file_path(path, data_dir, "first-run.txt") ||
+        file_read_whole(path, FIRST_RUN_BYTES_MAX, &buf, NULL) != ERR_OK)
+        buf_clear(&buf);
+    text = buf_slice(&buf);
+    value = server != NULL ? slice_of_text(server) : value_of(text, "server");
+    is_good = copy_value(value, ret_found->server, sizeof(ret_found->server));
+    if (!is_good)
+        diag_set(diag,
+                 "no server: give --server URL, or POTIK_SERVER, or --data-dir of a server "
+                 "that has been started (%s was not found or names none)",
+                 path);
+    if (is_good) {
+        bool is_same = is_dir_given || slice_equal(value, value_of(text, "server"));
+
+        value = key != NULL ? slice_of_text(key)
+                : is_same   ? value_of(text, which == CLIENT_WRITE_KEY ? "write_key" : "read_key")
+                            : SLICE_NONE;
+        is_good = copy_value(value, ret_found->key, sizeof(ret_found->key));
+        if (!is_good)
+            diag_set(diag, "no %s key: give --key KEY, or POTIK_KEY, or --data-dir of that server",
+                     which == CLIENT_WRITE_KEY ? "write" : "read");
+    }
+    if (buf.ptr != NULL)
+        sodium_memzero(buf.ptr, buf.len);
+    buf_fini(&buf);
+    return is_good ? ERR_OK : ERR_ABSENT;
+}
+
+static bool
+has_start(const char *text, const char *start)
+{
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
+static enum err
+set_server(struct client *client, const char *server, struct diag *diag)
+{
+    size_t len = strlen(server);
+
+    if (has_start(server, "unix:") && len > 5) {
+        memcpy(client->unix_path, server + 5, len - 5 + 1);
+        memcpy(client->base, "http://localhost", 17);
+        client->is_loopback = true;
+        return ERR_OK;
+    }
+    if (!has_start(server, "http://") && !has_start(server, "https://")) {
+        diag_set(diag, "server \"%s\": must be http://HOST:PORT, https://… or unix:/path", server);
+        return ERR_INVALID;
+    }
+    memcpy(client->base, server, len + 1);
+    while (len != 0 && client->base[len - 1] == '/')
+        client->base[--len] = '\0';
+    client->is_loopback = has_start(server, "http://127.") || has_start(server, "http://[::1]") ||
+                          has_start(server, "http://localhost");
+    return ERR_OK;
+}
+
+static enum err
+set_key(struct client *client, const char *key, struct diag *diag)
+{
+    char header[KEY_BYTES_MAX + 32];
+
+    for (const char *c = key; *c != '\0'; c++) {
+        if ((unsigned char)*c <= 0x20 || (unsigned char)*c >= 0x7F) {
+            diag_set(diag, "the key holds a character that no key has");
+            return ERR_INVALID;
+        }
+    }
+    (void)snprintf(header, sizeof(header), "Authorization: Bearer %s", key);
+    client->headers = curl_slist_append(NULL, header);
+    sodium_memzero(header, sizeof(header));
+    return client->headers != NULL ? ERR_OK : ERR_NOMEM;
+}
+
+enum err
+client_open(const struct client_flags *flags, enum client_key which, struct client **ret_client,
+            struct diag *diag)
+{
+    CLEANUP(client_close) struct client *client = MEM_NEW(struct client, 1);
+    struct found found;
+    enum err err;
+
+    if (client == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        diag_set(diag, "out of memory");
+        return ERR_NOMEM;
+    }
+    err = discover(flags, which, &found, diag);
+    if (err == ERR_OK)
+        err = set_server(client, found.server, diag);
+    if (err == ERR_OK)
+        err = set_key(client, found.key, diag);
+    sodium_memzero(&found, sizeof(found));
+    if (err != ERR_OK)
+        return err;
+    client->easy = curl_easy_init();
+    if (client->easy == NULL)
+        return ERR_NOMEM;
+    *ret_client = MOVE(client);
+    return ERR_OK;
+}
+
+void
+client_close(struct client **client)
+{
+    if (*client == NULL)
+        return;
+    curl_easy_cleanup((*client)->easy);
+    curl_slist_free_all((*client)->headers);
+    mem_free(*client);
+    *client = NULL;
+}
+
+void
+client_prepare(const struct client *client, CURL *easy, const char *url)
+{
+    curl_easy_reset(easy);
+    (void)curl_easy_setopt(easy, CURLOPT_URL, url);
+    (void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, client->headers);
+    (void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
+    (void)curl_easy_setopt(easy, CURLOPT_USERAGENT, "potik/" POTIK_VERSION);
+    if (client->unix_path[0] != '\0')
+        (void)curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, client->unix_path);
+    if (client->is_loopback)
+        (void)curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* whatever http_proxy says */
+}
+
+void
+client_reply_init(struct client_reply *reply)
+{
+    reply->status = 0;
+    reply->watermark[0] = '\0';
+    buf_init(&reply->body, CLIENT_REPLY_BYTES_MAX);
+}
+
+void
+client_reply_fini(struct client_reply *reply)
+{
+    buf_fini(&reply->body);
+}
+
+static size_t
+take_body(char *bytes, size_t size, size_t count, void *state)
+{
+    struct client_reply *reply = (struct client_reply *)state;
+
+    buf_add(&reply->body, bytes, size * count);
+    return buf_failed(&reply->body) ? 0 : size * count;
+}
+
+static size_t
+take_header(char *bytes, size_t size, size_t count, void *state)
+{
+    struct client_reply *reply = (struct client_reply *)state;
+    struct slice line = slice_of(bytes, size * count);
+    const char *colon = (const char *)memchr(bytes, ':', line.len);
+
+    if (colon != NULL &&
+        slice_equal_nocase(slice_of(bytes, (size_t)(colon - bytes)), SLICE("x-potik-watermark"))) {
+        struct slice value = slice_of(colon + 1, line.len - (size_t)(colon + 1 - bytes));
+
+        while (value.len != 0 &&
+               (value.ptr[value.len - 1] == '\n' || value.ptr[value.len - 1] == '\r'))
+            value.len--;
+        if (!copy_value(slice_trim(value), reply->watermark, sizeof(reply->watermark)))
+            reply->watermark[0] = '\0';
+    }
+    return line.len;
+}
+
+static int
+check_interrupt(void *state, curl_off_t total, curl_off_t now, curl_off_t up_total,
+                curl_off_t up_now)
+{
+    (void)state;
+    (void)total;
+    (void)now;
+    (void)up_total;
+    (void)up_now;
+    return client_is_interrupted() ? 1 : 0;
+}
+
+enum err
+client_get(struct client *client, const char *path, struct client_reply *reply, struct diag *diag)
+{
+    struct buf url;
+    CURLcode code;
+
+    buf_init(&url, 256u * 1024);
+    buf_clear(&reply->body);
+    reply->watermark[0] = '\0';
+    buf_add_text(&url, client->base);
+    buf_add_text(&url, path);
+    buf_add_char(&url, '\0');
+    if (buf_failed(&url)) {
+        buf_fini(&url);
+        diag_set(diag, "out of memory, or the request is too long");
+        return ERR_NOMEM;
+    }
+    client_prepare(client, client->easy, url.ptr);
+    (void)curl_easy_setopt(client->easy, CURLOPT_TIMEOUT, GET_TIMEOUT_S);
+    (void)curl_easy_setopt(client->easy, CURLOPT_WRITEFUNCTION, take_body);
+    (void)curl_easy_setopt(client->easy, CURLOPT_WRITEDATA, reply);
+    (void)curl_easy_setopt(client->easy, CURLOPT_HEADERFUNCTION, take_header);
+    (void)curl_easy_setopt(client->easy, CURLOPT_HEADERDATA, reply);
+    (void)curl_easy_setopt(client->easy, CURLOPT_NOPROGRESS, 0L);
+    (void)curl_easy_setopt(client->easy, CURLOPT_XFERINFOFUNCTION, check_interrupt);
+    code = curl_easy_perform(client->easy);
+    buf_fini(&url);
+    if (code == CURLE_ABORTED_BY_CALLBACK && client_is_interrupted())
+        return ERR_CANCELLED;
+    if (code != CURLE_OK) {
+        diag_set(diag, "no reply from %s%s%s: %s",
+                 client->unix_path[0] != '\0' ? "unix:" : client->base, client->unix_path,
+                 code == CURLE_COULDNT_CONNECT ? " (is `potik serve` running?)" : "",
+                 curl_easy_strerror(code));
+        return ERR_IO;
+    }
+    (void)curl_easy_getinfo(client->easy, CURLINFO_RESPONSE_CODE, &reply->status);
+    return ERR_OK;
+}
+
+void
+client_explain(long status, struct slice body, struct diag *diag)
+{
+    struct json_document *document = NULL;
+    struct json_value root, error, value;
+    struct slice message = SLICE_NONE, code = SLICE_NONE;
+    struct buf clean;
+
+    buf_init(&clean, 4096);
+    if (json_document_new(&document, NULL) == ERR_OK &&
+        json_parse(document, body, &root, NULL) == ERR_OK && json_get(root, "error", &error)) {
+        if (!json_get(error, "message", &value) || !json_as_text(value, &message))
+            message = SLICE_NONE;
+        if (!json_get(error, "code", &value) || !json_as_text(value, &code))
+            code = SLICE_NONE;
+    }
+    /* The other side may be anybody: its words do not reach the terminal as they are. */
+    if (message.len > 400)
+        message.len = 400;
+    table_clean(&clean, message);
+    buf_add_char(&clean, '\0');
+    if (message.len != 0 && !buf_failed(&clean))
+        diag_set(diag, "%s (%ld %.*s)", clean.ptr, status, code.len < 64 ? (int)code.len : 0,
+                 code.ptr != NULL ? code.ptr : "");
+    else
+        diag_set(diag, "the server answered with status %ld", status);
+    json_document_free(&document);
+    buf_fini(&clean);
+}
+
+static void
+add_escaped(struct buf *query, struct slice text)
+{
+    static const char digits[] = "0123456789ABCDEF";
+
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+            c == '-' || c == '.' || c == '_' || c == '~') {
+            buf_add_char(query, (char)c);
+        } else {
+            buf_add_char(query, '%');
+            buf_add_char(query, digits[c >> 4]);
+            buf_add_char(query, digits[c & 15]);
+        }
+    }
+}
+
+void
+client_add_pair(struct buf *query, struct slice name, struct slice value)
+{
+    add_escaped(query, name);
+    buf_add_char(query, '=');
+    add_escaped(query, value);
+}

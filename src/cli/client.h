@@ -1,0 +1,79 @@
+/*
+ * client - finds the server and its key, and asks it over HTTP (libcurl).
+ *
+ * Layer 8, the main thread. The server: --server, else POTIK_SERVER, else `server=` of
+ * <data-dir>/first-run.txt. The key: --key, else POTIK_KEY, else the write or read key of that
+ * file, which is only sent to the server the file names (or where --data-dir was given), so that a
+ * key of this machine does not go to another. Data folder: --data-dir, else POTIK_DATA_DIR, else
+ * ./potik-data. Servers: http://…, https://…, unix:/path.
+ */
+#ifndef POTIK_CLI_CLIENT_H
+#define POTIK_CLI_CLIENT_H
+
+#include "base/buf.h"
+#include "base/diag.h"
+#include "base/err.h"
+#include <curl/curl.h>
+#include <stdbool.h>
+
+enum client_key { CLIENT_WRITE_KEY, CLIENT_READ_KEY };
+
+struct client_flags {
+    const char *server; /* NULL: not given */
+    const char *key;
+    const char *data_dir;
+};
+/* The three rows every client command puts into its table of flags, and their lines of help. */
+#define CLIENT_FLAGS(flags)                                                                        \
+    {.name = "server", .text = &(flags).server}, {.name = "key", .text = &(flags).key},            \
+    {                                                                                              \
+        .name = "data-dir", .text = &(flags).data_dir                                              \
+    }
+#define CLIENT_FLAGS_HELP                                                                           \
+    "  --server URL     http://HOST:PORT, https://… or unix:/path; else POTIK_SERVER, else the\n" \
+    "                   server that DIR/first-run.txt names\n"                                      \
+    "  --key KEY        else POTIK_KEY, else the key in DIR/first-run.txt\n"                        \
+    "  --data-dir DIR   where first-run.txt stands; else POTIK_DATA_DIR, else ./potik-data\n"
+
+#define CLIENT_URL_BYTES 1024
+#define CLIENT_REPLY_BYTES_MAX (256u * 1024 * 1024)
+
+struct client {
+    char base[CLIENT_URL_BYTES];      /* "http://127.0.0.1:8700", no slash at the end */
+    char unix_path[CLIENT_URL_BYTES]; /* "": none */
+    bool is_loopback;
+    struct curl_slist *headers; /* Authorization */
+    CURL *easy;                 /* of client_get */
+};
+
+/* ERR_INVALID: no such form of a server; ERR_ABSENT: no server or key found, with the cure;
+ * ERR_NOMEM. */
+MUST_USE enum err client_open(const struct client_flags *flags, enum client_key which,
+                              struct client **ret_client, struct diag *diag);
+void client_close(struct client **client);
+
+struct client_reply {
+    long status;
+    struct buf body;
+    char watermark[512]; /* X-Potik-Watermark, or "" */
+};
+void client_reply_init(struct client_reply *reply);
+void client_reply_fini(struct client_reply *reply);
+
+/* GET base + path. ERR_OK whatever the status. ERR_IO: no whole reply came (why, in `diag`).
+ * ERR_NOMEM. */
+MUST_USE enum err
+client_get(struct client *client, const char *path, struct client_reply *reply, struct diag *diag);
+/* What stays the same for every request of this client: address, key, protocols. */
+void client_prepare(const struct client *client, CURL *easy, const char *url);
+
+/* The sentence in an error reply ("tz: no such zone"), or one made of the status. Into `diag`. */
+void client_explain(long status, struct slice body, struct diag *diag);
+/* name=value, percent-encoded (RFC 3986: all but unreserved). */
+void client_add_pair(struct buf *query, struct slice name, struct slice value);
+
+/* Set by ^C and SIGTERM once client_catch_interrupt was called. */
+void client_catch_interrupt(void);
+bool client_is_interrupted(void);
+
+#endif

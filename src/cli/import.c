@@ -1,0 +1,559 @@
+/*
+ * import - `potik import FILE…`: events of CSV and NDJSON files into a running server.
+ *
+ * Layer 8, the main thread. The stream of a file (source.c) is cut into rows (codec/csv,
+ * codec/ndjson), a row becomes one line of JSON (import_row.c), 1,000 lines a batch (sender.c).
+ * Every event has an id before it is first sent, so a retry, or the whole command again, stores
+ * nothing twice. Refused rows are told with their line, counted by reason, and written to
+ * --rejected as they stood.
+ */
+#include "base/file.h"
+#include "base/mem.h"
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/flags.h"
+#include "cli/import_row.h"
+#include "cli/progress.h"
+#include "cli/sender.h"
+#include "cli/source.h"
+#include "cli/table.h"
+#include "codec/csv.h"
+#include "codec/ndjson.h"
+#include <string.h>
+#include <unistd.h>
+
+#define TOLD_MAX 10
+#define REASONS_MAX 64
+#define ROW_BYTES_MAX (1024u * 1024)
+#define LINE_BYTES_MAX                                                                             \
+    (1024u * 1024 + 1024) /* over the server's limit of an event, so that it refuses */
+
+enum import_format { FORMAT_BY_LOOK, FORMAT_CSV, FORMAT_NDJSON };
+
+struct reason {
+    char code[48];
+    uint64_t count;
+};
+
+struct import {
+    /* asked for */
+    struct client_flags client_flags;
+    struct flag_texts text_columns;
+    const char *rejected_path;
+    char delimiter; /* 0: by the name */
+    enum import_format format_asked;
+    uint32_t in_flight;
+    /* the work */
+    struct client *client;
+    struct sender *sender;
+    struct sender_batch *batch; /* being filled, or NULL */
+    struct progress progress;
+    struct source source;
+    uint64_t bytes_before; /* of the files already done */
+    /* the file under way */
+    enum import_format format;
+    char file_delimiter;
+    struct csv_reader *csv;
+    struct ndjson ndjson;
+    struct import_columns *columns;
+    struct import_ids *ids;
+    /* refusals */
+    int rejected_fd;
+    uint64_t rejected_bytes;
+    enum err rejected_err;
+    uint64_t refused_here;
+    struct reason reasons[REASONS_MAX];
+    size_t reason_count;
+    uint64_t told;
+    bool is_terminal;
+};
+
+static void
+write_rejected(struct import *import, struct slice bytes)
+{
+    if (import->rejected_fd < 0 || import->rejected_err != ERR_OK)
+        return;
+    import->rejected_err = file_write_at(import->rejected_fd, import->rejected_path, bytes.ptr,
+                                         bytes.len, import->rejected_bytes, NULL);
+    import->rejected_bytes += bytes.len;
+}
+
+static void
+count_refusal(struct import *import, uint64_t line, struct slice code, struct slice message)
+{
+    size_t i = 0;
+
+    if (code.len >= sizeof(import->reasons[0].code))
+        code.len = sizeof(import->reasons[0].code) - 1;
+    while (i < import->reason_count && !slice_equal(slice_of_text(import->reasons[i].code), code))
+        i++;
+    if (i == import->reason_count && i < REASONS_MAX) {
+        if (code.len != 0)
+            memcpy(import->reasons[i].code, code.ptr, code.len);
+        import->reason_count++;
+    }
+    if (i < REASONS_MAX)
+        import->reasons[i].count++;
+    if (import->told++ < TOLD_MAX) {
+        struct buf clean;
+
+        buf_init(&clean, 16 * 1024);
+        table_clean(&clean, message.len > 1000 ? slice_of(message.ptr, 1000) : message);
+        fprintf(stderr, "%s%s line %llu: %.*s (%.*s)\n", import->is_terminal ? "\r\x1B[K" : "",
+                import->source.path, (unsigned long long)line, SLICE_ARGS(buf_slice(&clean)),
+                SLICE_ARGS(code));
+        buf_fini(&clean);
+    }
+    if (import->told == TOLD_MAX + 1)
+        fprintf(stderr, "more refusals are counted, not listed\n");
+}
+
+/* By the server. */
+static void
+take_refusal(void *state, const struct sender_refusal *refusal)
+{
+    struct import *import = (struct import *)state;
+    const struct sender_batch *batch = refusal->batch;
+    uint32_t i = refusal->index;
+
+    count_refusal(import, batch->rows[i], refusal->code, refusal->message);
+    if (batch->originals.len != 0) {
+        uint32_t start = i != 0 ? batch->original_ends[i - 1] : 0;
+
+        write_rejected(import,
+                       slice_of(batch->originals.ptr + start, batch->original_ends[i] - start));
+    }
+}
+
+/* Here, before it was sent. */
+static void
+refuse_here(struct import *import, uint64_t line, enum err err, const char *message,
+            struct slice original)
+{
+    import->refused_here++;
+    count_refusal(import, line, slice_of_text(err_code(err)), slice_of_text(message));
+    write_rejected(import, original);
+}
+
+static void
+show_progress(void *state)
+{
+    struct import *import = (struct import *)state;
+    const struct sender_totals *totals;
+
+    if (import->sender == NULL)
+        return;
+    totals = sender_totals(import->sender);
+    progress_update(&import->progress, import->bytes_before + import->source.read_bytes,
+                    totals->accepted + totals->duplicates + totals->rejected);
+}
+
+/* A batch with room. ERR_IO: the sender has failed; sender_finish has the words. */
+static enum err
+need_batch(struct import *import)
+{
+    if (import->batch == NULL)
+        import->batch = sender_take(import->sender);
+    return import->batch != NULL ? ERR_OK : ERR_IO;
+}
+
+static void
+submit_if_full(struct import *import)
+{
+    if (import->batch->events < SENDER_BATCH_EVENTS && import->batch->body.len < SENDER_BATCH_BYTES)
+        return;
+    sender_submit(import->sender, import->batch);
+    import->batch = NULL;
+}
+
+static void
+count_event(struct import *import, uint64_t line)
+{
+    struct sender_batch *batch = import->batch;
+
+    batch->rows[batch->events] = line;
+    batch->original_ends[batch->events] = (uint32_t)batch->originals.len;
+    batch->events++;
+    submit_if_full(import);
+}
+
+static enum err
+take_header(struct import *import, const struct csv_row *row, struct diag *diag)
+{
+    struct buf original;
+    enum err err =
+        import_columns_new(row->cells, row->count, &import->text_columns, &import->columns, diag);
+
+    if (err != ERR_OK)
+        return err;
+    buf_init(&original, 8 * ROW_BYTES_MAX);
+    import_row_add_csv(&original, row->cells, row->count, import->file_delimiter);
+    write_rejected(import, buf_slice(&original));
+    buf_fini(&original);
+    return ERR_OK;
+}
+
+static enum err
+take_csv_row(struct import *import, const struct csv_row *row, struct diag *diag)
+{
+    struct diag why = DIAG_INIT;
+    struct sender_batch *batch;
+    size_t originals;
+    enum err err;
+
+    if (import->columns == NULL)
+        return take_header(import, row, diag);
+    err = need_batch(import);
+    if (err != ERR_OK)
+        return err;
+    batch = import->batch;
+    originals = batch->originals.len;
+    if (import->rejected_fd >= 0)
+        import_row_add_csv(&batch->originals, row->cells, row->count, import->file_delimiter);
+    err = import_row_csv(import->columns, row->cells, row->count, import->ids, &batch->body, &why);
+    if (err == ERR_NOMEM || err == ERR_FULL) {
+        diag_set(diag, "%s", err_sentence(err));
+        return err;
+    }
+    if (err != ERR_OK) {
+        refuse_here(import, row->line, err, why.message,
+                    slice_of(buf_slice(&batch->originals).ptr + originals,
+                             batch->originals.len - originals));
+        batch->originals.len = originals;
+        return ERR_OK;
+    }
+    count_event(import, row->line);
+    return ERR_OK;
+}
+
+static enum err
+take_line(struct import *import, const struct ndjson_line *line, struct diag *diag)
+{
+    enum err err = need_batch(import);
+
+    if (err != ERR_OK)
+        return err;
+    if (line->len > LINE_BYTES_MAX) {
+        refuse_here(import, line->number, ERR_EVENT_TOO_LARGE, err_sentence(ERR_EVENT_TOO_LARGE),
+                    SLICE_NONE);
+        return ERR_OK;
+    }
+    if (import->rejected_fd >= 0) {
+        buf_add_slice(&import->batch->originals, line->text);
+        buf_add_char(&import->batch->originals, '\n');
+    }
+    err = import_row_ndjson(line->text, import->ids, &import->batch->body);
+    if (err != ERR_OK) {
+        diag_set(diag, "%s", err_sentence(err));
+        return err;
+    }
+    count_event(import, line->number);
+    return ERR_OK;
+}
+
+static bool
+has_ending(const char *path, const char *ending)
+{
+    size_t len = strlen(path), ending_len = strlen(ending);
+
+    return len >= ending_len && strcmp(path + len - ending_len, ending) == 0;
+}
+
+/* The name without .gz and .zst, else the first byte that is no white space. */
+static enum err
+find_format(struct import *import, struct slice piece, struct diag *diag)
+{
+    char name[FILE_PATH_MAX];
+    size_t len = strlen(import->source.path);
+
+    len = len < sizeof(name) ? len : sizeof(name) - 1;
+    memcpy(name, import->source.path, len);
+    name[len] = '\0';
+    if (has_ending(name, ".gz"))
+        name[len - 3] = '\0';
+    else if (has_ending(name, ".zst"))
+        name[len - 4] = '\0';
+    import->format = import->format_asked;
+    if (import->format == FORMAT_BY_LOOK && (has_ending(name, ".csv") || has_ending(name, ".tsv")))
+        import->format = FORMAT_CSV;
+    if (import->format == FORMAT_BY_LOOK &&
+        (has_ending(name, ".ndjson") || has_ending(name, ".jsonl")))
+        import->format = FORMAT_NDJSON;
+    if (import->format == FORMAT_BY_LOOK) {
+        size_t i = 0;
+
+        while (i < piece.len && piece_is_space(piece.ptr[i]))
+            i++;
+        if (i < piece.len && piece.ptr[i] == '[') {
+            diag_set(diag, "it begins with '[': a JSON array is not read; write one event a line "
+                           "(jq -c '.[]' does)");
+            return ERR_INVALID;
+        }
+        import->format = i < piece.len && piece.ptr[i] == '{' ? FORMAT_NDJSON : FORMAT_CSV;
+    }
+    import->file_delimiter = import->delimiter != 0     ? import->delimiter
+                             : has_ending(name, ".tsv") ? '\t'
+                                                        : ',';
+    return ERR_OK;
+}
+
+static enum err
+begin_file(struct import *import, struct slice piece, struct diag *diag)
+{
+    enum err err = find_format(import, piece, diag);
+    struct csv_config config = {.delimiter = import->file_delimiter,
+                                .columns_max = IMPORT_COLUMNS_MAX,
+                                .cell_bytes_max = ROW_BYTES_MAX,
+                                .row_bytes_max = ROW_BYTES_MAX};
+
+    if (err != ERR_OK)
+        return err;
+    err = import_ids_new(&import->ids);
+    if (err == ERR_OK && import->format == FORMAT_CSV)
+        err = csv_reader_new(&config, &import->csv, diag);
+    return err;
+}
+
+static enum err
+take_piece(void *state, struct slice piece, struct diag *diag)
+{
+    struct import *import = (struct import *)state;
+    enum err err = ERR_OK;
+
+    if (piece.len == 0)
+        return ERR_OK;
+    if (import->ids == NULL)
+        err = begin_file(import, piece, diag);
+    while (err == ERR_OK && import->format == FORMAT_CSV) {
+        struct csv_row row;
+        enum csv_step step = csv_read(import->csv, &piece, &row, &err, diag);
+
+        if (step == CSV_MORE)
+            return ERR_OK;
+        if (step == CSV_ROW)
+            err = take_csv_row(import, &row, diag);
+    }
+    while (err == ERR_OK && import->format == FORMAT_NDJSON) {
+        struct ndjson_line line;
+
+        if (!ndjson_next(&import->ndjson, &piece, &line, &err))
+            return err;
+        err = take_line(import, &line, diag);
+    }
+    return err;
+}
+
+static enum err
+end_stream(struct import *import, struct diag *diag)
+{
+    struct ndjson_line line;
+    struct csv_row row;
+    enum err err = ERR_OK;
+
+    if (import->ids == NULL) {
+        diag_set(diag, "the file is empty");
+        return ERR_INVALID;
+    }
+    if (import->format == FORMAT_NDJSON)
+        return ndjson_end(&import->ndjson, &line) ? take_line(import, &line, diag) : ERR_OK;
+    if (csv_end(import->csv, &row, &err, diag) == CSV_ROW)
+        err = take_csv_row(import, &row, diag);
+    return err;
+}
+
+/* One file, all of it sent and answered. */
+static enum err
+import_file(struct import *import, const char *path, struct diag *diag)
+{
+    struct diag sender_diag = DIAG_INIT;
+    enum err err, sender_err;
+
+    import->source = (struct source){.path = path, .take = take_piece, .state = import};
+    ndjson_init(&import->ndjson, LINE_BYTES_MAX);
+    err = source_run(&import->source, diag);
+    if (err == ERR_OK)
+        err = end_stream(import, diag);
+    /* What was read before the fault is sent all the same. */
+    if (import->batch != NULL)
+        sender_submit(import->sender, import->batch);
+    import->batch = NULL;
+    sender_err = sender_finish(import->sender, &sender_diag);
+    if (sender_err != ERR_OK) {
+        err = sender_err;
+        *diag = sender_diag;
+    }
+    import->bytes_before += import->source.read_bytes;
+    csv_reader_free(&import->csv);
+    ndjson_fini(&import->ndjson);
+    import_columns_free(&import->columns);
+    import_ids_free(&import->ids);
+    return err;
+}
+
+static void
+tell_totals(const struct import *import)
+{
+    const struct sender_totals *totals = sender_totals(import->sender);
+    uint64_t refused = totals->rejected + import->refused_here;
+    char total[TABLE_NUMBER_TEXT], accepted[TABLE_NUMBER_TEXT], duplicates[TABLE_NUMBER_TEXT],
+        refused_text[TABLE_NUMBER_TEXT];
+
+    printf("%s events: %s stored, %s were there already, %s refused\n",
+           table_number(totals->accepted + totals->duplicates + refused, total),
+           table_number(totals->accepted, accepted), table_number(totals->duplicates, duplicates),
+           table_number(refused, refused_text));
+    for (size_t i = 0; i < import->reason_count; i++)
+        printf("  %s refused: %s\n", table_number(import->reasons[i].count, total),
+               import->reasons[i].code);
+    if (refused != 0 && import->rejected_path != NULL)
+        printf("refused rows stand in %s\n", import->rejected_path);
+}
+
+static int
+run_files(struct import *import, char **paths, size_t count)
+{
+    const struct sender_config config = {.client = import->client,
+                                         .clock = clock_system(),
+                                         .in_flight = import->in_flight,
+                                         .refused = take_refusal,
+                                         .turn = show_progress,
+                                         .state = import};
+    struct diag diag = DIAG_INIT;
+    uint64_t total_bytes = 0;
+    enum err err = sender_new(&config, &import->sender, &diag);
+    const struct sender_totals *totals;
+
+    if (err != ERR_OK)
+        return flags_failed("import", "out of memory");
+    for (size_t i = 0; i < count; i++) {
+        uint64_t bytes = source_bytes(paths[i]);
+
+        if (bytes == 0) {
+            total_bytes = 0;
+            break;
+        }
+        total_bytes += bytes;
+    }
+    progress_start(&import->progress, clock_system(), stderr, import->is_terminal, "import",
+                   "events", total_bytes);
+    for (size_t i = 0; i < count && err == ERR_OK; i++)
+        err = import_file(import, paths[i], &diag);
+    totals = sender_totals(import->sender);
+    progress_end(&import->progress, import->bytes_before,
+                 totals->accepted + totals->duplicates + totals->rejected);
+    tell_totals(import);
+    if (err == ERR_CANCELLED) {
+        return flags_failed("import", "interrupted; the same command again sends the rest and "
+                                      "stores nothing twice");
+    }
+    if (err != ERR_OK) {
+        fprintf(stderr, "potik import: %s: %s\n", import->source.path,
+                diag.message[0] != '\0' ? diag.message : err_sentence(err));
+        return COMMAND_FAILED;
+    }
+    if (import->rejected_err != ERR_OK)
+        return flags_failed("import", "the file of refused rows could not be written whole");
+    return totals->rejected + import->refused_here != 0 ? COMMAND_FAILED : COMMAND_DONE;
+}
+
+static enum err
+parse_flags(struct import *import, int argc, char **argv, size_t *ret_files, struct diag *diag)
+{
+    const char *delimiter = NULL, *format = NULL, *in_flight = NULL;
+    const struct flag flags[] = {
+        CLIENT_FLAGS(import->client_flags),
+        {.name = "text", .texts = &import->text_columns},
+        {.name = "delimiter", .text = &delimiter},
+        {.name = "format", .text = &format},
+        {.name = "rejected", .text = &import->rejected_path},
+        {.name = "in-flight", .text = &in_flight},
+    };
+    uint64_t number = import->in_flight;
+    enum err err = flags_parse(argc, argv, flags, COUNT_OF(flags), ret_files, diag);
+
+    if (err == ERR_OK)
+        err = flags_number("in-flight", in_flight, 1, SENDER_IN_FLIGHT_MAX, &number, diag);
+    if (err != ERR_OK)
+        return err;
+    import->in_flight = (uint32_t)number;
+    if (*ret_files == 0) {
+        diag_set(diag, "name a file, or - for standard input");
+        return ERR_INVALID;
+    }
+    if (import->rejected_path != NULL && *ret_files != 1) {
+        diag_set(diag, "--rejected goes with one file at a time");
+        return ERR_INVALID;
+    }
+    if (delimiter != NULL && strcmp(delimiter, "\\t") == 0)
+        delimiter = "\t";
+    if (delimiter != NULL && (strlen(delimiter) != 1 || strchr("\"\r\n", delimiter[0]) != NULL)) {
+        diag_set(diag, "--delimiter: must be one byte, no quote and no line end");
+        return ERR_INVALID;
+    }
+    import->delimiter = delimiter != NULL ? delimiter[0] : '\0';
+    if (format != NULL && strcmp(format, "csv") != 0 && strcmp(format, "ndjson") != 0) {
+        diag_set(diag, "--format: must be csv or ndjson, not \"%s\"", format);
+        return ERR_INVALID;
+    }
+    import->format_asked = format == NULL               ? FORMAT_BY_LOOK
+                           : strcmp(format, "csv") == 0 ? FORMAT_CSV
+                                                        : FORMAT_NDJSON;
+    return ERR_OK;
+}
+
+static int
+run_import(int argc, char **argv)
+{
+    struct import import = {.in_flight = 4, .rejected_fd = -1};
+    struct diag diag = DIAG_INIT;
+    size_t files = 0;
+    int status;
+    enum err err = parse_flags(&import, argc, argv, &files, &diag);
+
+    if (err != ERR_OK)
+        return flags_usage("import", diag.message);
+    err = client_open(&import.client_flags, CLIENT_WRITE_KEY, &import.client, &diag);
+    if (err == ERR_INVALID)
+        return flags_usage("import", diag.message);
+    if (err == ERR_OK && import.rejected_path != NULL)
+        err = file_open(import.rejected_path, FILE_REPLACE, &import.rejected_fd, &diag);
+    if (err != ERR_OK) {
+        client_close(&import.client);
+        return flags_failed("import", diag.message);
+    }
+    import.is_terminal = isatty(STDERR_FILENO) == 1;
+    client_catch_interrupt();
+    status = run_files(&import, argv + 1, files);
+    sender_free(&import.sender);
+    client_close(&import.client);
+    file_close(&import.rejected_fd);
+    return status;
+}
+
+const struct command command_import = {
+    .name = "import",
+    .summary = "send the events of CSV and NDJSON files",
+    .help =
+        "usage: potik import [OPTION…] FILE…\n"
+        "\n"
+        "Sends the events of the files (`-`: standard input) to a running server, gzip and zstd\n"
+        "undone. An event without an id is given one made of its content, so that the same "
+        "command\n"
+        "again stores nothing twice. Exit 1 if any row was refused.\n"
+        "\n"
+        "CSV (RFC 4180): columns named event_id, event_type, user_id, anonymous_id, session_id,\n"
+        "occurred_at are these fields; `properties` is a JSON object; every other column becomes "
+        "a\n"
+        "property: number, true and false by their look, else text; an empty cell is absent.\n"
+        "NDJSON: one event a line.\n"
+        "\n"
+        "  --format F       csv or ndjson; else by the name of the file, else by its first byte\n"
+        "  --delimiter C    of CSV, one byte (\\t: tab); else ',', and tab for .tsv\n"
+        "  --text COLUMN    this column's cells stay text, whatever they look like; repeatable\n"
+        "  --rejected FILE  refused rows, as they stood, for another try\n"
+        "  --in-flight N    batches of 1,000 under way at once (4)\n" CLIENT_FLAGS_HELP "\n"
+        "example:\n"
+        "\n"
+        "  potik import --rejected refused.csv purchases.csv.gz\n",
+    .run = run_import,
+};

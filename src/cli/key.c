@@ -1,0 +1,227 @@
+/*
+ * key - `potik key new|list|revoke`: the keys of a data folder, beside a running server or without.
+ *
+ * Layer 8, the main thread. Works on <data-dir>/accounts.db itself; a running server notices within
+ * a second. The text of a new key goes to stdout alone, so that a script can take it.
+ */
+#include "account/account.h"
+#include "app/config.h"
+#include "base/mem.h"
+#include "cli/command.h"
+#include "cli/flags.h"
+#include "cli/table.h"
+#include "codec/rfc3339.h"
+#include <sodium.h>
+#include <string.h>
+#include <unistd.h>
+
+struct key_flags {
+    const char *kind;
+    const char *name;
+    const char *project;
+    const char *data_dir;
+    const char *config;
+};
+
+static enum err
+open_account(const struct key_flags *flags, struct account **ret_account, struct diag *diag)
+{
+    char *argv[6] = {(char *)(uintptr_t) "key"};
+    struct account_config account_config = {
+        .may_create = false, .clock = clock_system(), .random = random_system()};
+    struct config config;
+    int argc = 1;
+    enum err err;
+
+    if (flags->data_dir != NULL) {
+        argv[argc++] = (char *)(uintptr_t) "--data-dir";
+        argv[argc++] = (char *)(uintptr_t)flags->data_dir;
+    }
+    if (flags->config != NULL) {
+        argv[argc++] = (char *)(uintptr_t) "--config";
+        argv[argc++] = (char *)(uintptr_t)flags->config;
+    }
+    err = config_load(argc, argv, environ, CONFIG_FOLDER, &config, diag);
+    if (err != ERR_OK)
+        return err;
+    account_config.data_dir = config.data_dir;
+    err = account_open(&account_config, ret_account, diag);
+    config_fini(&config);
+    /* What is wrong with the folder is no wrong usage. */
+    return err == ERR_INVALID ? ERR_IO : err;
+}
+
+static int
+make_key(struct account *account, const struct key_flags *flags)
+{
+    char text[ACCOUNT_KEY_TEXT_BYTES + 1];
+    struct diag diag = DIAG_INIT;
+    struct account_key key;
+    enum account_key_kind kind;
+    uint64_t project_id = ACCOUNT_PROJECT_DEFAULT;
+    enum err err;
+
+    if (flags->kind == NULL ||
+        (strcmp(flags->kind, "write") != 0 && strcmp(flags->kind, "read") != 0))
+        return flags_usage("key", "--kind: must be write or read");
+    kind = strcmp(flags->kind, "write") == 0 ? ACCOUNT_KEY_WRITE : ACCOUNT_KEY_READ;
+    err = flags_number("project", flags->project, 1, UINT32_MAX, &project_id, &diag);
+    if (err != ERR_OK)
+        return flags_usage("key", diag.message);
+    err =
+        account_key_new(account, (uint32_t)project_id, kind,
+                        flags->name != NULL ? flags->name : "made by potik key", text, &key, &diag);
+    if (err == ERR_INVALID)
+        return flags_usage("key", diag.message);
+    if (err != ERR_OK)
+        return flags_failed("key", diag.message);
+    printf("%s\n", text);
+    sodium_memzero(text, sizeof(text));
+    fprintf(stderr,
+            "a %s key, number %llu: it is not shown again; a running server knows it within 1 s\n",
+            account_kind_name(kind), (unsigned long long)key.id);
+    return COMMAND_DONE;
+}
+
+/* "2026-01-31 12:00:00" */
+static void
+time_cell(struct table *table, uint32_t column, int64_t us)
+{
+    char text[RFC3339_TEXT_BYTES];
+
+    if (us < RFC3339_US_MIN || us > RFC3339_US_MAX)
+        return;
+    rfc3339_format(us, text);
+    text[10] = ' ';
+    table_cell(table, column, slice_of(text, 19));
+}
+
+static bool
+draw_list(const struct account_list *list, struct arena *arena, struct buf *buf)
+{
+    static const char *const titles[] = {"id",  "project",       "kind",         "name",
+                                         "key", "created (UTC)", "revoked (UTC)"};
+    struct table *table = table_new(arena, COUNT_OF(titles));
+
+    if (table == NULL)
+        return false;
+    for (uint32_t i = 0; i < COUNT_OF(titles); i++)
+        table_column(table, i, slice_of_text(titles[i]), i == 0);
+    for (size_t i = 0; i < list->key_count; i++) {
+        const struct account_key *key = &list->keys[i];
+
+        table_row(table);
+        table_cell_printf(table, 0, "%llu", (unsigned long long)key->id);
+        for (size_t p = 0; p < list->project_count; p++) {
+            if (list->projects[p].id == key->project_id)
+                table_cell(table, 1, slice_of_text(list->projects[p].name));
+        }
+        table_cell(table, 2, slice_of_text(account_kind_name(key->kind)));
+        table_cell(table, 3, slice_of_text(key->name));
+        table_cell_printf(table, 4, "%s…%s", key->kind == ACCOUNT_KEY_WRITE ? "wk_" : "rk_",
+                          key->last4);
+        time_cell(table, 5, key->created_at_us);
+        if (key->revoked_at_us != 0)
+            time_cell(table, 6, key->revoked_at_us);
+    }
+    return table_draw(table, buf);
+}
+
+static int
+list_keys(struct account *account)
+{
+    struct account_list list = {NULL, 0, NULL, 0};
+    struct diag diag = DIAG_INIT;
+    struct arena arena;
+    struct buf buf;
+    bool is_drawn;
+
+    if (account_list(account, &list, &diag) != ERR_OK)
+        return flags_failed("key", diag.message);
+    arena_init(&arena, 64u * 1024, 1u << 30);
+    buf_init(&buf, 1u << 30);
+    is_drawn = draw_list(&list, &arena, &buf);
+    if (is_drawn)
+        printf("%.*s", SLICE_ARGS(buf_slice(&buf)));
+    buf_fini(&buf);
+    arena_fini(&arena);
+    account_list_free(&list);
+    return is_drawn ? COMMAND_DONE : flags_failed("key", "out of memory");
+}
+
+static int
+revoke_key(struct account *account, const char *word)
+{
+    struct diag diag = DIAG_INIT;
+    uint64_t key_id = 0;
+    enum err err;
+
+    if (flags_number("id", word, 1, INT64_MAX, &key_id, NULL) == ERR_OK)
+        err = account_key_revoke(account, key_id, &diag);
+    else
+        err = account_key_revoke_text(account, slice_of_text(word), &diag);
+    if (err != ERR_OK)
+        return flags_failed("key", diag.message);
+    fprintf(stderr, "revoked; a running server refuses it within 1 s\n");
+    return COMMAND_DONE;
+}
+
+static int
+run_key(int argc, char **argv)
+{
+    struct key_flags key_flags = {NULL, NULL, NULL, NULL, NULL};
+    const struct flag flags[] = {
+        {.name = "kind", .text = &key_flags.kind},
+        {.name = "name", .text = &key_flags.name},
+        {.name = "project", .text = &key_flags.project},
+        {.name = "data-dir", .text = &key_flags.data_dir},
+        {.name = "config", .text = &key_flags.config},
+    };
+    CLEANUP(account_close) struct account *account = NULL;
+    struct diag diag = DIAG_INIT;
+    size_t words = 0;
+    bool is_new, is_list, is_revoke;
+    enum err err = flags_parse(argc, argv, flags, COUNT_OF(flags), &words, &diag);
+
+    if (err != ERR_OK)
+        return flags_usage("key", diag.message);
+    is_new = words == 1 && strcmp(argv[1], "new") == 0;
+    is_list = words == 1 && strcmp(argv[1], "list") == 0;
+    is_revoke = words == 2 && strcmp(argv[1], "revoke") == 0;
+    if (!is_new && !is_list && !is_revoke)
+        return flags_usage("key", "say new, list, or revoke with the key's number or text");
+    if (!is_new && (key_flags.kind != NULL || key_flags.name != NULL || key_flags.project != NULL))
+        return flags_usage("key", "--kind, --name and --project go with `key new`");
+    err = open_account(&key_flags, &account, &diag);
+    if (err == ERR_INVALID)
+        return flags_usage("key", diag.message);
+    if (err != ERR_OK)
+        return flags_failed("key", diag.message);
+    if (is_list)
+        return list_keys(account);
+    return is_new ? make_key(account, &key_flags) : revoke_key(account, argv[2]);
+}
+
+const struct command command_key = {
+    .name = "key",
+    .summary = "make, list and revoke keys of a data folder",
+    .help =
+        "usage: potik key new --kind write|read [--name NAME] [--project ID] [--data-dir DIR]\n"
+        "       potik key list [--data-dir DIR]\n"
+        "       potik key revoke ID|KEY [--data-dir DIR]\n"
+        "\n"
+        "A write key (wk_…) may send events, a read key (rk_…) may ask. The text of a new key is\n"
+        "printed once and is stored nowhere; the list shows its last four characters. Works "
+        "beside\n"
+        "a running server, which notices within a second.\n"
+        "\n"
+        "  --kind K        write or read\n"
+        "  --name NAME     what the key is for, up to 64 bytes\n"
+        "  --project ID    1, which is `default`\n"
+        "  --data-dir DIR  else POTIK_DATA_DIR, else potik.conf, else ./potik-data\n"
+        "\n"
+        "example:\n"
+        "\n"
+        "  potik key new --kind read --name dashboard\n",
+    .run = run_key,
+};
