@@ -27,8 +27,10 @@ id_index_open(const struct id_index_config *config, struct id_index *ret_index, 
                                   .discarded_state = ret_index};
     enum err err = ERR_OK;
 
-    *ret_index = (struct id_index){
-        .young_max = config->young_max, .young_seal = config->young_seal, .sink = config->sink};
+    *ret_index = (struct id_index){.young_max = config->young_max,
+                                   .young_seal = config->young_seal,
+                                   .replay_seal = config->young_seal,
+                                   .sink = config->sink};
     memcpy(ret_index->secret, config->secret, SECRET_BYTES);
     hash_siphash_128(config->secret, slice_of((const char *)config->ledger_id, 16), runs.owner);
     ret_index->young = id_table_new(config->young_max);

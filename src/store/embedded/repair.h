@@ -1,0 +1,26 @@
+/*
+ * repair - makes a damaged segment whole again, without what cannot be read.
+ *
+ * Layer 3 (store/embedded). `potik doctor --repair`, the server stopped.
+ */
+#ifndef POTIK_STORE_EMBEDDED_REPAIR_H
+#define POTIK_STORE_EMBEDDED_REPAIR_H
+
+#include "store/embedded/segment.h"
+
+struct repair {
+    const char *dir;         /* ledger/ */
+    uint64_t first_seq;      /* of the segment, by its name */
+    uint64_t next_first_seq; /* of the one behind it; 0: it is the last */
+    uint8_t ledger_id[LEDGER_ID_BYTES];
+    int64_t now_us;
+    uint64_t lost_seqs; /* out: events that could not be read; their seqs are gaps now */
+};
+
+/*
+ * The segment is copied to NAME.damaged (synced), then written anew: its good frames, gaps for the
+ * seqs of the others, a footer; it takes the old one's place at once, by a rename.
+ */
+MUST_USE enum err repair_segment(struct repair *repair, struct diag *diag);
+
+#endif
