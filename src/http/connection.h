@@ -262,7 +262,7 @@ void exchange_gone(struct http_exchange *exchange);
 MUST_USE enum err
 loop_init(struct http_loop *loop, struct http_server *server, uint32_t number, struct diag *diag);
 void loop_fini(struct http_loop *loop);
-void loop_run(void *loop); /* the thread */
+void loop_run(void *arg); /* the thread; arg is the loop */
 void loop_flush_later(struct http_loop *loop, struct connection *connection);
 void loop_more_later(struct http_loop *loop, struct connection *connection);
 void loop_resume_later(struct http_loop *loop, struct connection *connection);

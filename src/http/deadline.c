@@ -45,6 +45,7 @@ unlink_node(struct deadline_wheel *wheel, struct deadline *deadline)
 {
     size_t slot = slot_of(deadline->slot_tick);
 
+    assert(deadline->next != NULL && deadline->previous != NULL);
     deadline->next->previous = deadline->previous;
     deadline->previous->next = deadline->next;
     deadline->next = deadline->previous = NULL;

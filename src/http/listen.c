@@ -37,6 +37,16 @@ fail(struct diag *diag, const char *listen, const char *what, int errno_value)
     return errno_value == EADDRINUSE ? ERR_EXISTS : ERR_IO;
 }
 
+/* Ownership leaves; CLOSE_FD now sees −1. */
+static int
+keep(int *fd)
+{
+    int kept = *fd;
+
+    *fd = -1;
+    return kept;
+}
+
 /* --- a unix socket
  * ------------------------------------------------------------------------------*/
 
@@ -89,8 +99,7 @@ listen_unix(struct http_server *server, const char *path, struct diag *diag)
     server->address = mem_strdup(listen_text);
     if (listen(fd, BACKLOG) != 0)
         return fail(diag, listen_text, "cannot listen", errno);
-    server->shared_fd = fd;
-    fd = -1;
+    server->shared_fd = keep(&fd);
     return server->address != NULL && server->unix_path != NULL ? ERR_OK : ERR_NOMEM;
 }
 
@@ -152,15 +161,14 @@ bind_socket(const char *listen_text, const struct place *place, bool is_shared_p
         return fail(diag, listen_text, "cannot set up a socket", errno);
     if (bind(fd, (const struct sockaddr *)&place->address, place->len) != 0)
         return fail(diag, listen_text, "cannot bind", errno);
-    *ret_fd = fd;
-    fd = -1;
+    *ret_fd = keep(&fd);
     return ERR_OK;
 }
 
 static enum err
 write_address(struct http_server *server, int fd, struct diag *diag)
 {
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {0};
     socklen_t len = sizeof(bound);
     char host[NI_MAXHOST];
     char port[NI_MAXSERV];
@@ -201,10 +209,8 @@ listen_tcp(struct http_server *server, struct diag *diag)
         return err;
     if (place.port == 0) {
         err = listen_on(server, first, diag);
-        if (err == ERR_OK) {
-            server->shared_fd = first;
-            first = -1;
-        }
+        if (err == ERR_OK)
+            server->shared_fd = keep(&first);
         return err;
     }
     file_close(&first); /* nobody else listens there; now by one socket a loop */
