@@ -133,6 +133,16 @@ post_done(struct ingest_request *ingest)
     api_reply_json(post->request, status, &loop->reply);
 }
 
+/* Of a refused event only its id is set: the probe for it asks within the key's project. */
+static void
+own_refused(const struct event_batch *batch, uint32_t project_id)
+{
+    for (uint32_t i = 0; i < batch->count; i++) {
+        if (batch->entries[i].err != ERR_OK)
+            batch->entries[i].event.project_id = project_id;
+    }
+}
+
 static void
 post_end(struct api_request *request)
 {
@@ -147,6 +157,7 @@ post_end(struct api_request *request)
                          diag != NULL ? diag->field : NULL);
         return;
     }
+    own_refused(&ingest->batch, request->key.project_id);
     ingest->verdicts =
         arena_alloc(http_arena(request->exchange), ingest->batch.count * sizeof(*ingest->verdicts));
     ingest->done = post_done;

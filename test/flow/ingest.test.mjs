@@ -277,7 +277,8 @@ test('duplicates, first wins, refused events with a stored id', { skip }, async 
   assert.deepEqual([again.json.duplicates, again.json.rejected], [1, 0]);
   const seen = await until('it in the list', async () => {
     const list = await client.get('/v1/events?limit=1000');
-    return list.json.events.filter((one) => one.event_id === id);
+    const found = list.json.events.filter((one) => one.event_id === id);
+    return found.length === 0 ? false : found;
   });
   assert.deepEqual(seen.map((one) => one.event_type), ['first']);
 });
@@ -400,8 +401,7 @@ test('what is stored comes back as it was sent', { skip }, async () => {
     properties: { price: 1.5, list: [1, null, true, { deep: 'x' }], text: '\u2028"' },
   });
   const reply = await post(whole);
-  const seen = await storedAfter(reply.json.position, 
-    (await client.get('/v1/events?limit=1')).json.next === reply.json.position ? reply.json.position : reply.json.position);
+  const seen = await storedAfter(reply.json.position, reply.json.position);
   assert.deepEqual(seen, []); /* `after` its own position: nothing newer */
   const list = await client.get('/v1/events?limit=10');
   const found = list.json.events.find((one) => one.event_id === whole.event_id);
