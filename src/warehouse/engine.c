@@ -28,6 +28,7 @@ struct engine_stream {
     duckdb_prepared_statement statement;
     duckdb_result result;
     bool has_result;
+    bool is_ended; /* all rows were given: DuckDB refuses to be asked again */
     duckdb_data_chunk chunk;
 };
 
@@ -302,7 +303,8 @@ engine_stream_next(struct engine_stream *stream, struct engine_chunk *ret_chunk,
     *ret_chunk = (struct engine_chunk){0};
     if (guard != NULL && atomic_load(&guard->err) != ERR_OK)
         return (enum err)atomic_load(&guard->err);
-    duckdb_destroy_data_chunk(&stream->chunk);
+    if (stream->is_ended)
+        return ERR_OK;
     do {
         duckdb_destroy_data_chunk(&stream->chunk);
         stream->chunk = duckdb_fetch_chunk(stream->result);
@@ -311,6 +313,7 @@ engine_stream_next(struct engine_stream *stream, struct engine_chunk *ret_chunk,
         message = duckdb_result_error(&stream->result);
         if (message != NULL && message[0] != '\0')
             return link_error(&stream->link, message, diag);
+        stream->is_ended = true;
         return guard != NULL ? (enum err)atomic_load(&guard->err) : ERR_OK;
     }
     columns = duckdb_data_chunk_get_column_count(stream->chunk);

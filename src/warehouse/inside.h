@@ -121,6 +121,7 @@ struct project {
     pthread_mutex_t seal_lock;
     struct manifest manifest; /* as on disk; its `files` are those of `set` */
     uint32_t next_number;     /* of files; never falls while the process lives */
+    int64_t merge_again_ns;   /* the keeper's: after a merge that failed */
 
     /* The loader's. */
     uint64_t loaded_seq; /* rows at or before it are here already */
@@ -139,6 +140,10 @@ struct project {
 MUST_USE enum err project_get(struct warehouse *warehouse, uint32_t project_id,
                               struct project **ret_project, struct diag *diag);
 void project_free(struct project **project);
+/* Damage was met, by whoever read files or runs of this lexicon's time: the loader will load the
+ * project again. */
+void project_report_damage(struct project *project, const struct lexicon *lexicon,
+                           const struct diag *diag);
 /* Loader: everything of it is discarded; its rows come again from the store. */
 MUST_USE enum err project_reset(struct project *project, struct diag *diag);
 /* Loader: writes the tail out, replaces the manifest, starts a new tail. ERR_STORAGE_FULL, ERR_IO:
@@ -190,7 +195,16 @@ struct warehouse {
     uint64_t bytes_read;
     int64_t due_checked_ns;
     int64_t seal_again_ns; /* after a seal that failed */
-    uint32_t keep_turn;    /* the keeper's: where it goes on */
+
+    /* The keeper's. */
+    struct engine_guard keeper_guard; /* stopped by warehouse_stop */
+    uint32_t keep_turn;               /* the slot of the project it looks at next */
+    uint32_t scrub_turn;              /* the same for scrubbing */
+    uint32_t scrub_at;                /* files of that project that are scrubbed */
+    int64_t scrubbed_ns;              /* when the last round over all files ended */
+    uint64_t merge_rows_max;          /* of a merged file: 10 M */
+    uint64_t merge_split_rows;        /* level-0 files that hold so many are split by month */
+
     _Atomic uint64_t tail_bytes;
     _Atomic uint64_t tail_rows;
     _Atomic uint64_t rows;
@@ -217,7 +231,5 @@ struct warehouse_view {
     int64_t history_from_us;
     struct warehouse_watermark watermark;
 };
-/* Damage was met under a view: the project is loaded again. */
-void view_report_damage(struct warehouse_view *view, const struct diag *diag);
 
 #endif

@@ -71,7 +71,8 @@ list_projects(struct warehouse *warehouse, struct checkpoint *checkpoint)
         const struct project *project = warehouse->projects[i];
 
         if (project != NULL && project->manifest.number != 0)
-            projects[count++] = (struct checkpoint_project){project->id, project->manifest.number};
+            projects[count++] = (struct checkpoint_project){project->id, project->manifest.number,
+                                                            project->manifest.rows};
     }
     for (uint32_t i = 0; old != NULL && i < old->project_count; i++) {
         bool is_open = false;
@@ -164,12 +165,8 @@ apply_row(struct warehouse *warehouse, struct project *project, const struct sto
              LOG_U64("project", project->id), LOG_TEXT("why", "too many persons or event types"));
         return ERR_OK;
     }
-    if (err == ERR_CORRUPT) { /* a run of persons went bad: the project is loaded again */
-        SINK(warehouse->config.sink, LOG_LEVEL_WARN, "warehouse.project_damaged",
-             LOG_U64("project", project->id), LOG_TEXT("why", diag != NULL ? diag->message : ""));
-        atomic_store(&project->needs_rebuild, true);
-        atomic_store(&warehouse->has_damage, true);
-    }
+    if (err == ERR_CORRUPT) /* a run of persons went bad */
+        project_report_damage(project, lexicon, diag);
     if (err != ERR_OK)
         return err;
     project->loaded_seq = row->seq;

@@ -50,6 +50,7 @@ static const struct field file_fields[] = {
 static const struct field checkpoint_fields[] = {
     FIELD(checkpoint_project, project_id, U32),
     FIELD(checkpoint_project, number, U64),
+    FIELD(checkpoint_project, rows, U64),
 };
 
 /* Of the Parquet files; hot property columns (p<n>, with name and type) will follow them here. */

@@ -80,6 +80,7 @@ manifest_parse(struct slice text, struct manifest *ret_manifest, struct diag *di
 struct checkpoint_project {
     uint32_t project_id;
     uint64_t number; /* of its manifest at least */
+    uint64_t rows;   /* sealed then */
 };
 struct checkpoint {
     struct store_position position;

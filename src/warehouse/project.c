@@ -35,16 +35,17 @@ project_free(struct project **project_place)
     mem_free(project);
 }
 
-static uint64_t
-checkpoint_number(const struct warehouse *warehouse, uint32_t project_id)
+/* What the checkpoint knew of the project at start; zeros: nothing. */
+static struct checkpoint_project
+known_project(const struct warehouse *warehouse, uint32_t project_id)
 {
     const struct checkpoint *checkpoint = warehouse->checkpoint;
 
     for (uint32_t i = 0; checkpoint != NULL && i < checkpoint->project_count; i++) {
         if (checkpoint->projects[i].project_id == project_id)
-            return checkpoint->projects[i].number;
+            return checkpoint->projects[i];
     }
-    return 0;
+    return (struct checkpoint_project){.project_id = project_id};
 }
 
 /* manifest.json, if it can be trusted. ERR_ABSENT: there is none, and there need be none. */
@@ -52,7 +53,7 @@ static enum err
 read_manifest(const struct project *project, struct manifest *ret_manifest, struct diag *diag)
 {
     const struct warehouse *warehouse = project->warehouse;
-    const uint64_t number = checkpoint_number(warehouse, project->id);
+    const uint64_t number = known_project(warehouse, project->id).number;
     struct manifest manifest = {0};
     char path[FILE_PATH_MAX];
     struct buf buf;
@@ -357,12 +358,34 @@ project_get(struct warehouse *warehouse, uint32_t project_id, struct project **r
     if (err == ERR_OK && *slot == NULL) {
         *slot = project;
         warehouse->project_count++;
-        atomic_fetch_add(&warehouse->rows, project->sealed_rows);
+        /* Counted by the checkpoint's word until now. */
+        atomic_fetch_add(&warehouse->rows,
+                         project->sealed_rows - known_project(warehouse, project_id).rows);
     }
     pthread_mutex_unlock(&warehouse->projects_lock);
     if (err == ERR_OK)
         *ret_project = project;
     return err;
+}
+
+void
+project_report_damage(struct project *project, const struct lexicon *lexicon,
+                      const struct diag *diag)
+{
+    struct warehouse *warehouse = project->warehouse;
+    bool is_current = false;
+
+    /* Of files that are no longer the project's the damage does not matter any more. */
+    pthread_mutex_lock(&project->lock);
+    is_current = project->lexicon == lexicon;
+    pthread_mutex_unlock(&project->lock);
+    if (!is_current || atomic_exchange(&project->needs_rebuild, true))
+        return;
+    SINK(warehouse->config.sink, LOG_LEVEL_ERROR, "warehouse.project_damaged",
+         LOG_U64("project", project->id), LOG_TEXT("why", diag != NULL ? diag->message : ""),
+         LOG_TEXT("next", "it is loaded again from the store"));
+    atomic_store(&warehouse->has_damage, true);
+    store_wake(warehouse->config.store);
 }
 
 /* From here on a start finds no manifest, and the checkpoint (written before) asks for none. */

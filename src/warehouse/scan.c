@@ -161,7 +161,7 @@ part_run(struct engine_job *job, struct diag *diag)
     for (uint32_t i = 0; i < count; i++)
         source_free(&sources[i]);
     if (err == ERR_CORRUPT)
-        view_report_damage(part->view, diag);
+        project_report_damage(part->view->project, part->view->lexicon, diag);
     return err;
 }
 

@@ -71,23 +71,6 @@ tail_source_next(struct source *base, struct diag *diag)
     return ERR_OK;
 }
 
-/* The first place whose person is not below `person`. */
-static uint32_t
-place_of_person(const struct tail_order *order, uint64_t person)
-{
-    uint32_t low = 0, high = order->rows;
-
-    while (low < high) {
-        const uint32_t middle = low + (high - low) / 2;
-
-        if (order->person[middle] < person)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 static enum err
 mark_types(struct tail_source *source, const struct source_filter *filter)
 {
@@ -127,8 +110,8 @@ source_of_tail(struct tail *tail, uint32_t rows, const struct source_filter *fil
         tail_source_free(&source->source);
         return err;
     }
-    source->at = place_of_person(source->order, filter->person_from);
-    source->end = place_of_person(source->order, filter->person_to);
+    source->at = tail_order_place(source->order, filter->person_from);
+    source->end = tail_order_place(source->order, filter->person_to);
     *ret_source = &source->source;
     return ERR_OK;
 }

@@ -87,10 +87,13 @@ uint32_t tail_block_of(uint32_t index);
 /* The blocks of rows 0 … rows−1 by number. NULL: out of memory. Free with mem_free. */
 const struct tail_block **tail_blocks(const struct tail *tail, uint32_t rows);
 
-/* The order of rows 0 … rows−1 (published to the caller, at most tail->rows). Kept for the next
- * asker, who merges in only what is newer. ERR_NOMEM. Release it. */
+/* The order of rows 0 … rows−1 (published to the caller, at most tail->rows); newer rows may stand
+ * in it, too, with an index of `rows` and more. Kept for the next asker, who merges in only what is
+ * newer. ERR_NOMEM. Release it. */
 MUST_USE enum err tail_order_of(struct tail *tail, uint32_t rows, struct tail_order **ret_order);
 void tail_order_release(struct tail_order **order); /* takes NULL */
+/* The first place whose person is not below `person`. */
+uint32_t tail_order_place(const struct tail_order *order, uint64_t person);
 
 /* A row as the event it was; slices point into the tail; event_type is left to the caller. */
 void tail_row_event(const struct tail_block *block, uint32_t offset, struct event *ret_event);

@@ -94,6 +94,22 @@ tail_order_release(struct tail_order **order_place)
         mem_free(order);
 }
 
+uint32_t
+tail_order_place(const struct tail_order *order, uint64_t person)
+{
+    uint32_t low = 0, high = order->rows;
+
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+
+        if (order->person[middle] < person)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 static struct tail_order *
 order_new(uint32_t rows)
 {

@@ -134,24 +134,6 @@ warehouse_view_close(struct warehouse_view **view_place)
     mem_free(view);
 }
 
-void
-view_report_damage(struct warehouse_view *view, const struct diag *diag)
-{
-    struct warehouse *warehouse = view->warehouse;
-
-    /* Of a set that is no longer the project's the damage does not matter any more. */
-    pthread_mutex_lock(&view->project->lock);
-    const bool is_current = view->project->lexicon == view->lexicon;
-    pthread_mutex_unlock(&view->project->lock);
-    if (!is_current || atomic_exchange(&view->project->needs_rebuild, true))
-        return;
-    SINK(warehouse->config.sink, LOG_LEVEL_ERROR, "warehouse.project_damaged",
-         LOG_U64("project", view->project->id), LOG_TEXT("why", diag != NULL ? diag->message : ""),
-         LOG_TEXT("next", "it is loaded again from the store"));
-    atomic_store(&warehouse->has_damage, true);
-    store_wake(warehouse->config.store);
-}
-
 struct warehouse_watermark
 warehouse_view_watermark(const struct warehouse_view *view)
 {

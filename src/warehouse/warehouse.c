@@ -19,6 +19,9 @@
 
 #define PAGE_ARENA_BYTES ((size_t)1 << 20)
 #define PAGE_ARENA_BYTES_MAX ((size_t)256 << 20)
+#define MERGE_ROWS_MAX 10000000
+#define MERGE_SPLIT_SEALS 4 /* level-0 files are split by month once they hold so many full tails  \
+                             */
 #define CHECKPOINT_BYTES_MAX ((size_t)64 << 20)
 
 /* The engine's workers inherit the priority of the thread that opens it, so it is opened on a low
@@ -122,9 +125,12 @@ read_checkpoint(struct warehouse *warehouse, struct diag *diag)
         checkpoint_free(&warehouse->checkpoint);
         return ERR_CORRUPT;
     }
-    if (err == ERR_OK)
-        warehouse->cursor = warehouse->checkpoint->position;
-    return err;
+    if (err != ERR_OK)
+        return err;
+    warehouse->cursor = warehouse->checkpoint->position;
+    for (uint32_t i = 0; i < warehouse->checkpoint->project_count; i++)
+        warehouse->rows += warehouse->checkpoint->projects[i].rows;
+    return ERR_OK;
 }
 
 /* Where the store is read from. Without a checkpoint that can be believed, from its start; what a
@@ -166,6 +172,7 @@ locks_init(struct warehouse *warehouse)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&warehouse->progress_changed, &attributes);
     pthread_condattr_destroy(&attributes);
+    engine_guard_init(&warehouse->keeper_guard);
 }
 
 static void
@@ -186,6 +193,7 @@ warehouse_free(struct warehouse **warehouse_place)
     pthread_mutex_destroy(&warehouse->projects_lock);
     pthread_mutex_destroy(&warehouse->progress_lock);
     pthread_cond_destroy(&warehouse->progress_changed);
+    engine_guard_fini(&warehouse->keeper_guard);
     mem_free(warehouse);
 }
 
@@ -207,6 +215,8 @@ warehouse_open(const struct warehouse_config *config, struct warehouse **ret_war
     snprintf(warehouse->data_dir, sizeof(warehouse->data_dir), "%s", config->data_dir);
     warehouse->config.data_dir = warehouse->data_dir;
     warehouse->durable_at_open = store_durable(config->store);
+    warehouse->merge_rows_max = MERGE_ROWS_MAX;
+    warehouse->merge_split_rows = (uint64_t)config->seal_rows * MERGE_SPLIT_SEALS;
     warehouse->generation = warehouse->durable_at_open.generation;
     err = file_make_dir(warehouse->dir, diag);
     if (err == ERR_OK)
@@ -219,6 +229,12 @@ warehouse_open(const struct warehouse_config *config, struct warehouse **ret_war
     warehouse->oldest_waiting_us = clock_wall_us(config->clock);
     *ret_warehouse = MOVE(warehouse);
     return ERR_OK;
+}
+
+void
+warehouse_stop(struct warehouse *warehouse)
+{
+    engine_guard_stop(&warehouse->keeper_guard, ERR_CANCELLED);
 }
 
 void

@@ -36,6 +36,9 @@ struct warehouse;
  * ERR_IO, ERR_NOMEM, ERR_TOO_NEW, ERR_STORAGE_FULL. */
 MUST_USE enum err warehouse_open(const struct warehouse_config *config,
                                  struct warehouse **ret_warehouse, struct diag *diag);
+/* Any thread: a merge under way is called off and warehouse_keep_step gives ERR_CANCELLED from now
+ * on, so that the keeper can be joined at once. */
+void warehouse_stop(struct warehouse *warehouse);
 /* Loader and keeper joined, views closed. Seals tails for at most seal_ms_max (largest first). */
 void warehouse_close(struct warehouse **warehouse, int64_t seal_ms_max);
 
@@ -47,6 +50,7 @@ MUST_USE enum err
 warehouse_keep_step(struct warehouse *warehouse, bool *ret_did_work, struct diag *diag);
 /* `potik rebuild`: forget everything derived; the loader starts over. Server stopped. */
 MUST_USE enum err warehouse_discard(const char *data_dir, struct diag *diag);
+/* Reads all that is derived, beside a running server too. ERR_CORRUPT: an error was found. */
 MUST_USE enum err
 warehouse_doctor(const char *data_dir,
                  void (*found)(void *state, bool is_error, const char *file, const char *what),

@@ -1,0 +1,327 @@
+/*
+ * compact - one merge: read the inputs in order, write what they become, name it in the manifest.
+ *
+ * Layer 4, the keeper's thread. Nothing is locked while files are read and written. The inputs stay
+ * named and readable until manifest.json has been replaced; then they are dropped, and go with
+ * their last holder. Where time is split, the inputs are read once for each part, with the part's
+ * bounds pushed down: the rest of a row is decoded only where its time fits.
+ */
+#include "warehouse/compact.h"
+#include "base/counter.h"
+#include "codec/calendar.h"
+#include "warehouse/sql.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define MONTHS_MAX 4096 /* from 1970 on */
+#define OUTPUTS_MAX 256
+#define TIME_END_US INT64_C(9000000000000000000)
+
+COUNTER_DEFINE(merged_rows, "potik_warehouse_merged_rows_total", "rows written by merging files");
+
+/* A merge under way. */
+struct merging {
+    struct project *project;
+    struct engine *engine;
+    struct engine_guard *guard;
+    struct lexicon *lexicon; /* held: tells whether the project was reset meanwhile */
+    struct file_set *set;    /* held */
+    struct compact_plan plan;
+    struct data_file *inputs[MERGE_FILES_MAX]; /* held by the set */
+    uint32_t type_count;
+    struct compact_parts parts;
+    struct manifest_file outputs[OUTPUTS_MAX];
+    uint32_t output_count;
+    uint64_t rows; /* of the inputs */
+};
+
+/* --- where time is cut ----------------------------------------------------------------------- */
+
+struct month_counts {
+    uint64_t rows[MONTHS_MAX];
+};
+
+static enum err
+count_months(void *state, const struct warehouse_rows *rows)
+{
+    struct month_counts *counts = state;
+    int64_t from = 0, to = 0; /* of the month met last: most rows have it again */
+    int32_t month = 0;
+
+    for (uint32_t i = 0; i < rows->count; i++) {
+        const int64_t time = rows->occurred_at_us[i];
+
+        if (time < from || time >= to) {
+            month = calendar_bucket_of_day(CALENDAR_MONTH, (int32_t)(time / US_PER_DAY));
+            if (month < 0 || month >= MONTHS_MAX)
+                return ERR_CORRUPT; /* no event is taken from outside */
+            from = (int64_t)calendar_bucket_first_day(CALENDAR_MONTH, month) * US_PER_DAY;
+            to = (int64_t)calendar_bucket_first_day(CALENDAR_MONTH, month + 1) * US_PER_DAY;
+        }
+        counts->rows[month]++;
+    }
+    return ERR_OK;
+}
+
+static enum err
+cut_time(struct merging *merging, struct diag *diag)
+{
+    const struct source_filter all = {
+        .from_us = INT64_MIN, .to_us = INT64_MAX, .person_to = UINT64_C(1) << 32};
+    CLEANUP(mem_free_ptr) struct month_counts *counts = NULL;
+    enum err err = ERR_OK;
+
+    if (!merging->plan.is_split) {
+        merging->parts.count = 1;
+        merging->parts.from_us[0] = 0;
+        merging->parts.to_us[0] = TIME_END_US;
+        merging->parts.rows[0] = merging->rows;
+        return ERR_OK;
+    }
+    counts = MEM_NEW(struct month_counts, 1);
+    if (counts == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; err == ERR_OK && i < merging->plan.count; i++) {
+        CLEANUP(source_free) struct source *source = NULL;
+
+        err = source_of_files(merging->engine, merging->guard, &merging->inputs[i], 1, false, &all,
+                              &source, diag);
+        if (err == ERR_OK)
+            err = source_merge(&source, 1, false, merging->guard, count_months, counts, diag);
+    }
+    if (err == ERR_OK)
+        compact_cut(counts->rows, MONTHS_MAX, 0, &merging->parts);
+    return err;
+}
+
+/* --- writing --------------------------------------------------------------------------------- */
+
+static uint32_t
+take_number(struct project *project)
+{
+    uint32_t number = 0;
+
+    pthread_mutex_lock(&project->seal_lock);
+    number = project->next_number++;
+    pthread_mutex_unlock(&project->seal_lock);
+    return number;
+}
+
+static struct manifest_file
+output_facts(const struct merging *merging, uint32_t part)
+{
+    const struct manifest_file *input = &merging->inputs[0]->facts;
+    const bool is_split = merging->plan.is_split;
+    struct manifest_file facts = {
+        .number = take_number(merging->project),
+        .level = is_split ? 1 : input->level,
+        .part_from_us = is_split ? merging->parts.from_us[part] : input->part_from_us,
+        .part_to_us = is_split ? merging->parts.to_us[part] : input->part_to_us,
+    };
+
+    for (uint32_t i = 0; i < merging->plan.count; i++) {
+        if (position_reached(facts.covered, merging->inputs[i]->facts.covered))
+            facts.covered = merging->inputs[i]->facts.covered;
+    }
+    return facts;
+}
+
+/* One part of time as one file, or as several of equal size, cut between persons. */
+static enum err
+write_part(struct merging *merging, uint32_t part, struct diag *diag)
+{
+    const uint64_t rows = merging->parts.rows[part];
+    const uint64_t most = merging->project->warehouse->merge_rows_max;
+    const uint64_t files = (rows + most - 1) / most;
+    CLEANUP(mem_free_ptr) struct merge_feed *feed = MEM_NEW(struct merge_feed, 1);
+    enum err err = ERR_NOMEM;
+
+    if (feed == NULL || rows == 0)
+        return rows == 0 ? ERR_OK : ERR_NOMEM;
+    err =
+        merge_feed_open(feed, merging->engine, merging->guard, merging->inputs, merging->plan.count,
+                        merging->parts.from_us[part], merging->parts.to_us[part], diag);
+    feed->rows_cut = files > 1 ? (rows + files - 1) / files : 0;
+    while (err == ERR_OK && !feed->is_done) {
+        struct manifest_file facts = output_facts(merging, part);
+
+        if (merging->output_count == OUTPUTS_MAX) {
+            err = ERR_FULL;
+            break;
+        }
+        merge_feed_next_file(feed);
+        feed->rows.feed.rows = rows / files;
+        err = file_write(merging->project, merging->engine, merging->guard, sql_merge_rows_text,
+                         &feed->rows, NULL, merging->type_count, &facts, diag);
+        if (err == ERR_OK && facts.rows != 0)
+            merging->outputs[merging->output_count++] = facts;
+    }
+    merge_feed_close(feed);
+    return err;
+}
+
+/* --- publishing ------------------------------------------------------------------------------ */
+
+static int
+compare_seq_min(const void *a, const void *b)
+{
+    const struct manifest_file *left = a, *right = b;
+
+    if (left->seq_min != right->seq_min)
+        return left->seq_min < right->seq_min ? -1 : 1;
+    return (left->number > right->number) - (left->number < right->number);
+}
+
+static bool
+is_input(const struct merging *merging, uint32_t number)
+{
+    for (uint32_t i = 0; i < merging->plan.count; i++) {
+        if (merging->inputs[i]->facts.number == number)
+            return true;
+    }
+    return false;
+}
+
+/* The manifest's files with the inputs replaced by the outputs. */
+static void
+replace_files(const struct merging *merging, struct manifest *manifest)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < manifest->file_count; i++) {
+        if (!is_input(merging, manifest->files[i].number))
+            manifest->files[kept++] = manifest->files[i];
+    }
+    memcpy(manifest->files + kept, merging->outputs,
+           merging->output_count * sizeof(merging->outputs[0]));
+    manifest->file_count = kept + merging->output_count;
+    qsort(manifest->files, manifest->file_count, sizeof(*manifest->files), compare_seq_min);
+}
+
+/* A set in the manifest's order: files that are known already, and new ones. */
+static enum err
+set_of(const struct project *project, const struct manifest *manifest, struct file_set **ret_set)
+{
+    CLEANUP(mem_free_ptr)
+    struct data_file **files = MEM_NEW(struct data_file *, (size_t)manifest->file_count + 1);
+    enum err err = files != NULL ? ERR_OK : ERR_NOMEM;
+
+    for (uint32_t i = 0; err == ERR_OK && i < manifest->file_count; i++) {
+        for (uint32_t k = 0; k < project->set->count && files[i] == NULL; k++) {
+            if (project->set->files[k]->facts.number == manifest->files[i].number)
+                files[i] = data_file_hold(project->set->files[k]);
+        }
+        if (files[i] == NULL) {
+            err = data_file_new(project->dir, &manifest->files[i], &files[i]);
+            if (err == ERR_OK)
+                atomic_store(&files[i]->check, FILE_SOUND); /* written and read back just now */
+        }
+    }
+    if (err == ERR_OK)
+        err = file_set_new(files, manifest->file_count, ret_set);
+    for (uint32_t i = 0; files != NULL && i < manifest->file_count; i++)
+        data_file_release(&files[i]);
+    return err;
+}
+
+static enum err
+publish(struct merging *merging, struct diag *diag)
+{
+    struct project *project = merging->project;
+    CLEANUP(file_set_release) struct file_set *set = NULL;
+    CLEANUP(manifest_fini) struct manifest manifest = {0};
+    enum err err = ERR_OK;
+
+    pthread_mutex_lock(&project->seal_lock);
+    if (project->lexicon != merging->lexicon)
+        err = ERR_CANCELLED; /* the project was discarded meanwhile */
+    if (err == ERR_OK)
+        err = manifest_copy(&project->manifest, merging->output_count, &manifest);
+    if (err == ERR_OK) {
+        replace_files(merging, &manifest);
+        manifest.next_number = project->next_number;
+        err = set_of(project, &manifest, &set);
+    }
+    if (err == ERR_OK)
+        err = project_publish(project, &manifest, &set, NULL, diag);
+    pthread_mutex_unlock(&project->seal_lock);
+    for (uint32_t i = 0; err == ERR_OK && i < merging->plan.count; i++)
+        atomic_store(&merging->inputs[i]->is_dropped, true);
+    return err;
+}
+
+/* --- one merge ------------------------------------------------------------------------------- */
+
+/* What was written for a manifest that did not come. */
+static void
+drop_outputs(const struct merging *merging)
+{
+    for (uint32_t i = 0; i < merging->output_count; i++) {
+        struct data_file *file = NULL;
+
+        if (data_file_new(merging->project->dir, &merging->outputs[i], &file) != ERR_OK)
+            continue; /* it is removed when the project is opened next */
+        atomic_store(&file->is_dropped, true);
+        data_file_release(&file);
+    }
+}
+
+static enum err
+merge(struct merging *merging, struct diag *diag)
+{
+    uint64_t rows = 0;
+    enum err err = ERR_OK;
+
+    for (uint32_t i = 0; i < merging->plan.count; i++) {
+        merging->inputs[i] = merging->set->files[merging->plan.indexes[i]];
+        merging->rows += merging->inputs[i]->facts.rows;
+    }
+    err = cut_time(merging, diag);
+    for (uint32_t i = 0; err == ERR_OK && i < merging->parts.count; i++)
+        err = write_part(merging, i, diag);
+    for (uint32_t i = 0; i < merging->output_count; i++)
+        rows += merging->outputs[i].rows;
+    if (err == ERR_OK && rows != merging->rows) {
+        diag_set(diag, "%s: merging gave another number of rows", merging->project->dir);
+        err = ERR_CORRUPT;
+    }
+    if (err == ERR_OK)
+        err = publish(merging, diag);
+    if (err != ERR_OK)
+        drop_outputs(merging);
+    else
+        counter_add(&merged_rows, rows);
+    return err;
+}
+
+enum err
+compact_project(struct project *project, struct engine *engine, struct engine_guard *guard,
+                bool *ret_did_work, struct diag *diag)
+{
+    const struct warehouse *warehouse = project->warehouse;
+    CLEANUP(mem_free_ptr) struct merging *merging = MEM_NEW(struct merging, 1);
+    enum err err = ERR_OK;
+
+    *ret_did_work = false;
+    if (merging == NULL)
+        return ERR_NOMEM;
+    merging->project = project;
+    merging->engine = engine;
+    merging->guard = guard;
+    pthread_mutex_lock(&project->lock);
+    merging->set = file_set_hold(project->set);
+    merging->lexicon = lexicon_hold(project->lexicon);
+    merging->type_count = project->type_count;
+    pthread_mutex_unlock(&project->lock);
+    compact_choose(merging->set, warehouse->merge_split_rows, warehouse->merge_rows_max,
+                   &merging->plan);
+    if (merging->plan.count != 0) {
+        *ret_did_work = true;
+        err = merge(merging, diag);
+        if (err == ERR_CORRUPT)
+            project_report_damage(project, merging->lexicon, diag);
+    }
+    file_set_release(&merging->set);
+    lexicon_release(&merging->lexicon);
+    return err;
+}
