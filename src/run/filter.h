@@ -86,7 +86,7 @@ void filter_measure(uint32_t key_count, struct filter *ret_filter);
 int filter_is_sound(const struct filter *filter);
 /*
  * Fills `filter` (measured for key_count, its cells there and room for cell_count of them). Equal
- * keys may stand in `keys`; their order is changed. ERR_NOMEM (about 25 bytes a key are used
+ * keys may stand in `keys`; their order is changed. ERR_NOMEM (about 50 bytes a key are used
  * meanwhile).
  */
 MUST_USE enum err filter_build(struct filter *filter, uint64_t *keys, uint32_t key_count);
