@@ -94,6 +94,44 @@ async function singleEvents() {
   figure('  rate offered and reached', report.requests_per_s, 'events/s');
 }
 
+/**
+ * The loader's lag, without asking the server's own figure of it: how long ago the count of stored events was what
+ * the count of loaded ones is now.
+ */
+class LagWatch {
+  constructor(server) {
+    Object.assign(this, { server, samples: [], highest: 0, last: 0, isOver: false });
+  }
+
+  async start() {
+    this.before = await this.server.metrics();
+    this.done = (async () => {
+      while (!this.isOver) {
+        await this.sample();
+        await sleep(50);
+      }
+    })();
+    return this;
+  }
+
+  async sample() {
+    const now = Date.now();
+    const metrics = await this.server.metrics();
+    const grown = (name) => (metrics[name] ?? 0) - (this.before[name] ?? 0);
+    this.samples.push({ now, stored: grown('potik_events_accepted_total') });
+    const loaded = grown('potik_loaded_events_total');
+    const then = this.samples.findLast((each) => each.stored <= loaded) ?? this.samples[0];
+    this.last = (now - then.now) / 1000;
+    this.highest = Math.max(this.highest, this.last);
+  }
+
+  async stop() {
+    this.isOver = true;
+    await this.done;
+    await this.sample();
+  }
+}
+
 const cpuBetween = (before, after) => Object.fromEntries(Object.keys(after).map((name) => [name, after[name] - (before[name] ?? 0)]));
 /** Which threads take events in, and which load them, by their names: DuckDB's workers have the name of the thread that opened it. */
 const isIngest = (name) => /^loop/.test(name);
@@ -106,18 +144,9 @@ async function thousands() {
     const ledger = new Ledger(300 + round);
     const server = await potik(newFolder());
     const before = server.cpuByThread();
-    let highest = 0;
-    let isOver = false;
-    const watch = (async () => {
-      while (!isOver) {
-        highest = Math.max(highest, await server.lagSeconds());
-        await sleep(200);
-      }
-    })();
+    const lag = await new LagWatch(server).start();
     const report = await ledger.load(server, { ...batches, duplicates: 0.01 });
-    const atEnd = await server.lagSeconds();
-    isOver = true;
-    await watch;
+    await lag.stop();
     const caughtUp = await server.caughtUp();
     const cpu = cpuBetween(before, server.cpuByThread());
     rates.push(report.events_per_s);
@@ -126,9 +155,9 @@ async function thousands() {
       const sum = (is) => Object.entries(cpu).filter(([name]) => is(name)).reduce((total, [, value]) => total + value, 0);
       figure('batches of 1,000, 8 connections, 1 % duplicates', median(rates), 'events/s', atLeast(300000, '/s'), { rates, ...report });
       figure('  p99 of a batch at that load', report.p99_us / 1000, 'ms');
-      figure(`load lag at the end of a burst of ${seconds + 1} s`, atEnd, 's', atMost(5, ' s'));
-      figure('  highest lag seen during the burst', highest, 's');
-      figure('  all loaded, after the burst', caughtUp, 's');
+      figure(`load lag at the end of a burst of ${seconds + 1} s`, lag.last, 's', atMost(5, ' s'));
+      figure('  highest lag during the burst', lag.highest, 's');
+      figure('  until all is loaded, after the burst', caughtUp, 's', atMost(5, ' s'));
       figure('core-seconds a million events: ingest (loops)', sum(isIngest) / millions, 's', undefined, cpu);
       figure('core-seconds a million events: loading', sum(isLoading) / millions, 's', undefined, cpu);
       figure('core-seconds a million events: all other threads', sum((name) => !isIngest(name) && !isLoading(name)) / millions, 's', undefined, cpu);
