@@ -13,10 +13,13 @@ import { seeded } from './power_replay.mjs';
 
 export { temporaryFolder };
 export const IS_LONG = process.env.FAULT_LONG === '1';
-/* The helpers are built beside the program: build/potik is a link into the build folder. */
-const TOOLS = process.env.POTIK_TEST_TOOLS ?? path.join(path.dirname(fs.existsSync(BIN) ? fs.realpathSync(BIN) : BIN), '..');
-const tool = (name) => [path.join(TOOLS, 'test/fault', name), path.join(TOP, 'build/test/fault', name)]
-  .find((place) => fs.existsSync(place)) ?? name;
+/* The helpers are built beside the program. */
+const TOOLS = process.env.POTIK_TEST_TOOLS ?? path.dirname(fs.existsSync(BIN) ? fs.realpathSync(BIN) : BIN);
+function tool(name) {
+  const place = path.join(TOOLS, 'test/fault', name);
+  if (!fs.existsSync(place)) throw new Error(`${place} is not built (./dev build, or set POTIK_TEST_TOOLS)`);
+  return place;
+}
 export const DUMP = tool('dump_ledger');
 export const SHIM = tool('libpower_shim.so');
 

@@ -6,6 +6,7 @@
  * must report loss. Every wrapped call holds one lock over the real call and its record, so that the journal's
  * order is the order of the changes; syncs run outside of it and record where they began.
  */
+#undef _FILE_OFFSET_BITS /* else `pwrite` here would be `pwrite64`, and both are wanted */
 #include "power.h"
 
 #include <dlfcn.h>
@@ -237,6 +238,28 @@ int
 openat64(int dir_fd, const char *path, int flags, ...)
 {
     OPEN_BODY(dir_fd);
+}
+
+/* What _FORTIFY_SOURCE makes of an open without a mode. */
+int
+__open_2(const char *path, int flags)
+{
+    return open_watched(AT_FDCWD, path, flags, 0);
+}
+int
+__open64_2(const char *path, int flags)
+{
+    return open_watched(AT_FDCWD, path, flags, 0);
+}
+int
+__openat_2(int dir_fd, const char *path, int flags)
+{
+    return open_watched(dir_fd, path, flags, 0);
+}
+int
+__openat64_2(int dir_fd, const char *path, int flags)
+{
+    return open_watched(dir_fd, path, flags, 0);
 }
 
 int
