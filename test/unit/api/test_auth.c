@@ -2,7 +2,7 @@
  * auth: the Bearer scheme, read strictly. What keys are let in is asked of the whole server
  * (test/flow).
  */
-#include "test.h"
+#include "../test.h"
 
 #include "api/internal.h"
 

@@ -1,7 +1,7 @@
 /*
  * media: which types and encodings a body may have.
  */
-#include "test.h"
+#include "../test.h"
 
 #include "api/media.h"
 

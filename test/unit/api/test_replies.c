@@ -1,7 +1,7 @@
 /*
  * replies: the bytes of what clients read - JSON strings, errors, the verdicts of a batch.
  */
-#include "test.h"
+#include "../test.h"
 
 #include "api/error.h"
 #include "api/json.h"

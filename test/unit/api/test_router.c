@@ -1,7 +1,7 @@
 /*
  * router: raw segments are matched, then decoded; methods; what a path without a route gets.
  */
-#include "test.h"
+#include "../test.h"
 
 #include "api/router.h"
 

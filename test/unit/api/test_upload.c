@@ -2,7 +2,7 @@
  * upload: the same body gives the same batch, however it is split, small or large, plain or
  * compressed; bombs and broken streams are refused; the budget of the loop holds and is given back.
  */
-#include "test.h"
+#include "../test.h"
 
 #include "api/upload.h"
 #include "event/limits.h"
