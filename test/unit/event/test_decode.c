@@ -230,6 +230,10 @@ test_decode__limits_the_size_of_an_event(void **state)
     check_size(JSON, "[5,", n + 1, "\"}", "]", "invalid_type:- event_too_large:~a");
     check_size(LINES, " ", n + 1, "\"}", " \n" GOOD("b"), "event_too_large:~a ok:b");
     check_size(LINES, "", n + 1, "\"}", "", "event_too_large:~a");
+    for (size_t bytes = n - 1; bytes <= n; bytes++) {
+        check_size(JSON, "[", bytes, "\",}", "," GOOD("b") "]", "invalid_json:- ok:b");
+        check_size(LINES, "", bytes, "\",}", "\n" GOOD("b"), "invalid_json:- ok:b");
+    }
     /* Too large comes before broken; but what is broken makes the cuts doubtful. */
     check_size(JSON, "[", n + 1, "\",}", "," GOOD("b") "]", "event_too_large:~a ok:b");
     check_size(JSON, "[", n + 1, "\",}", ",5]", "!invalid_json");

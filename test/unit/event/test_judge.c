@@ -224,6 +224,8 @@ test_judge__encoding(void **state)
         {JSON, WITH("\"session_id\":\"\\ud800\""), "invalid_utf8@session_id:~a"},
         {JSON, WITH("\"session_id\":\"\\udc00\""), "invalid_utf8@session_id:~a"},
         {JSON, WITH("\"session_id\":\"\\ud800x\""), "invalid_utf8@session_id:~a"},
+        {JSON, WITH("\"session_id\":\"\\ud800\\u0041\""), "invalid_utf8@session_id:~a"},
+        {JSON, WITH("\"session_id\":\"\\udbff\\ue000\""), "invalid_utf8@session_id:~a"},
         {JSON, WITH("\"session_id\":\"\\ud800\\n\""), "invalid_utf8@session_id:~a"},
         {JSON, WITH("\"session_id\":\"\\ud800\\ud800\\udc00\""), "invalid_utf8@session_id:~a"},
         {JSON, WITH("\"session_id\":\"\\ud800\\udc00\""), "ok:a"},
