@@ -1,5 +1,6 @@
 /*
- * demo_shop - see demo_shop.h. Chances are in thousandths.
+ * demo_shop - see demo_shop.h. Chances are in thousandths. Never two draws in one expression: their
+ * order would be the compiler's choice, and the shop another.
  */
 #include "cli/demo_shop.h"
 
@@ -150,7 +151,8 @@ add_event(struct demo_shop *shop, struct visit *visit, const char *type, const c
         add_sending(shop, visit->now_us + delay_us + (5 + below(shop, 600)) * US_PER_S, start, len);
         shop->duplicates++;
     }
-    visit->now_us += (4 + below(shop, 90)) * US_PER_S + below(shop, 1000) * INT64_C(1000);
+    visit->now_us += (4 + below(shop, 90)) * US_PER_S;
+    visit->now_us += below(shop, 1000) * INT64_C(1000);
 }
 
 static uint32_t
@@ -178,12 +180,14 @@ sign_up(struct demo_shop *shop, struct visit *visit)
 {
     static const char *const methods[] = {"email", "google", "apple"};
     static const uint32_t weights[] = {62, 26, 12};
+    const char *method;
     char text[128];
 
     if (visit->person->is_member)
         return;
-    (void)snprintf(text, sizeof(text), "\"method\":\"%s\",\"newsletter\":%s",
-                   word(shop, methods, weights, 3), chance(shop, 380) ? "true" : "false");
+    method = word(shop, methods, weights, 3);
+    (void)snprintf(text, sizeof(text), "\"method\":\"%s\",\"newsletter\":%s", method,
+                   chance(shop, 380) ? "true" : "false");
     visit->person->is_member = true;
     add_event(shop, visit, "sign_up", text);
 }
@@ -209,8 +213,10 @@ check_out(struct demo_shop *shop, struct visit *visit, uint32_t cents, uint32_t 
                    ++visit->person->purchases, discount != 0 ? ",\"coupon\":\"JANUARY10\"" : "");
     add_event(shop, visit, "purchase", text);
     if (chance(shop, 60)) {
-        (void)snprintf(text, sizeof(text), "\"stars\":%u",
-                       5 - below(shop, 10) / 5 - below(shop, 7) / 5);
+        uint32_t stars = 5 - below(shop, 10) / 5;
+
+        stars -= below(shop, 7) / 5;
+        (void)snprintf(text, sizeof(text), "\"stars\":%u", stars);
         visit->now_us += (60 + below(shop, 240)) * US_PER_S;
         add_event(shop, visit, "review_written", text);
     }
@@ -223,30 +229,34 @@ make_visit(struct demo_shop *shop, struct person *person, int32_t day, bool is_f
                                           "running shoes"};
     static const uint32_t query_weights[] = {30, 25, 15, 10, 20};
     struct visit visit = {.person = person, .now_us = day * US_PER_DAY};
-    uint32_t products = 1 + below(shop, 4) + below(shop, 3), cents = 0, items = 0;
+    uint32_t products = 1 + below(shop, 4), cents = 0, items = 0;
     char text[256];
 
     visit.now_us += pick(shop, hour_weights, 24) * INT64_C(3600) * US_PER_S;
-    visit.now_us += below(shop, 45 * 60) * US_PER_S + below(shop, 1000) * INT64_C(1000);
+    visit.now_us += below(shop, 45 * 60) * US_PER_S;
+    visit.now_us += below(shop, 1000) * INT64_C(1000);
+    products += below(shop, 3);
     (void)snprintf(visit.session_id, sizeof(visit.session_id), "s-%016llx",
                    (unsigned long long)random_u64(&shop->random));
     (void)snprintf(text, sizeof(text), "\"path\":\"/\",\"source\":\"%s\"", person->source);
     add_event(shop, &visit, "page_viewed", text);
     if (chance(shop, 160)) {
-        (void)snprintf(text, sizeof(text), "\"query\":\"%s\",\"results\":%u",
-                       word(shop, queries, query_weights, 5), below(shop, 40));
+        const char *query = word(shop, queries, query_weights, 5);
+
+        (void)snprintf(text, sizeof(text), "\"query\":\"%s\",\"results\":%u", query,
+                       below(shop, 40));
         add_event(shop, &visit, "searched", text);
     }
     if (chance(shop, is_first ? 420 : 180))
         sign_up(shop, &visit);
     for (uint32_t i = 0; i < products; i++) {
-        uint32_t product =
-            below(shop, PRODUCTS) * below(shop, PRODUCTS) / PRODUCTS; /* some sell better */
+        uint32_t product = below(shop, PRODUCTS);
         size_t len;
 
+        product = product * below(shop, PRODUCTS) / PRODUCTS; /* some sell better */
         product_properties(shop, product, text, sizeof(text));
         add_event(shop, &visit, "product_viewed", text);
-        if (!chance(shop, 130))
+        if (!chance(shop, 75))
             continue;
         len = strlen(text);
         (void)snprintf(text + len, sizeof(text) - len, ",\"quantity\":%u", 1 + below(shop, 5) / 4);

@@ -157,7 +157,7 @@ add_repeated(struct buf *buf, char c, size_t count)
         buf_add_char(buf, c);
 }
 
-/* Nothing stands behind the last cell that is not empty: no spaces at the ends of lines. */
+/* No spaces are left at the ends of lines. */
 static void
 draw_cells(const struct table *table, const struct slice *cells, const size_t *widths,
            struct buf *buf)
@@ -177,6 +177,8 @@ draw_cells(const struct table *table, const struct slice *cells, const size_t *w
         buf_add_slice(buf, cells[i]);
         due = table->columns[i].is_right ? 0 : pad;
     }
+    while (buf->len != 0 && buf->ptr[buf->len - 1] == ' ')
+        buf->len--;
     buf_add_char(buf, '\n');
 }
 

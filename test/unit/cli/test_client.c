@@ -1,0 +1,160 @@
+/* Units of cli/client: where the server and the key are found. */
+#include "../test.h"
+
+#include "cli/client.h"
+#include <unistd.h>
+
+static int
+setup(void **state)
+{
+    (void)unsetenv("POTIK_SERVER");
+    (void)unsetenv("POTIK_KEY");
+    (void)unsetenv("POTIK_DATA_DIR");
+    return test_dir_setup(state);
+}
+
+static void
+write_first_run(void **state)
+{
+    assert_int_equal(file_replace_whole(test_path(state, "first-run.txt"),
+                                        SLICE("server=http://127.0.0.1:1234\nwrite_key=wk_a\n"
+                                              "read_key=rk_b\n"),
+                                        NULL),
+                     ERR_OK);
+}
+
+static void
+assert_client(const struct client_flags *flags, enum client_key which, const char *base,
+              const char *key)
+{
+    struct client *client = NULL;
+    struct diag diag = DIAG_INIT;
+    char header[128];
+
+    assert_int_equal(client_open(flags, which, &client, &diag), ERR_OK);
+    assert_string_equal(client->base, base);
+    (void)snprintf(header, sizeof(header), "Authorization: Bearer %s", key);
+    assert_string_equal(client->headers->data, header);
+    client_close(&client);
+    assert_null(client);
+}
+
+static void
+test_client__flags_stand_over_environment_over_file(void **state)
+{
+    struct client_flags flags = {.data_dir = (const char *)*state};
+
+    write_first_run(state);
+    assert_client(&flags, CLIENT_WRITE_KEY, "http://127.0.0.1:1234", "wk_a");
+    assert_client(&flags, CLIENT_READ_KEY, "http://127.0.0.1:1234", "rk_b");
+    (void)setenv("POTIK_SERVER", "http://example.org/", 1);
+    (void)setenv("POTIK_KEY", "wk_env", 1);
+    assert_client(&flags, CLIENT_WRITE_KEY, "http://example.org", "wk_env");
+    flags.server = "https://host:1/base//";
+    flags.key = "wk_flag";
+    assert_client(&flags, CLIENT_WRITE_KEY, "https://host:1/base", "wk_flag");
+}
+
+/* A key of this machine must not go to a server the file does not name. */
+static void
+test_client__key_of_the_file_goes_to_its_server_alone(void **state)
+{
+    struct client_flags flags = {.server = "http://127.0.0.1:1234"};
+    struct client *client = NULL;
+    struct diag diag = DIAG_INIT;
+    char here[FILE_PATH_MAX];
+
+    write_first_run(state);
+    assert_int_equal(file_make_dir(test_path(state, "potik-data"), NULL), ERR_OK);
+    assert_int_equal(file_rename(test_path(state, "first-run.txt"),
+                                 test_path(state, "potik-data/first-run.txt"), NULL),
+                     ERR_OK);
+    assert_non_null(getcwd(here, sizeof(here)));
+    assert_int_equal(chdir((const char *)*state), 0);
+    assert_client(&flags, CLIENT_WRITE_KEY, "http://127.0.0.1:1234", "wk_a");
+    flags.server = "http://elsewhere";
+    assert_int_equal(client_open(&flags, CLIENT_WRITE_KEY, &client, &diag), ERR_ABSENT);
+    assert_non_null(strstr(diag.message, "no write key"));
+    assert_int_equal(chdir(here), 0);
+    /* where the folder is named by hand, it is meant */
+    flags.data_dir = test_path(state, "potik-data");
+    assert_client(&flags, CLIENT_WRITE_KEY, "http://elsewhere", "wk_a");
+}
+
+static void
+test_client__nothing_found_tells_the_cure(void **state)
+{
+    struct client_flags flags = {.data_dir = (const char *)*state};
+    struct client *client = NULL;
+    struct diag diag = DIAG_INIT;
+
+    assert_int_equal(client_open(&flags, CLIENT_WRITE_KEY, &client, &diag), ERR_ABSENT);
+    assert_non_null(strstr(diag.message, "--server"));
+    flags.server = "http://127.0.0.1:1";
+    assert_int_equal(client_open(&flags, CLIENT_READ_KEY, &client, &diag), ERR_ABSENT);
+    assert_non_null(strstr(diag.message, "--key"));
+    flags.key = "rk_\r\nX: y";
+    assert_int_equal(client_open(&flags, CLIENT_READ_KEY, &client, &diag), ERR_INVALID);
+    flags.key = "rk_x";
+    flags.server = "127.0.0.1:8700";
+    assert_int_equal(client_open(&flags, CLIENT_READ_KEY, &client, &diag), ERR_INVALID);
+    flags.server = "ftp://x";
+    assert_int_equal(client_open(&flags, CLIENT_READ_KEY, &client, &diag), ERR_INVALID);
+    assert_null(client);
+}
+
+static void
+test_client__unix_sockets_are_servers(void **state)
+{
+    const struct client_flags flags = {.server = "unix:/run/potik.sock", .key = "rk_x"};
+    struct client *client = NULL;
+
+    (void)state;
+    assert_int_equal(client_open(&flags, CLIENT_READ_KEY, &client, NULL), ERR_OK);
+    assert_string_equal(client->unix_path, "/run/potik.sock");
+    assert_string_equal(client->base, "http://localhost");
+    client_close(&client);
+}
+
+static void
+test_client__pairs_are_percent_encoded(void **state)
+{
+    struct buf query;
+
+    (void)state;
+    buf_init(&query, 1000);
+    client_add_pair(&query, SLICE("event_type"), SLICE("a&b=c d/\xD0\x90+~"));
+    assert_slice_equal(buf_slice(&query), "event_type=a%26b%3Dc%20d%2F%D0%90%2B~");
+    buf_fini(&query);
+}
+
+static void
+test_client__error_replies_become_a_sentence(void **state)
+{
+    struct diag diag = DIAG_INIT;
+
+    (void)state;
+    client_explain(
+        400, SLICE("{\"error\":{\"code\":\"invalid_parameter\",\"message\":\"tz: no\\u001b\"}}"),
+        &diag);
+    assert_string_equal(diag.message, "tz: no\\u001b (400 invalid_parameter)");
+    client_explain(502, SLICE("<html>"), &diag);
+    assert_string_equal(diag.message, "the server answered with status 502");
+}
+
+#define in_dir(function) cmocka_unit_test_setup_teardown(function, setup, test_dir_teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        in_dir(test_client__flags_stand_over_environment_over_file),
+        in_dir(test_client__key_of_the_file_goes_to_its_server_alone),
+        in_dir(test_client__nothing_found_tells_the_cure),
+        in_dir(test_client__unix_sockets_are_servers),
+        cmocka_unit_test(test_client__pairs_are_percent_encoded),
+        cmocka_unit_test(test_client__error_replies_become_a_sentence),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
