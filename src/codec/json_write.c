@@ -28,12 +28,13 @@ void
 json_write_text(struct buf *buf, struct slice text)
 {
     const char *at = text.ptr;
-    const char *end = text.ptr + text.len;
+    const char *end = NULL;
 
     if (text.ptr == NULL) {
         buf_add_text(buf, "null");
         return;
     }
+    end = text.ptr + text.len;
     buf_add_char(buf, '"');
     while (at < end) {
         const char *plain = json_plain_end(at, end);

@@ -21,7 +21,7 @@ element_refuse(struct arena *arena, enum err err, struct slice field, struct eve
     va_list arguments;
     int len = 0;
     struct slice kept_field = SLICE_NONE;
-    struct slice kept_message = SLICE_NONE;
+    struct slice kept_message;
 
     va_start(arguments, format);
     len = vsnprintf(message, sizeof(message), format, arguments);

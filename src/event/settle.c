@@ -62,7 +62,7 @@ static enum err
 keep_text(struct event_decode *decode, struct event_entry *entry, struct slice text)
 {
     struct event *event = &entry->event;
-    struct slice copy = SLICE_NONE;
+    struct slice copy;
 
     if (entry->err != ERR_OK) {
         if (event->event_id.ptr == NULL)
