@@ -97,7 +97,7 @@ static const struct setting settings[] = {
                "ids kept in a table before they are sealed into a run"),
     NUMBER_ROW(SETTING_COUNT, "young-ids-max", young_ids_max, "4000000", 1 << 10, 1 << 26, false,
                "ids in that table at which ingest is told to wait"),
-    NUMBER_ROW(SETTING_BYTES, "free-space-min", free_bytes_min, "512MiB", 0, 1024 * GIB, false,
+    NUMBER_ROW(SETTING_BYTES, "free-space-min", free_bytes_min, "512MiB", 0, 1024 * 1024 * GIB, false,
                "ingest stops while the disk has less than this"),
 
     NUMBER_ROW(SETTING_COUNT, "query-threads", query_threads, "2", 1, 64, false,

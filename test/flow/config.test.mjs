@@ -1,0 +1,113 @@
+/*
+ * Settings and the command line: where they come from, which stands over which, and what refuses to start, in one sentence.
+ */
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { BIN, MISSING, SLOWNESS, startServer, temporaryFolder } from './server.mjs';
+
+const skip = MISSING;
+const folder = temporaryFolder('config');
+test.after(() => fs.rmSync(folder, { recursive: true, force: true }));
+
+const run = (words, { env = {}, cwd = folder } = {}) =>
+  spawnSync(BIN, words, { encoding: 'utf8', cwd, env: { PATH: process.env.PATH, ...env }, timeout: 20000 * SLOWNESS, killSignal: 'SIGKILL' });
+
+test('refused: exit 2 and one sentence that names setting, value and range', { skip }, async (t) => {
+  const dir = path.join(folder, 'unused');
+  const BAD = [
+    [['--seal-rows', '0'], /--seal-rows: "0".*1 … 10000000/],
+    [['--query-timeout', '5'], /--query-timeout: "5".*10ms … 1h/],
+    [['--segment-size', '1MB'], /--segment-size: "1MB".*1MiB … 4GiB/],
+    [['--log-level', 'loud'], /--log-level: "loud".*debug\|info\|warn\|error/],
+    [['--nonsense'], /--nonsense: there is no such flag/],
+    [['extra'], /extra: there is no such argument/],
+    [['--listen'], /--listen: needs a value/],
+    [['--listen', 'nowhere'], /nowhere/],
+    [['--listen', '127.0.0.1:99999'], /99999/],
+    [['--listen', '127.0.0.1'], /127\.0\.0\.1/],
+    [['--time-zone', 'Mars/Olympus'], /--time-zone: "Mars\/Olympus"/],
+    [['--store', 'postgres://user:secret@host/db'], /PostgreSQL/],
+    [['--store', 'mysql'], /store: "mysql"/],
+  ];
+  for (const [words, message] of BAD) {
+    await t.test(words.join(' '), () => {
+      const how = run(['serve', '--data-dir', dir, ...words]);
+      assert.equal(how.status, 2, how.stderr);
+      assert.equal(how.stdout, '');
+      assert.match(how.stderr, /^potik: [^\n]+\n$/);
+      assert.match(how.stderr, message);
+      assert.ok(!how.stderr.includes('secret'), 'no password is printed');
+    });
+  }
+});
+
+test('the file: an unknown key or a bad value is exit 2 with its line', { skip }, async (t) => {
+  const file = path.join(folder, 'potik.conf');
+  const BAD = [['seal-rows = 10\nsealrows = 5\n', /potik\.conf:2: .*sealrows/], ['# fine\n\nseal-rows = many\n', /potik\.conf:3: seal-rows: "many"/], ['seal-rows\n', /potik\.conf:1: /]];
+  for (const [text, message] of BAD) {
+    await t.test(JSON.stringify(text), () => {
+      fs.writeFileSync(file, text);
+      for (const words of [[], ['--config', file]]) { /* found in the working folder, or named */
+        const how = run(['serve', '--data-dir', path.join(folder, 'unused'), ...words]);
+        assert.equal(how.status, 2, how.stderr);
+        assert.match(how.stderr, message);
+      }
+    });
+  }
+  fs.rmSync(file);
+  const how = run(['serve', '--config', file]);
+  assert.equal(how.status, 2);
+  assert.match(how.stderr, /potik\.conf/);
+});
+
+test('flag over environment over file over default', { skip }, async () => {
+  const dataDir = temporaryFolder('config');
+  fs.writeFileSync(path.join(dataDir, 'potik.conf'), 'log-format = json\nlog-level = error\n');
+  const quiet = await startServer({ dataDir }); /* cwd is its folder */
+  assert.ok(!quiet.stderr.includes('start.done'), quiet.stderr);
+  assert.equal((await quiet.stop()).code, 0);
+  const json = await startServer({ dataDir, env: { POTIK_LOG_LEVEL: 'info' } });
+  const line = json.stderr.split('\n').find((each) => each.includes('start.done'));
+  assert.equal(JSON.parse(line).event, 'start.done', line);
+  assert.equal((await json.stop()).code, 0);
+  const text = await startServer({ dataDir, env: { POTIK_LOG_LEVEL: 'info' }, flags: ['--log-format', 'text'] });
+  assert.match(text.stderr, /^\S+Z INFO +start\.done /m);
+  assert.equal((await text.stop()).code, 0);
+  fs.rmSync(dataDir, { recursive: true });
+});
+
+test('an unknown POTIK_ variable is a warning; those of the client commands are known', { skip }, async () => {
+  const server = await startServer({ env: { POTIK_SEALROWS: '5', POTIK_SERVER: 'http://x', POTIK_KEY: 'k' } });
+  assert.match(server.stderr, /WARN .*POTIK_SEALROWS/);
+  assert.ok(!/WARN .*POTIK_(SERVER|KEY)/.test(server.stderr), server.stderr);
+  await server.close();
+  const how = run(['serve', '--data-dir', path.join(folder, 'unused')], { env: { POTIK_SEAL_ROWS: 'many' } });
+  assert.equal(how.status, 2);
+  assert.match(how.stderr, /^potik: POTIK_SEAL_ROWS: "many"/);
+});
+
+test('every command explains itself, with an example', { skip }, async (t) => {
+  const overview = run(['--help']);
+  assert.equal(overview.status, 0);
+  const names = [...overview.stdout.matchAll(/^ {2}([a-z]+) +\S/gm)].map((found) => found[1]).filter((name) => name !== 'potik');
+  for (const name of ['serve', 'doctor', 'rebuild']) assert.ok(names.includes(name), overview.stdout);
+  for (const name of names) {
+    await t.test(name, () => {
+      const help = run([name, '--help']);
+      assert.equal(help.status, 0, help.stderr);
+      assert.match(help.stdout, new RegExp(`^usage: potik ${name}`));
+      assert.match(help.stdout, /Examples?:/i);
+      assert.equal(help.stderr, '');
+    });
+  }
+  const serve = run(['serve', '--help']).stdout;
+  for (const name of ['data-dir', 'listen', 'store', 'time-zone', 'segment-size', 'query-timeout']) assert.ok(serve.includes(`--${name}`), name);
+  const none = run([]);
+  assert.equal(none.status, 2);
+  const unknown = run(['fly']);
+  assert.equal(unknown.status, 2);
+  assert.match(unknown.stderr, /^potik: .*fly.*\n$/);
+});
