@@ -267,8 +267,8 @@ keep_leftover(struct connection *connection, const char *bytes, size_t len)
 {
     char *kept;
 
-    assert(len <= HTTP_READ_BYTES);
-    if (connection->leftover != NULL) { /* `bytes` is its end */
+    assert(len <= HTTP_READ_SMALL_BYTES); /* see read_size */
+    if (connection->leftover != NULL) {   /* `bytes` is its end */
         memmove(connection->leftover, bytes, len);
     } else {
         kept = (char *)mem_alloc(len);

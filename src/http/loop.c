@@ -368,9 +368,7 @@ end_stop(struct http_loop *loop)
 {
     while (loop->connections != NULL)
         connection_close(loop->connections);
-    /* What was taken in is run, so that whoever posted can free it; then nothing is taken any more.
-     */
-    run_posted(loop);
+    /* Nothing is taken in any more; what was is run, so that whoever posted can free it. */
     mailbox_close(&loop->mailbox);
     run_posted(loop);
     while (loop->connections != NULL) /* handed over meanwhile */

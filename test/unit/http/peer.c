@@ -126,10 +126,11 @@ on_head(void *loop_state, struct http_exchange *exchange)
 static void
 on_body(void *loop_state, struct http_exchange *exchange, const char *bytes, size_t len)
 {
+    struct loop_state *state = (struct loop_state *)loop_state;
     struct note *note = (struct note *)http_user(exchange);
 
-    (void)loop_state;
     assert(!http_is_replied(exchange) && len > 0);
+    atomic_fetch_add(&state->peer->turn_bytes, len);
     note->body_bytes += len;
     note->hash = peer_hash(note->hash, bytes, len);
     if (note->place == PLACE_MIDDLE)
@@ -197,6 +198,9 @@ on_turn_end(void *loop_state)
 {
     struct loop_state *state = (struct loop_state *)loop_state;
 
+    if (atomic_load(&state->peer->turn_bytes) > atomic_load(&state->peer->turn_bytes_most))
+        atomic_store(&state->peer->turn_bytes_most, atomic_load(&state->peer->turn_bytes));
+    atomic_store(&state->peer->turn_bytes, 0);
     atomic_fetch_add(&state->peer->turns, 1);
     while (state->batch != NULL) {
         struct note *note = state->batch;

@@ -24,7 +24,9 @@ struct peer {
     _Atomic uint64_t ends;
     _Atomic uint64_t gones;
     _Atomic uint64_t turns;
-    sem_t headed; /* posted at each head, end and gone, to wait for */
+    _Atomic uint64_t turn_bytes;      /* of bodies, in this turn */
+    _Atomic uint64_t turn_bytes_most; /* in any one turn */
+    sem_t headed;                     /* posted at each head, end and gone, to wait for */
     sem_t ended;
     sem_t went;
     sem_t posted;

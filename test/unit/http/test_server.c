@@ -315,11 +315,15 @@ test_server__refuses_before_the_body_is_sent(void **state)
 {
     struct peer peer;
     struct client client;
+    struct reply reply;
 
     (void)state;
     begin(&peer, &client);
     client_send_text(&client, POST("/early", "Expect: 100-continue\r\nContent-Length: 5\r\n"));
-    client_expect(&client, 401); /* and no 100 */
+    assert_true(client_read(&client, &reply, true));
+    assert_int_equal(reply.status, 401); /* and no 100 */
+    /* Nobody can tell whether the body will still come. */
+    assert_true(slice_equal(reply_header(&reply, "connection"), SLICE("close")));
     client_expect_end(&client);
     client_close(&client);
     client_open(&client, http_server_address(peer.server));

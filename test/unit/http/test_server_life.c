@@ -320,6 +320,8 @@ test_server__lets_small_requests_past_an_import(void **state)
     }
     turns = atomic_load(&peer.turns);
     assert_true(turns >= 50);
+    /* The read that passes the limit is the last; a read is at most 256 KiB. */
+    assert_true(atomic_load(&peer.turn_bytes_most) <= peer.config.turn_bytes_max + (1 << 18));
     client_close(&client);
     http_server_drain(peer.server, 0);
     thread_join(&importer);

@@ -8,6 +8,7 @@
 #include "base/thread.h"
 #include <errno.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -282,6 +283,61 @@ test_stop__finishes_what_is_under_way(void **state)
     peer_stop(&peer, 0);
 }
 
+struct hold {
+    sem_t is_held;
+    sem_t may_go;
+};
+
+static void
+hold_loop(void *loop_state, void *arg)
+{
+    struct hold *hold = (struct hold *)arg;
+
+    (void)loop_state;
+    sem_post(&hold->is_held);
+    peer_wait(&hold->may_go);
+}
+
+/* A request that lies in the socket when the stop begins is answered, not reset. */
+static void
+test_stop__answers_what_has_arrived(void **state)
+{
+    char folder[] = "/tmp/potik-http-XXXXXX";
+    char listen[128];
+    struct peer peer;
+    struct client client;
+    struct reply reply;
+    struct thread *thread = NULL;
+    struct stopper stopper = {.peer = &peer, .drain_ms = 20000};
+    struct hold hold;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(listen, sizeof(listen), "unix:%s/s", folder);
+    sem_init(&hold.is_held, 0, 0);
+    sem_init(&hold.may_go, 0, 0);
+    peer_init(&peer);
+    assert_int_equal(try_start(&peer, listen, NULL), ERR_OK);
+    client_open(&client, listen);
+    client_send_text(&client, GET("/"));
+    client_expect(&client, 200);
+    assert_true(http_loop_post(peer.loops[0], hold_loop, &hold));
+    peer_wait(&hold.is_held);
+    client_send_text(&client, GET("/"));
+    assert_int_equal(thread_start("drain", THREAD_NORMAL, drain, &stopper, &thread, NULL), ERR_OK);
+    while (file_exists(listen + 5)) /* its name goes once the stop has been told */
+        sched_yield();
+    sem_post(&hold.may_go);
+    assert_true(client_read(&client, &reply, true));
+    assert_int_equal(reply.status, 200);
+    assert_true(slice_equal(reply_header(&reply, "connection"), SLICE("close")));
+    client_expect_end(&client);
+    client_close(&client);
+    thread_join(&thread);
+    assert_int_equal(file_remove_tree(folder, NULL), ERR_OK);
+    peer_stop(&peer, 0);
+}
+
 static void
 test_stop__does_not_wait_longer_than_told(void **state)
 {
@@ -405,6 +461,7 @@ main(void)
         cmocka_unit_test(test_server__does_not_start_with_a_loop_that_fails),
         cmocka_unit_test(test_server__starts_or_says_why_without_memory),
         cmocka_unit_test(test_stop__finishes_what_is_under_way),
+        cmocka_unit_test(test_stop__answers_what_has_arrived),
         cmocka_unit_test(test_stop__does_not_wait_longer_than_told),
         cmocka_unit_test(test_stop__is_not_held_up_by_lingering),
         cmocka_unit_test(test_stop__under_load),
