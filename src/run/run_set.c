@@ -353,7 +353,8 @@ sort_entries(struct run_entry *entries, size_t count)
     for (size_t i = 0, first = 0; i < (size_t)1 << bits; first = starts[i], i++)
         sort_bucket(sorted + first,
                     starts[i] - first); /* starts[i] has moved to the bucket's end */
-    memcpy(entries, sorted, count * sizeof(entries[0]));
+    if (count != 0)
+        memcpy(entries, sorted, count * sizeof(entries[0]));
     return ERR_OK;
 }
 

@@ -292,10 +292,14 @@ open_secret(const char *data_dir, const char *ledger_dir, uint8_t ret_secret[SEC
             struct diag *diag)
 {
     CLEANUP(file_list_free) struct file_list list = {0};
-    enum err err = secret_read(data_dir, ret_secret, diag);
+    struct diag why = DIAG_INIT;
+    enum err err = secret_read(data_dir, ret_secret, &why);
 
-    if (err != ERR_ABSENT)
+    if (err != ERR_ABSENT) {
+        if (err != ERR_OK && diag != NULL)
+            *diag = why;
         return err;
+    }
     err = file_list_dir(ledger_dir, &list, NULL);
     if (err == ERR_OK && list.count != 0) {
         diag_set(diag,

@@ -31,6 +31,9 @@ id_index_open(const struct id_index_config *config, struct id_index *ret_index, 
                                    .young_seal = config->young_seal,
                                    .replay_seal = config->young_seal,
                                    .sink = config->sink};
+    if (ret_index->replay_seal <
+        config->young_max / 2) /* a start is quick; the loader seals soon */
+        ret_index->replay_seal = config->young_max / 2;
     memcpy(ret_index->secret, config->secret, SECRET_BYTES);
     hash_siphash_128(config->secret, slice_of((const char *)config->ledger_id, 16), runs.owner);
     ret_index->young = id_table_new(config->young_max);

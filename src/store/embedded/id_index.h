@@ -37,7 +37,7 @@ struct id_index {
     uint64_t frozen_to;      /* seq it covers */
     uint32_t young_max;
     uint32_t young_seal;
-    uint32_t replay_seal; /* as young_seal, at start; higher while the disk is full */
+    uint32_t replay_seal; /* at start; higher, so that a start need not write runs */
     const struct log_sink *sink;
 };
 

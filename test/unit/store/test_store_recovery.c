@@ -541,6 +541,15 @@ test_recovery__repair_goes_on_without_the_damaged_frame(void **state)
 }
 
 static void
+seal(struct fixture *fixture)
+{
+    bool did_work = false;
+
+    assert_int_equal(store_maintain_fast(fixture->store, &did_work, NULL), ERR_OK);
+    assert_true(did_work);
+}
+
+static void
 test_recovery__the_secret_is_watched_over(void **state)
 {
     struct fixture *fixture = *state;
@@ -554,7 +563,8 @@ test_recovery__the_secret_is_watched_over(void **state)
     fixture_open(fixture);
     assert_int_equal(fixture_append(fixture, 0, 500, NULL), ERR_OK);
     fixture_close(fixture);
-    fixture_open(fixture); /* seals on its way */
+    fixture_open(fixture);
+    seal(fixture);
     fixture_close(fixture);
     read_file(fixture, "secret", &bytes);
     assert_int_equal(bytes.len, 32);
@@ -589,8 +599,7 @@ test_recovery__a_damaged_run_is_repaired_by_doctor(void **state)
     fixture->config.young_ids_seal = 100;
     fixture_open(fixture);
     assert_int_equal(fixture_append(fixture, 0, 200, NULL), ERR_OK);
-    fixture_close(fixture);
-    fixture_open(fixture);
+    seal(fixture);
     assert_true(fixture_find(fixture, "ids", "0", path));
     assert_int_equal(file_open(path, FILE_WRITE, &fd, NULL), ERR_OK);
     assert_int_equal(file_write_at(fd, path, "rot", 3, 5000, NULL), ERR_OK);
