@@ -164,17 +164,23 @@ tell_totals(const struct demo *demo)
 static void
 tell_next(const struct demo *demo)
 {
+    char from[CALENDAR_DAY_TEXT], to[CALENDAR_DAY_TEXT];
+
+    calendar_day_format(demo->end_day - (DEMO_DAYS - 1), from);
+    calendar_day_format(demo->end_day, to);
     if (demo->server != NULL)
         printf("\nThis server and its data go now. To keep one, and fill it with the same month:\n"
                "\n"
-               "  potik serve --data-dir ./potik-data\n"
-               "  potik demo --server http://127.0.0.1:8700      (in a second terminal)\n");
+               "  potik serve\n"
+               "  potik demo --server http://127.0.0.1:8700      (in a second terminal)\n"
+               "\nThen ask it more:\n");
     else
         printf("\nTo look further:\n");
     printf("\n"
-           "  potik stats dau --from 2026-01-02 --to 2026-01-31 --event-type purchase\n"
-           "  potik stats retention --start-date 2026-01-05 --unit week --windows 4\n"
-           "  potik tail\n");
+           "  potik stats dau --from %s --to %s --event-type purchase\n"
+           "  potik stats retention --start-date %s --unit week --windows 4\n"
+           "  potik tail\n",
+           from, to, from);
 }
 
 /* The server's own environment must not decide where a demo of one's own sends. */

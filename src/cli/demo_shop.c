@@ -318,7 +318,9 @@ demo_shop_new(const struct demo_shop_config *config, struct demo_shop **ret_shop
     if (shop == NULL)
         return ERR_NOMEM;
     buf_init(&shop->text, TEXT_BYTES_MAX);
-    random_seeded_init(&shop->random, config->seed);
+    /* The day is a part of the seed: two months in one server must not share ids. */
+    random_seeded_init(&shop->random,
+                       config->seed * UINT64_C(0x9E3779B97F4A7C15) + (uint64_t)config->end_day);
     shop->end_day = config->end_day;
     for (int32_t i = 0; i < DEMO_DAYS; i++)
         day_weights[i] = weekday_percent[calendar_weekday(config->end_day - (DEMO_DAYS - 1) + i)] *

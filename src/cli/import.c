@@ -441,7 +441,8 @@ run_files(struct import *import, char **paths, size_t count)
     totals = sender_totals(import->sender);
     progress_end(&import->progress, import->bytes_before,
                  totals->accepted + totals->duplicates + totals->rejected);
-    tell_totals(import);
+    if (err == ERR_OK || totals->accepted + totals->duplicates + totals->rejected != 0)
+        tell_totals(import);
     if (err == ERR_CANCELLED) {
         return flags_failed("import", "interrupted; the same command again sends the rest and "
                                       "stores nothing twice");
