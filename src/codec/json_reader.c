@@ -109,34 +109,27 @@ read_escape(const char *at, const char *end, struct json_text *text)
     return at;
 }
 
-bool
-json_reader_text(struct json_reader *reader, struct json_text *ret_text)
+/* From the first byte of a text that is not plain; reader->at is still on its opening quote. */
+static __attribute__((noinline)) bool
+read_special_text(struct json_reader *reader, const char *at, struct json_text *ret_text)
 {
     const char *end = reader->end;
-    const char *at = reader->at + 1;
 
-    *ret_text = (struct json_text){.ptr = at};
-    for (;;) {
+    for (;; at = json_plain_end(at, end)) {
         unsigned char c = 0;
 
-        at = json_plain_end(at, end);
-        if (at == end) {
-            reader->at = at;
+        reader->at = at;
+        if (at == end)
             return json_reader_fail(reader, "a text is not ended by a quote");
-        }
         c = (unsigned char)*at;
         if (c == '"')
             break;
         if (c == '\\') {
-            const char *behind = read_escape(at, end, ret_text);
-
-            reader->at = at;
-            if (behind == NULL)
+            at = read_escape(at, end, ret_text);
+            if (at == NULL)
                 return json_reader_fail(reader, "an escape that JSON does not know");
             ret_text->is_escaped = true;
-            at = behind;
         } else if (c < 0x20) {
-            reader->at = at;
             return json_reader_fail(reader, "a control character in a text; escape it");
         } else {
             while (at < end && (unsigned char)*at >= 0x80) {
@@ -148,6 +141,20 @@ json_reader_text(struct json_reader *reader, struct json_text *ret_text)
         }
     }
     ret_text->len = (size_t)(at - ret_text->ptr);
+    reader->at = at + 1;
+    return true;
+}
+
+bool
+json_reader_text(struct json_reader *reader, struct json_text *ret_text)
+{
+    const char *begin = reader->at + 1;
+    const char *at = json_plain_end(begin, reader->end);
+
+    *ret_text = (struct json_text){.ptr = begin};
+    if (at == reader->end || *at != '"')
+        return read_special_text(reader, at, ret_text);
+    ret_text->len = (size_t)(at - begin);
     reader->at = at + 1;
     return true;
 }
