@@ -41,14 +41,15 @@ export function addBuckets(unit, first, count) {
 
 const formats = new Map();
 
-/** The local date of an instant, as Intl says. */
+/** The local date of an instant, as Intl says. (en-US, put in order here: what en-CA looks like depends on the ICU in node.) */
 export function localDate(zone, ms) {
   let format = formats.get(zone);
   if (format === undefined) {
-    format = new Intl.DateTimeFormat('en-CA', { timeZone: zone, year: 'numeric', month: '2-digit', day: '2-digit' });
+    format = new Intl.DateTimeFormat('en-US', { timeZone: zone, year: 'numeric', month: '2-digit', day: '2-digit' });
     formats.set(zone, format);
   }
-  return format.format(ms);
+  const text = format.format(ms); // MM/DD/YYYY
+  return `${text.slice(6)}-${text.slice(0, 2)}-${text.slice(3, 5)}`;
 }
 
 /** The first millisecond whose local date is `date` or later: found by halving, since local dates never fall back here. */
