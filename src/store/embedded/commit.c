@@ -31,6 +31,12 @@ GAUGE_DEFINE(ledger_bytes, "potik_ledger_bytes", "bytes of the ledger on disk");
 /* Of an item; anything but FOUND_NOT is a duplicate. */
 enum found { FOUND_NOT = 0, FOUND_STORED = 1, FOUND_COPY = 2 };
 
+void
+embedded_show_bytes(struct embedded *store)
+{
+    gauge_set(&ledger_bytes, (double)atomic_load(&store->ledger->bytes));
+}
+
 /* --- scratch ------------------------------------------------------------------------------- */
 
 void
@@ -303,7 +309,7 @@ embedded_submit(struct store_link *base, struct store_batch *batch)
             histogram_observe(&commit_events, count);
             histogram_observe(&commit_seconds,
                               (double)(clock_steady_ns(store->config.clock) - began_ns) / 1e9);
-            gauge_set(&ledger_bytes, (double)atomic_load(&store->ledger->bytes));
+            embedded_show_bytes(store);
         }
     }
     if (link->frame_bytes_max > FRAME_KEPT_BYTES) {

@@ -449,6 +449,7 @@ embedded_open(const struct embedded_config *config, struct store **ret_store, st
     err = open_index(store, secret, ids_dir, diag);
     if (err != ERR_OK)
         return err;
+    embedded_show_bytes(store);
     *ret_store = &MOVE(store)->base;
     return ERR_OK;
 }
