@@ -27,6 +27,8 @@ embedded_fail(struct embedded *store, const char *reason)
     atomic_store(&store->is_fatal, true);
     if (atomic_exchange(&store->is_fatal_told, true))
         return;
+    if (reason[0] == '\0') /* another link's sync has failed, and this one is the first to tell */
+        reason = "the ledger could not be synced";
     SINK(store->config.sink, LOG_LEVEL_ERROR, "ledger.failed", LOG_TEXT("reason", reason));
     if (store->config.fatal != NULL)
         store->config.fatal(store->config.fatal_state, reason);
@@ -441,6 +443,11 @@ embedded_open(const struct embedded_config *config, struct store **ret_store, st
     ledger.clock = config->clock;
     ledger.sink = store->config.sink;
     err = open_secret(store->data_dir, ledger_dir, secret, diag);
+    if (err == ERR_OK)
+        err = file_make_dir(ledger_dir, diag);
+    if (err == ERR_OK)
+        err =
+            file_sync_dir(store->data_dir, diag); /* or a power cut could take the ledger's name */
     if (err == ERR_OK)
         err = ledger_open(&ledger, &store->ledger, diag);
     if (err != ERR_OK)

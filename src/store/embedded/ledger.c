@@ -64,6 +64,14 @@ ledger_add_segment(struct ledger *ledger, const struct ledger_segment *segment)
 }
 
 enum err
+ledger_remove_segment(const char *dir, const char *path)
+{
+    const enum err err = file_unlink(path, NULL);
+
+    return err == ERR_OK ? file_sync_dir(dir, NULL) : err;
+}
+
+enum err
 ledger_make_segment(const char *dir, const uint8_t id[LEDGER_ID_BYTES], uint64_t first_seq,
                     int64_t now_us, char *ret_path, int *ret_fd, uint32_t *ret_chain,
                     struct diag *diag)
@@ -87,12 +95,8 @@ ledger_make_segment(const char *dir, const uint8_t id[LEDGER_ID_BYTES], uint64_t
         err = file_sync(fd, ret_path, diag);
     if (err == ERR_OK)
         err = file_sync_dir(dir, diag);
-    if (err != ERR_OK) {
-        const enum err removed = file_unlink(ret_path, NULL); /* else recovery meets it: torn */
-
-        (void)removed;
-        return err;
-    }
+    if (err != ERR_OK)
+        return ledger_remove_segment(dir, ret_path) == ERR_OK ? err : ERR_FATAL;
     *ret_chain = header.crc;
     *ret_fd = fd;
     fd = -1;
@@ -165,6 +169,8 @@ roll(struct ledger *ledger, struct diag *diag)
         return err;
     err = ledger_make_segment(ledger->dir, ledger->id, ledger->next_seq,
                               clock_wall_us(ledger->config.clock), path, &fd, &chain, diag);
+    if (err == ERR_FATAL)
+        return fail_for_good(ledger);
     if (err != ERR_OK)
         return err;
     err = ledger_write_footer(ledger->fd, ledger->path, &ended, ledger->end, ledger->chain, &size,
@@ -175,7 +181,7 @@ roll(struct ledger *ledger, struct diag *diag)
         if (err != ERR_STORAGE_FULL && err != ERR_NOMEM)
             return fail_for_good(ledger);
         if (file_truncate(ledger->fd, ledger->path, ledger->end, NULL) != ERR_OK ||
-            file_unlink(path, NULL) != ERR_OK)
+            ledger_remove_segment(ledger->dir, path) != ERR_OK)
             return fail_for_good(ledger);
         ledger->allocated = ledger->end;
         return err;

@@ -101,7 +101,11 @@ uint32_t ledger_segment_count(struct ledger *ledger);
 
 MUST_USE enum err ledger_add_mark(struct ledger_segment *segment, uint64_t seq, uint64_t offset);
 MUST_USE enum err ledger_add_segment(struct ledger *ledger, const struct ledger_segment *segment);
-/* A new file with its header, synced, folder too. */
+/* Takes a segment without frames away for good: were it to come back after a power cut, beside an
+ * old one that has grown, the ledger could not be opened. */
+MUST_USE enum err ledger_remove_segment(const char *dir, const char *path);
+/* A new file with its header, synced, folder too. On an error it is gone again; ERR_FATAL: it may
+ * not be. */
 MUST_USE enum err ledger_make_segment(const char *dir, const uint8_t id[LEDGER_ID_BYTES],
                                       uint64_t first_seq, int64_t now_us, char *ret_path,
                                       int *ret_fd, uint32_t *ret_chain, struct diag *diag);

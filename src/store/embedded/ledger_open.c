@@ -154,8 +154,12 @@ set_aside(struct ledger *ledger, struct segment_reader *reader, uint64_t first_s
         err = file_sync(fd, path, diag);
     if (err == ERR_OK)
         err = file_sync_dir(ledger->dir, diag);
-    if (err != ERR_OK)
+    if (err != ERR_OK) {
+        const enum err removed = fd >= 0 ? file_unlink(path, NULL) : ERR_OK; /* half is of no use */
+
+        (void)removed;
         return err;
+    }
     counter_add(&ledger_cuts, 1);
     SINK(ledger->config.sink, LOG_LEVEL_WARN, "ledger.torn_end_cut", LOG_TEXT("file", reader->path),
          LOG_U64("offset", offset), LOG_U64("bytes", end - offset), LOG_TEXT("reason", what),
@@ -187,23 +191,28 @@ cut_torn_end(struct ledger *ledger, struct segment_reader *reader, const struct 
 
 /* --- the last segment ---------------------------------------------------------------------- */
 
-/* After an unclean stop: the same bytes again, synced. */
+/* The same bytes again. */
+static enum err
+rewrite(struct segment_reader *reader, int fd, uint64_t offset, uint64_t behind, struct diag *diag)
+{
+    const uint8_t *bytes = NULL;
+    enum err err = segment_reader_at(reader, offset, (size_t)(behind - offset), &bytes, diag);
+
+    if (err == ERR_OK)
+        err = file_write_at(fd, reader->path, bytes, (size_t)(behind - offset), offset, diag);
+    return err;
+}
+
+/* After an unclean stop: header and last frame may stand in the page cache alone. */
 static enum err
 rewrite_last_frame(struct segment_reader *reader, const struct walk *walk, int fd,
                    struct diag *diag)
 {
-    const uint8_t *bytes = NULL;
-    const size_t len = (size_t)(walk->place.offset - walk->last_offset);
-    enum err err = ERR_OK;
+    enum err err = rewrite(reader, fd, 0, sizeof(struct segment_header), diag);
 
-    if (walk->last_offset == 0)
-        return ERR_OK;
-    err = segment_reader_at(reader, walk->last_offset, len, &bytes, diag);
-    if (err == ERR_OK)
-        err = file_write_at(fd, reader->path, bytes, len, walk->last_offset, diag);
-    if (err == ERR_OK)
-        err = file_sync(fd, reader->path, diag);
-    return err;
+    if (err == ERR_OK && walk->last_offset != 0)
+        err = rewrite(reader, fd, walk->last_offset, walk->place.offset, diag);
+    return err == ERR_OK ? file_sync(fd, reader->path, diag) : err;
 }
 
 /* A header that was never whole: nothing can be in the file. The segment is made again. */
@@ -298,6 +307,19 @@ take_footer(const struct segment_frame *frame, const struct footer_tail *tail, u
     return ERR_OK;
 }
 
+/* The one behind has no frames yet: this footer may stand in the page cache alone, and must be
+ * there before they come. */
+static enum err
+sync_footer(struct segment_reader *reader, uint64_t footer_offset, struct diag *diag)
+{
+    CLOSE_FD int fd = -1;
+    enum err err = file_open(reader->path, FILE_WRITE, &fd, diag);
+
+    if (err == ERR_OK)
+        err = rewrite(reader, fd, footer_offset, reader->file_bytes, diag);
+    return err == ERR_OK ? file_sync(fd, reader->path, diag) : err;
+}
+
 /* A segment without a sound footer: only right before an empty one can that be the mark of a crash.
  */
 static enum err
@@ -362,6 +384,8 @@ open_older(struct ledger *ledger, uint64_t first_seq, uint64_t next_first_seq, b
         err = take_footer(&frame, &tail, reader.file_bytes, &segment);
     else if (err == ERR_OK)
         err = end_segment(ledger, &reader, &header, next_first_seq, may_be_torn, &segment, diag);
+    if (err == ERR_OK && has_footer && may_be_torn)
+        err = sync_footer(&reader, tail.footer_offset, diag);
     if (err == ERR_OK && segment.next_seq != next_first_seq)
         err = corrupt(path, "the next segment does not begin where this one ends",
                       has_footer ? tail.footer_offset : segment.end, diag);
@@ -486,6 +510,8 @@ ledger_open(const struct ledger_config *config, struct ledger **ret_ledger, stru
         return ERR_NOMEM;
     ledger->config.dir = ledger->dir;
     err = file_make_dir(ledger->dir, diag);
+    if (err == ERR_OK)
+        err = file_sync_dir(ledger->dir, diag); /* a kill may have come before its last sync */
     if (err == ERR_OK)
         err = list_segments(ledger->dir, &first_seqs, &count, diag);
     if (err == ERR_OK && count != 0 && first_seqs[0] != 1) {
