@@ -34,7 +34,7 @@
 #define DRAIN_MS 1500
 #define SEAL_MS_MAX 3000
 #define CLOSE_RESERVE_MS 700 /* kept back from sealing for the rest of the stop */
-#define FATAL_MS 900
+#define FATAL_MS 700
 #define FATAL_DRAIN_MS 200
 #define LOOK_S 5 /* at the disk */
 #define NS_PER_MS INT64_C(1000000)

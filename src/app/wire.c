@@ -39,11 +39,10 @@ open_zones(struct program *program, struct diag *diag)
     return ERR_INVALID;
 }
 
-static enum err
-open_store(struct program *program, void (*fatal)(void *state, const char *reason),
-           void *fatal_state, struct diag *diag)
+enum err
+wire_open_store(const struct config *config, void (*fatal)(void *state, const char *reason),
+                void *fatal_state, struct store **ret_store, struct diag *diag)
 {
-    const struct config *config = program->config;
     struct embedded_config embedded = {
         .data_dir = config->data_dir,
         .segment_bytes = config->segment_bytes,
@@ -56,7 +55,7 @@ open_store(struct program *program, void (*fatal)(void *state, const char *reaso
         .fatal_state = fatal_state,
     };
 
-    return embedded_open(&embedded, &program->store, diag);
+    return embedded_open(&embedded, ret_store, diag);
 }
 
 static enum err
@@ -78,13 +77,13 @@ open_accounts(struct program *program, struct diag *diag)
     return key_table_start(&account, log_sink_default(), &program->keys, diag);
 }
 
-static enum err
-open_warehouse(struct program *program, struct diag *diag)
+enum err
+wire_open_warehouse(const struct config *config, struct store *store,
+                    struct warehouse **ret_warehouse, struct diag *diag)
 {
-    const struct config *config = program->config;
     struct warehouse_config warehouse = {
         .data_dir = config->data_dir,
-        .store = program->store,
+        .store = store,
         .query_threads = (uint32_t)config->duckdb_threads,
         .memory_limit_bytes = config->duckdb_memory_bytes,
         .seal_rows = (uint32_t)config->seal_rows,
@@ -95,7 +94,7 @@ open_warehouse(struct program *program, struct diag *diag)
         .sink = log_sink_default(),
     };
 
-    return warehouse_open(&warehouse, &program->warehouse, diag);
+    return warehouse_open(&warehouse, ret_warehouse, diag);
 }
 
 static enum err
@@ -159,11 +158,11 @@ wire_open(const struct config *config, void (*fatal)(void *state, const char *re
     if (err == ERR_OK)
         err = open_zones(&program, diag);
     if (err == ERR_OK)
-        err = open_store(&program, fatal, fatal_state, diag);
+        err = wire_open_store(config, fatal, fatal_state, &program.store, diag);
     if (err == ERR_OK)
         err = open_accounts(&program, diag);
     if (err == ERR_OK)
-        err = open_warehouse(&program, diag);
+        err = wire_open_warehouse(config, program.store, &program.warehouse, diag);
     if (err == ERR_OK)
         err = open_api(&program, diag);
     if (err == ERR_OK)

@@ -33,6 +33,13 @@ struct program {
 MUST_USE enum err
 wire_open(const struct config *config, void (*fatal)(void *state, const char *reason),
           void *fatal_state, struct program *ret_program, struct diag *diag);
+/* The two rooms that hold data, each by itself: for `potik rebuild`. The folder's lock is held by
+ * the caller. */
+MUST_USE enum err
+wire_open_store(const struct config *config, void (*fatal)(void *state, const char *reason),
+                void *fatal_state, struct store **ret_store, struct diag *diag);
+MUST_USE enum err wire_open_warehouse(const struct config *config, struct store *store,
+                                      struct warehouse **ret_warehouse, struct diag *diag);
 /* After http_server_drain, and after loader and keeper have been joined. Seals for at most
  * seal_ms_max. */
 void wire_close(struct program *program, int64_t seal_ms_max);

@@ -1,15 +1,15 @@
 /*
- * rebuild - `potik rebuild`: forget what is derived from the ledger; the next start makes it anew.
+ * rebuild - `potik rebuild`: make what is derived from the ledger anew.
  *
  * Layer 8, the main thread. The server must be stopped (the folder's LOCK is taken).
  */
+#include "app/rebuild.h"
 #include "app/config.h"
-#include "app/folder.h"
 #include "base/file.h"
-#include "base/mem.h"
 #include "cli/command.h"
-#include "warehouse/warehouse.h"
+#include "cli/progress.h"
 
+#include <inttypes.h>
 #include <unistd.h>
 
 static int
@@ -19,24 +19,34 @@ fail(enum err err, const struct diag *diag)
     return err == ERR_INVALID ? COMMAND_USAGE : COMMAND_FAILED;
 }
 
+static void
+show(void *state, uint64_t loaded, uint64_t stored)
+{
+    struct progress *progress = state;
+
+    progress->total = stored;
+    progress_update(progress, loaded, loaded);
+}
+
 static int
-rebuild(const char *data_dir)
+rebuild(const struct config *config)
 {
     struct diag diag = DIAG_INIT;
-    CLOSE_FD int lock_fd = -1;
+    struct progress progress;
+    uint64_t events = 0;
     enum err err;
 
-    if (!file_exists(data_dir)) {
-        diag_set(&diag, "there is no data folder %s", data_dir);
+    if (!file_exists(config->data_dir)) {
+        diag_set(&diag, "there is no data folder %s", config->data_dir);
         return fail(ERR_ABSENT, &diag);
     }
-    err = folder_lock(data_dir, false, &lock_fd, &diag);
-    if (err == ERR_OK)
-        err = warehouse_discard(data_dir, &diag);
+    progress_start(&progress, clock_system(), stderr, isatty(STDERR_FILENO) == 1, "rebuild",
+                   "events", 0);
+    err = rebuild_run(config, show, &progress, &events, &diag);
+    progress_end(&progress, events, events);
     if (err != ERR_OK)
         return fail(err, &diag);
-    printf("%s: what was derived is gone; the next start loads it again from the ledger\n",
-           data_dir);
+    printf("%s: %" PRIu64 " events loaded from the ledger\n", config->data_dir, events);
     return COMMAND_DONE;
 }
 
@@ -50,7 +60,7 @@ run_rebuild(int argc, char **argv)
 
     if (err != ERR_OK)
         return fail(err, &diag);
-    status = rebuild(config.data_dir);
+    status = rebuild(&config);
     config_fini(&config);
     return status;
 }
@@ -66,9 +76,9 @@ const struct command command_rebuild = {
     .summary = "make what is derived from the ledger anew",
     .help = "usage: potik rebuild [--data-dir FOLDER]\n"
             "\n"
-            "Forgets everything derived from the ledger (Parquet files, persons). The server must "
-            "be stopped;\n"
-            "its next start loads all events again. No event is touched.\n"
+            "Makes everything derived from the ledger anew: id runs, persons, Parquet files. The "
+            "server must be\n"
+            "stopped. No event is touched.\n"
             "\n"
             "Example:\n"
             "\n"

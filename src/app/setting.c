@@ -1,0 +1,263 @@
+/*
+ * setting - the table of settings, and the forms of their values. See config.h and setting.h.
+ */
+#include "app/setting.h"
+
+#include "base/mem.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#define KIB UINT64_C(1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+#define SECOND UINT64_C(1000)
+#define MINUTE (60 * SECOND)
+#define HOUR (60 * MINUTE)
+
+#define AT(member) offsetof(struct config, member)
+#define TEXT_ROW(name_, member, fallback_, range_, folder_, help_)                                 \
+    {                                                                                              \
+        .name = name_, .kind = SETTING_TEXT, .offset = AT(member), .fallback = fallback_,          \
+        .range = range_, .is_of_folder = folder_, .help = help_                                    \
+    }
+#define CHOICE_ROW(name_, member, fallback_, words_, help_)                                        \
+    {                                                                                              \
+        .name = name_, .kind = SETTING_CHOICE, .offset = AT(member), .fallback = fallback_,        \
+        .range = words_, .help = help_                                                             \
+    }
+#define NUMBER_ROW(kind_, name_, member, fallback_, min_, max_, auto_, help_)                      \
+    {                                                                                              \
+        .name = name_, .kind = kind_, .offset = AT(member), .fallback = fallback_, .min = min_,    \
+        .max = max_, .is_auto = auto_, .help = help_                                               \
+    }
+
+/* clang-format off */
+const struct setting settings[] = {
+    TEXT_ROW("data-dir", data_dir, "./potik-data", "a folder", true,
+             "everything is kept in it; made if absent"),
+    TEXT_ROW("config", config, NULL, "a file", true,
+             "settings, one `name = value` a line; potik.conf if it is there"),
+    TEXT_ROW("listen", listen, "127.0.0.1:8700", "HOST:PORT, [IPv6]:PORT or unix:/path", false,
+             "where to serve; port 0 picks a free one"),
+    TEXT_ROW("store", store, "embedded", "embedded", false,
+             "where events are stored"),
+    TEXT_ROW("time-zone", time_zone, "UTC", "an IANA name, as Europe/Kyiv", false,
+             "of project `default` when it is made"),
+    CHOICE_ROW("log-format", log_format, "auto", "auto|text|json", "auto: text, coloured on a terminal"),
+    CHOICE_ROW("log-level", log_level, "info", "debug|info|warn|error", "the lowest level written"),
+
+    NUMBER_ROW(SETTING_COUNT, "loop-threads", loop_threads, "0", 0, 256, true,
+               "threads that serve connections"),
+    NUMBER_ROW(SETTING_COUNT, "connections-max", connections_max, "20000", 1, 1000000, false,
+               "connections open at once"),
+    NUMBER_ROW(SETTING_COUNT, "pipeline-max", pipeline_max, "16", 1, 64, false,
+               "requests under way on one connection"),
+    NUMBER_ROW(SETTING_MS, "head-timeout", head_timeout_ms, "10s", 100, 10 * MINUTE, false,
+               "for a request's head, from its first byte"),
+    NUMBER_ROW(SETTING_MS, "body-timeout", body_timeout_ms, "20s", 100, 10 * MINUTE, false,
+               "without progress in a body (1 KiB/s)"),
+    NUMBER_ROW(SETTING_MS, "request-timeout", request_timeout_ms, "5min", 100, 24 * HOUR, false,
+               "for a whole request, from its first byte"),
+    NUMBER_ROW(SETTING_MS, "idle-timeout", idle_timeout_ms, "75s", 100, 24 * HOUR, false,
+               "for a connection without a request"),
+    NUMBER_ROW(SETTING_MS, "write-timeout", write_timeout_ms, "30s", 100, 10 * MINUTE, false,
+               "for a client that does not read its reply"),
+    NUMBER_ROW(SETTING_BYTES, "turn-bytes", turn_bytes, "4MiB", 64 * KIB, GIB, false,
+               "read before a commit, so that an import lets others in"),
+    NUMBER_ROW(SETTING_BYTES, "gather-bytes", gather_bytes, "64MiB", MIB, 512 * MIB, false,
+               "events held for the next commit, each thread; beyond: 503"),
+
+    NUMBER_ROW(SETTING_BYTES, "segment-size", segment_bytes, "256MiB", MIB, 4 * GIB, false,
+               "of one ledger file"),
+    NUMBER_ROW(SETTING_COUNT, "young-ids-seal", young_ids_seal, "1000000", 1 << 9, 1 << 25, false,
+               "ids kept in a table before they are sealed into a run"),
+    NUMBER_ROW(SETTING_COUNT, "young-ids-max", young_ids_max, "4000000", 1 << 10, 1 << 26, false,
+               "ids in that table at which ingest is told to wait"),
+    NUMBER_ROW(SETTING_BYTES, "free-space-min", free_bytes_min, "512MiB", 0, 1024 * 1024 * GIB, false,
+               "ingest stops while the disk has less than this"),
+
+    NUMBER_ROW(SETTING_COUNT, "query-threads", query_threads, "2", 1, 64, false,
+               "stats answered at the same time"),
+    NUMBER_ROW(SETTING_COUNT, "query-queue", query_queue, "64", 1, 10000, false,
+               "stats that may wait for a thread; beyond: 503"),
+    NUMBER_ROW(SETTING_MS, "query-timeout", query_timeout_ms, "30s", 10, HOUR, false,
+               "for one answer"),
+    NUMBER_ROW(SETTING_COUNT, "duckdb-threads", duckdb_threads, "0", 0, 256, true,
+               "of the query engine"),
+    NUMBER_ROW(SETTING_BYTES, "duckdb-memory", duckdb_memory_bytes, "0", 64 * MIB, 1024 * GIB, true,
+               "of the query engine"),
+    NUMBER_ROW(SETTING_COUNT, "seal-rows", seal_rows, "500000", 1, 10000000, false,
+               "rows of a tail before it becomes a Parquet file"),
+    NUMBER_ROW(SETTING_BYTES, "seal-bytes", seal_bytes, "128MiB", 64 * KIB, 4 * GIB, false,
+               "bytes of a tail before it becomes a Parquet file"),
+    NUMBER_ROW(SETTING_MS, "seal-idle", seal_idle_ms, "5min", SECOND, 24 * HOUR, false,
+               "after which a small tail becomes a file too"),
+    NUMBER_ROW(SETTING_BYTES, "tail-bytes", tail_bytes, "0", 16 * MIB, 64 * GIB, true,
+               "memory of all tails together"),
+};
+/* clang-format on */
+const size_t setting_count = COUNT_OF(settings);
+
+/* --- numbers with units -----------------------------------------------------------------------*/
+
+struct unit {
+    const char *name;
+    uint64_t factor;
+};
+
+/* Digits, then one of `units`; a bare number where `allows_bare`, and a bare 0 always. */
+static bool
+parse_with_unit(const char *text, const struct unit *units, size_t unit_count, bool allows_bare,
+                uint64_t *ret_value)
+{
+    uint64_t value = 0;
+    size_t i = 0;
+
+    for (; isdigit((unsigned char)text[i]); i++) {
+        if (i >= 19 || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(text[i] - '0'), &value))
+            return false;
+    }
+    if (i == 0)
+        return false;
+    if (text[i] == '\0') {
+        *ret_value = value;
+        return (allows_bare || value == 0) && value <= INT64_MAX;
+    }
+    for (size_t u = 0; u < unit_count; u++) {
+        if (strcmp(text + i, units[u].name) == 0) {
+            if (__builtin_mul_overflow(value, units[u].factor, &value) || value > INT64_MAX)
+                return false;
+            *ret_value = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static const struct unit byte_units[] = {
+    {"TiB", 1024 * GIB}, {"GiB", GIB}, {"MiB", MIB}, {"KiB", KIB}, {"B", 1}};
+static const struct unit ms_units[] = {{"h", HOUR}, {"min", MINUTE}, {"s", SECOND}, {"ms", 1}};
+
+bool
+config_parse_bytes(const char *text, uint64_t *ret_bytes)
+{
+    return parse_with_unit(text, byte_units, COUNT_OF(byte_units), true, ret_bytes);
+}
+
+bool
+config_parse_ms(const char *text, uint64_t *ret_ms)
+{
+    return parse_with_unit(text, ms_units, COUNT_OF(ms_units), false, ret_ms);
+}
+
+/* The value with the greatest unit that leaves no rest. */
+static void
+format_with_unit(char *out, size_t out_bytes, uint64_t value, const struct unit *units,
+                 size_t unit_count)
+{
+    for (size_t u = 0; u < unit_count; u++) {
+        if (value != 0 && value % units[u].factor == 0) {
+            snprintf(out, out_bytes, "%llu%s", (unsigned long long)(value / units[u].factor),
+                     units[u].name);
+            return;
+        }
+    }
+    snprintf(out, out_bytes, "%llu", (unsigned long long)value);
+}
+
+static void
+format_number(char *out, size_t out_bytes, const struct setting *setting, uint64_t value)
+{
+    if (setting->kind == SETTING_BYTES)
+        format_with_unit(out, out_bytes, value, byte_units, COUNT_OF(byte_units));
+    else if (setting->kind == SETTING_MS)
+        format_with_unit(out, out_bytes, value, ms_units, COUNT_OF(ms_units));
+    else
+        snprintf(out, out_bytes, "%llu", (unsigned long long)value);
+}
+
+void
+setting_format_range(char *out, size_t out_bytes, const struct setting *setting)
+{
+    char min[32];
+    char max[32];
+
+    if (setting->range != NULL) {
+        snprintf(out, out_bytes, "%s", setting->range);
+        return;
+    }
+    format_number(min, sizeof(min), setting, setting->min);
+    format_number(max, sizeof(max), setting, setting->max);
+    snprintf(out, out_bytes, "%s … %s%s", min, max,
+             setting->is_auto && setting->min != 0 ? ", 0 = auto" : "");
+}
+
+/* --- one value --------------------------------------------------------------------------------*/
+
+static bool
+is_one_of(const char *words, const char *text)
+{
+    size_t len = strcspn(text, "|");
+
+    if (text[len] != '\0')
+        return false;
+    for (const char *word = words; word != NULL; word = strchr(word, '|')) {
+        word += *word == '|';
+        if (len != 0 && strncmp(word, text, len) == 0 && (word[len] == '|' || word[len] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+static bool
+parse_number(const struct setting *setting, const char *text, uint64_t *ret_value)
+{
+    uint64_t value;
+    bool is_read = setting->kind == SETTING_BYTES ? config_parse_bytes(text, &value)
+                   : setting->kind == SETTING_MS  ? config_parse_ms(text, &value)
+                                                  : parse_with_unit(text, NULL, 0, true, &value);
+
+    if (!is_read || value > setting->max ||
+        (value < setting->min && !(setting->is_auto && value == 0)))
+        return false;
+    *ret_value = value;
+    return true;
+}
+
+enum err
+setting_set(struct config *config, const struct setting *setting, const char *where,
+            const char *value, struct diag *diag)
+{
+    char *place = (char *)config + setting->offset;
+    char range[128];
+    bool is_text = setting_is_text(setting);
+
+    if (is_text && value[0] != '\0' &&
+        (setting->kind == SETTING_TEXT || is_one_of(setting->range, value))) {
+        char *copy = mem_strdup(value);
+
+        if (copy == NULL)
+            return ERR_NOMEM;
+        mem_free(*(char **)place);
+        *(char **)place = copy;
+        return ERR_OK;
+    }
+    if (!is_text && parse_number(setting, value, (uint64_t *)place))
+        return ERR_OK;
+    setting_format_range(range, sizeof(range), setting);
+    diag_set_field(diag, setting->name, "%s: \"%s\" will not do; it may be %s", where, value,
+                   range);
+    return ERR_INVALID;
+}
+
+const struct setting *
+setting_find(const char *name, size_t len)
+{
+    for (size_t i = 0; i < setting_count; i++) {
+        if (strlen(settings[i].name) == len && memcmp(settings[i].name, name, len) == 0)
+            return &settings[i];
+    }
+    return NULL;
+}

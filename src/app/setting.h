@@ -1,0 +1,47 @@
+/*
+ * setting - one row of the table of settings, and reading a value through it.
+ *
+ * Layer 7 (app), for config.c alone.
+ */
+#ifndef POTIK_APP_SETTING_H
+#define POTIK_APP_SETTING_H
+
+#include "app/config.h"
+
+#include <stddef.h>
+
+enum setting_kind { SETTING_TEXT, SETTING_CHOICE, SETTING_COUNT, SETTING_BYTES, SETTING_MS };
+
+struct setting {
+    const char *name;
+    enum setting_kind kind;
+    size_t offset;        /* in struct config */
+    const char *fallback; /* the default, as text; NULL: absent */
+    uint64_t min;
+    uint64_t max;
+    const char *range; /* TEXT: what it may be; CHOICE: the words, '|' between; else NULL */
+    bool is_of_folder; /* CONFIG_FOLDER has it too */
+    bool is_auto;      /* 0 = chosen by the machine */
+    const char *help;
+};
+
+extern const struct setting settings[];
+extern const size_t setting_count;
+
+/* NULL: there is none of that name. */
+const struct setting *setting_find(const char *name, size_t len);
+/*
+ * Reads `value` into its place. `where` names the source for a person: "--listen", "POTIK_LISTEN",
+ * "potik.conf:3: listen". ERR_INVALID: one sentence in `diag`; ERR_NOMEM.
+ */
+MUST_USE enum err setting_set(struct config *config, const struct setting *setting,
+                              const char *where, const char *value, struct diag *diag);
+/* "1MiB … 4GiB", "auto|text|json", "a folder"; numbers that may be 0 = auto say so. */
+void setting_format_range(char *out, size_t out_bytes, const struct setting *setting);
+static inline bool
+setting_is_text(const struct setting *setting)
+{
+    return setting->kind == SETTING_TEXT || setting->kind == SETTING_CHOICE;
+}
+
+#endif

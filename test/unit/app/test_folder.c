@@ -1,0 +1,133 @@
+/*
+ * folder and first_run: the lock, the folder with its parents, keys made once, first-run.txt
+ * renewed.
+ */
+#include "../test.h"
+
+#include "app/first_run.h"
+#include "app/folder.h"
+
+#include <sys/stat.h>
+
+static void
+test_folder__is_made_with_parents_and_locked(void **state)
+{
+    struct diag diag = DIAG_INIT;
+    const char *dir = test_path(state, "a/b//c");
+    int first = -1;
+    int second = -1;
+
+    assert_int_equal(folder_lock(dir, false, &first, &diag), ERR_ABSENT);
+    assert_int_equal(folder_lock(dir, true, &first, &diag), ERR_OK);
+    assert_int_equal(folder_lock(dir, true, &second, &diag), ERR_LOCKED);
+    assert_non_null(strstr(diag.message, "another potik"));
+    file_close(&first);
+    assert_int_equal(folder_lock(dir, false, &second, &diag), ERR_OK);
+    file_close(&second);
+}
+
+static void
+test_folder__a_file_is_no_folder(void **state)
+{
+    struct diag diag = DIAG_INIT;
+    const char *path = test_path(state, "file");
+    int fd = -1;
+
+    assert_int_equal(file_replace_whole(path, SLICE("x"), NULL), ERR_OK);
+    assert_int_not_equal(folder_lock(path, true, &fd, &diag), ERR_OK);
+    assert_non_null(strstr(diag.message, "cannot be used"));
+    assert_int_not_equal(folder_lock(test_path(state, "file/below"), true, &fd, &diag), ERR_OK);
+    assert_int_equal(fd, -1);
+}
+
+static struct account *
+open_account(void **state)
+{
+    struct account_config config = {
+        .data_dir = (const char *)*state,
+        .may_create = true,
+        .clock = clock_system(),
+        .random = random_system(),
+    };
+    struct account *account = NULL;
+
+    assert_int_equal(account_open(&config, &account, NULL), ERR_OK);
+    return account;
+}
+
+static void
+read_text(const char *path, struct buf *text)
+{
+    buf_clear(text);
+    assert_int_equal(file_read_whole(path, 4096, text, NULL), ERR_OK);
+    buf_add_char(text, '\0');
+}
+
+static void
+test_first_run__keys_once_and_the_address_at_each_start(void **state)
+{
+    const char *path = test_path(state, "first-run.txt");
+    struct account *account = open_account(state);
+    struct first_run run;
+    char write_line[64];
+    struct stat facts;
+    struct buf text;
+
+    buf_init(&text, 8192);
+    assert_int_equal(first_run_ensure(account, "Europe/Kyiv", &run, NULL), ERR_OK);
+    assert_true(run.is_first);
+    assert_int_equal(strncmp(run.write_key, "wk_", 3), 0);
+    assert_int_equal(strncmp(run.read_key, "rk_", 3), 0);
+    snprintf(write_line, sizeof(write_line), "write_key=%s\n", run.write_key);
+    assert_int_equal(first_run_tell(&run, (const char *)*state, "http://127.0.0.1:1", NULL),
+                     ERR_OK);
+    assert_int_equal(run.write_key[0], 0); /* wiped */
+    assert_int_equal(stat(path, &facts), 0);
+    assert_int_equal(facts.st_mode & 0777, 0600);
+    read_text(path, &text);
+    assert_int_equal(strncmp(text.ptr, "server=http://127.0.0.1:1\n", 26), 0);
+    assert_non_null(strstr(text.ptr, write_line));
+
+    assert_int_equal(first_run_ensure(account, "UTC", &run, NULL), ERR_OK);
+    assert_false(run.is_first);
+    assert_int_equal(first_run_tell(&run, (const char *)*state, "unix:/x", NULL), ERR_OK);
+    read_text(path, &text);
+    assert_int_equal(strncmp(text.ptr, "server=unix:/x\n", 15), 0);
+    assert_non_null(strstr(text.ptr, write_line));
+    assert_non_null(strstr(text.ptr, "read_key=rk_"));
+    assert_null(strstr(text.ptr, "127.0.0.1"));
+
+    /* Lost: the address alone is written, so that client commands find the server. */
+    assert_int_equal(file_unlink(path, NULL), ERR_OK);
+    assert_int_equal(first_run_tell(&run, (const char *)*state, "http://x", NULL), ERR_OK);
+    read_text(path, &text);
+    assert_string_equal(text.ptr, "server=http://x\n");
+    buf_fini(&text);
+    account_close(&account);
+}
+
+static void
+test_first_run__the_project_gets_its_zone(void **state)
+{
+    struct account *account = open_account(state);
+    struct account_project project;
+    struct first_run run;
+
+    assert_int_equal(first_run_ensure(account, "Europe/Kyiv", &run, NULL), ERR_OK);
+    assert_int_equal(account_project_get(account, ACCOUNT_PROJECT_DEFAULT, &project, NULL), ERR_OK);
+    assert_string_equal(project.time_zone, "Europe/Kyiv");
+    account_close(&account);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        test_in_dir(test_folder__is_made_with_parents_and_locked),
+        test_in_dir(test_folder__a_file_is_no_folder),
+        test_in_dir(test_first_run__keys_once_and_the_address_at_each_start),
+        test_in_dir(test_first_run__the_project_gets_its_zone),
+    };
+
+    return cmocka_run_group_tests_name("folder", tests, NULL, NULL);
+}
