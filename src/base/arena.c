@@ -86,7 +86,7 @@ add_block(struct arena *arena, size_t bytes)
     block->next = NULL;
     block->capacity = capacity;
     block->used = 0;
-    if (arena->first == NULL)
+    if (arena->current == NULL)
         arena->first = block;
     else
         arena->current->next = block;

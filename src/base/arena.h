@@ -23,13 +23,15 @@ struct arena {
 void arena_init(struct arena *arena, size_t block_bytes, size_t bytes_max);
 void arena_fini(struct arena *arena);
 void arena_clear(struct arena *arena);
-/* Aligned to 16, not zeroed. NULL: out of memory or over bytes_max. bytes = 0 gives a valid pointer. */
+/* Aligned to 16, not zeroed. NULL: out of memory or over bytes_max. bytes = 0 gives a valid
+ * pointer. */
 void *arena_alloc(struct arena *arena, size_t bytes) __attribute__((warn_unused_result));
-void *arena_zalloc(struct arena *arena, size_t count, size_t bytes) __attribute__((warn_unused_result));
+void *
+arena_zalloc(struct arena *arena, size_t count, size_t bytes) __attribute__((warn_unused_result));
 /* A copy with a NUL behind it (not counted); ptr NULL when out of memory (or s.ptr NULL). */
 struct slice arena_copy(struct arena *arena, struct slice s);
-struct slice arena_printf(struct arena *arena, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+struct slice
+arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define ARENA_NEW(arena, type, count) ((type *)arena_zalloc((arena), (count), sizeof(type)))
 

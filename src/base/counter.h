@@ -30,7 +30,7 @@ struct counter {
     enum histogram_scale scale;
     const char *name;
     const char *help;
-    const char *label_name;  /* NULL: none */
+    const char *label_name; /* NULL: none */
     const char *label_value;
     struct counter *next;
     _Atomic uint64_t value;                      /* counter; count of a histogram */
@@ -59,7 +59,8 @@ void counter_register(struct counter *counter); /* idempotent */
     COUNTER_DEFINE_(variable, COUNTER_KIND_HISTOGRAM, name, help, scale, NULL, NULL)
 /* With a label: COUNTER_LABEL_DEFINE(rejected_x, "potik_…_total", "help", "code", "too_long"). */
 #define COUNTER_LABEL_DEFINE(variable, name, help, label, label_value)                             \
-    COUNTER_DEFINE_(variable, COUNTER_KIND_COUNTER, name, help, HISTOGRAM_SECONDS, label, label_value)
+    COUNTER_DEFINE_(variable, COUNTER_KIND_COUNTER, name, help, HISTOGRAM_SECONDS, label,          \
+                    label_value)
 #define HISTOGRAM_LABEL_DEFINE(variable, name, help, scale, label, label_value)                    \
     COUNTER_DEFINE_(variable, COUNTER_KIND_HISTOGRAM, name, help, scale, label, label_value)
 

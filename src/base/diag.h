@@ -1,5 +1,6 @@
 /*
- * diag - the words that go with an error, for a person: what, where (the field's path), and the cure.
+ * diag - the words that go with an error, for a person: what, where (the field's path), and the
+ * cure.
  *
  * Layer 0. Plain data on the caller's stack; every function that takes `struct diag *` takes NULL.
  */
@@ -14,7 +15,13 @@ struct diag {
     char field[DIAG_FIELD_MAX];     /* "properties.a.b", a parameter's or setting's name, or "" */
 };
 
-#define DIAG_INIT {{0}, {0}}
+#define DIAG_INIT                                                                                  \
+    {                                                                                              \
+        {0},                                                                                       \
+        {                                                                                          \
+            0                                                                                      \
+        }                                                                                          \
+    }
 
 void diag_clear(struct diag *diag);
 void diag_set(struct diag *diag, const char *format, ...) __attribute__((format(printf, 2, 3)));

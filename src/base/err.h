@@ -26,7 +26,8 @@
     X(INVALID_UTF8, "invalid_utf8", 400, false, "the text is not valid UTF-8")                     \
     X(NUL_CHARACTER, "nul_character", 400, false, "U+0000 cannot be stored")                       \
     X(INVALID_NUMBER, "invalid_number", 400, false, "the number is out of range; send it as text") \
-    X(INVALID_TIMESTAMP, "invalid_timestamp", 400, false, "the time is not RFC 3339 nor milliseconds") \
+    X(INVALID_TIMESTAMP, "invalid_timestamp", 400, false,                                          \
+      "the time is not RFC 3339 nor milliseconds")                                                 \
     X(TIMESTAMP_TOO_EARLY, "timestamp_too_early", 400, false, "the time is before 1970-01-01")     \
     X(TIMESTAMP_TOO_LATE, "timestamp_too_late", 400, false, "the time is over 24 h ahead")         \
     X(TOO_DEEP, "too_deep", 400, false, "objects or arrays are nested too deep")                   \
@@ -36,7 +37,8 @@
     X(BAD_REQUEST, "bad_request", 400, false, "the request is not valid HTTP")                     \
     X(EMPTY_BODY, "empty_body", 400, false, "the body is empty")                                   \
     X(BAD_COMPRESSION, "bad_compression", 400, false, "the body does not decompress")              \
-    X(INVALID_PARAMETER, "invalid_parameter", 400, false, "a parameter is unknown or out of range") \
+    X(INVALID_PARAMETER, "invalid_parameter", 400, false,                                          \
+      "a parameter is unknown or out of range")                                                    \
     X(ALL_REJECTED, "all_rejected", 400, false, "every event was refused")                         \
     X(UNAUTHORIZED, "unauthorized", 401, false, "a valid key is needed")                           \
     X(WRONG_KEY_KIND, "wrong_key_kind", 403, false, "this key is of the other kind")               \
@@ -44,7 +46,8 @@
     X(NOT_FOUND, "not_found", 404, false, "there is nothing at this address")                      \
     X(METHOD_NOT_ALLOWED, "method_not_allowed", 405, false, "the method is not allowed here")      \
     X(REQUEST_TIMEOUT, "request_timeout", 408, true, "the request came too slowly")                \
-    X(BODY_TOO_LARGE, "body_too_large", 413, false, "the body is over its limit; send less at once") \
+    X(BODY_TOO_LARGE, "body_too_large", 413, false,                                                \
+      "the body is over its limit; send less at once")                                             \
     X(TOO_MANY_EVENTS, "too_many_events", 413, false, "over 10,000 events in a request; split it") \
     X(URI_TOO_LONG, "uri_too_long", 414, false, "the URL is over 8 KiB")                           \
     X(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", 415, false, "send JSON or NDJSON")         \
@@ -52,14 +55,17 @@
     X(EXPECTATION_FAILED, "expectation_failed", 417, false, "only 100-continue is known")          \
     X(RATE_LIMITED, "rate_limited", 429, true, "too many requests; honour Retry-After")            \
     X(HEADER_TOO_LARGE, "header_too_large", 431, false, "the head is over 16 KiB")                 \
-    X(INTERNAL_ERROR, "internal_error", 500, true, "a fault of the server; its log has the reason") \
-    X(NOT_IMPLEMENTED, "not_implemented", 501, false, "the server does not know this method or coding") \
+    X(INTERNAL_ERROR, "internal_error", 500, true,                                                 \
+      "a fault of the server; its log has the reason")                                             \
+    X(NOT_IMPLEMENTED, "not_implemented", 501, false,                                              \
+      "the server does not know this method or coding")                                            \
     X(STORAGE_FULL, "storage_full", 503, true, "the disk is full; retry later, same ids")          \
     X(OVERLOADED, "overloaded", 503, true, "the server is overloaded; retry later, same ids")      \
     X(NOT_READY, "not_ready", 503, true, "the server is starting, stopping or has failed")         \
     X(QUERY_TIMEOUT, "query_timeout", 503, true, "the query took too long; ask for less")          \
     X(BEHIND, "behind", 503, true, "that position is not loaded yet; retry")                       \
-    X(HTTP_VERSION_NOT_SUPPORTED, "http_version_not_supported", 505, false, "speak HTTP/1.1 or 1.0") \
+    X(HTTP_VERSION_NOT_SUPPORTED, "http_version_not_supported", 505, false,                        \
+      "speak HTTP/1.1 or 1.0")                                                                     \
     /* inside only */                                                                              \
     X(NOMEM, "internal_error", 500, true, "out of memory")                                         \
     X(IO, "internal_error", 500, true, "a file could not be read or written")                      \
@@ -78,7 +84,7 @@ enum err {
 #define ERR_ENUM_(name, code, status, retryable, sentence) ERR_##name,
     ERR_TABLE(ERR_ENUM_)
 #undef ERR_ENUM_
-    ERR_COUNT
+        ERR_COUNT
 };
 
 #define MUST_USE __attribute__((warn_unused_result))

@@ -31,8 +31,8 @@ void file_close(int *fd); /* sets −1; takes −1 */
 #define CLOSE_FD CLEANUP(file_close)
 
 /* Exactly `len` bytes, or ERR_IO ("ends early"). `path` is only for words. */
-MUST_USE enum err file_read_at(int fd, const char *path, void *bytes, size_t len, uint64_t offset,
-                               struct diag *diag);
+MUST_USE enum err
+file_read_at(int fd, const char *path, void *bytes, size_t len, uint64_t offset, struct diag *diag);
 /* Up to `len` bytes; *ret_len < len only at the end of the file. */
 MUST_USE enum err file_read_some_at(int fd, const char *path, void *bytes, size_t len,
                                     uint64_t offset, size_t *ret_len, struct diag *diag);
@@ -49,20 +49,21 @@ MUST_USE enum err file_sync(int fd, const char *path, struct diag *diag);      /
 MUST_USE enum err file_sync_dir(const char *dir, struct diag *diag);
 MUST_USE enum err file_truncate(int fd, const char *path, uint64_t bytes, struct diag *diag);
 /* posix_fallocate: bytes offset .. offset+len exist and have room. */
-MUST_USE enum err file_allocate(int fd, const char *path, uint64_t offset, uint64_t len,
-                                struct diag *diag);
+MUST_USE enum err
+file_allocate(int fd, const char *path, uint64_t offset, uint64_t len, struct diag *diag);
 MUST_USE enum err file_size(int fd, const char *path, uint64_t *ret_bytes, struct diag *diag);
 MUST_USE enum err file_size_of_path(const char *path, uint64_t *ret_bytes, struct diag *diag);
 MUST_USE enum err file_rename(const char *from, const char *to, struct diag *diag);
-MUST_USE enum err file_unlink(const char *path, struct diag *diag); /* ERR_ABSENT if it was not there */
+MUST_USE enum err
+file_unlink(const char *path, struct diag *diag); /* ERR_ABSENT if it was not there */
 /* ERR_OK if it is a folder already; parents must exist. Mode 0700. */
 MUST_USE enum err file_make_dir(const char *path, struct diag *diag);
 MUST_USE enum err file_remove_tree(const char *path, struct diag *diag); /* no following of links */
 bool file_exists(const char *path);
 
 /* The whole file, at most bytes_max (ERR_FULL beyond), appended to `buf`. */
-MUST_USE enum err file_read_whole(const char *path, size_t bytes_max, struct buf *buf,
-                                  struct diag *diag);
+MUST_USE enum err
+file_read_whole(const char *path, size_t bytes_max, struct buf *buf, struct diag *diag);
 /* path.tmp, write, fsync, rename, fsync of the directory: old or new, never half. */
 MUST_USE enum err file_replace_whole(const char *path, struct slice bytes, struct diag *diag);
 

@@ -111,7 +111,7 @@ read_address(struct demo_server *server, struct diag *diag)
 {
     static const char start[] = "listening on ";
     int64_t deadline = clock_steady_ns(clock_system()) + START_NS;
-    char line[LINE_BYTES];
+    char line[LINE_BYTES] = {0};
     size_t len = 0, got = 0;
 
     while (len < sizeof(line) - 1 && memchr(line, '\n', len) == NULL) {

@@ -53,25 +53,25 @@ show(struct progress *progress, uint64_t done, uint64_t count, int64_t now, bool
     (void)table_number(seconds > 0.001 ? (uint64_t)((double)count / seconds) : 0, rate);
     fprintf(progress->out, "%s%s  ", progress->is_terminal ? "\r" : "", progress->label);
     if (progress->is_terminal && progress->total != 0) {
-        fputc('[', progress->out);
+        (void)fputc('[', progress->out);
         for (int i = 0; i < BAR_CELLS; i++)
-            fputc(i < (int)(share * BAR_CELLS) ? '#' : '.', progress->out);
-        fputs("] ", progress->out);
+            (void)fputc(i < (int)(share * BAR_CELLS) ? '#' : '.', progress->out);
+        (void)fputs("] ", progress->out);
     }
     if (progress->total != 0)
         fprintf(progress->out, "%3d %%  ", (int)(share * 100));
     fprintf(progress->out, "%s %s  %s/s  ", number, progress->noun, rate);
     if (is_end) {
-        fputs("in ", progress->out);
+        (void)fputs("in ", progress->out);
         write_duration(progress->out, (uint64_t)(seconds + 0.5));
     } else if (share > 0.01) {
         write_duration(progress->out, (uint64_t)(seconds / share * (1 - share) + 0.5));
-        fputs(" left", progress->out);
+        (void)fputs(" left", progress->out);
     }
     /* To the end of the line: what a longer line before left there goes. */
-    fputs(progress->is_terminal ? "\x1B[K" : "\n", progress->out);
+    (void)fputs(progress->is_terminal ? "\x1B[K" : "\n", progress->out);
     if (progress->is_terminal && is_end)
-        fputc('\n', progress->out);
+        (void)fputc('\n', progress->out);
     (void)fflush(progress->out);
     progress->shown_ns = now;
     progress->is_shown = true;

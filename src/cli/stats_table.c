@@ -295,8 +295,10 @@ find_largest(struct drawing *drawing)
         struct json_items cells = json_items_of(row);
         uint64_t whole;
 
-        if (json_items_next(&cells, &key, &value) && json_items_next(&cells, &key, &value) &&
-            json_as_u64(value, &whole) && whole > drawing->largest)
+        if (!json_items_next(&cells, &key, &value)) /* the date */
+            continue;
+        if (json_items_next(&cells, &key, &value) && json_as_u64(value, &whole) &&
+            whole > drawing->largest)
             drawing->largest = whole;
     }
 }

@@ -103,6 +103,28 @@ test_file__writes_many_parts_in_order(void **state)
 }
 
 static void
+test_file__reads_on_through_a_pipe(void **state)
+{
+    char bytes[8];
+    size_t len = 9;
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], "abcdef", 6), 6);
+    assert_int_equal(file_read_next(ends[0], "pipe", bytes, 4, &len, NULL), ERR_OK);
+    assert_int_equal(len, 4);
+    assert_int_equal(file_read_next(ends[0], "pipe", bytes, 4, &len, NULL), ERR_OK);
+    assert_int_equal(len, 2);
+    assert_memory_equal(bytes, "ef", 2);
+    file_close(&ends[1]);
+    assert_int_equal(file_read_next(ends[0], "pipe", bytes, 4, &len, NULL), ERR_OK);
+    assert_int_equal(len, 0);
+    file_close(&ends[0]);
+    assert_int_equal(file_read_next(-1, "pipe", bytes, 4, &len, NULL), ERR_IO);
+}
+
+static void
 test_file__full_disk_is_told_apart(void **state)
 {
     struct diag diag = DIAG_INIT;
@@ -276,6 +298,7 @@ main(void)
         test_in_dir(test_file__modes_keep_or_empty),
         test_in_dir(test_file__read_past_the_end_is_an_error_or_short),
         test_in_dir(test_file__writes_many_parts_in_order),
+        cmocka_unit_test(test_file__reads_on_through_a_pipe),
         cmocka_unit_test(test_file__full_disk_is_told_apart),
         test_in_dir(test_file__read_whole_stops_at_its_maximum),
         test_in_dir(test_file__replace_leaves_no_temporary_behind),
