@@ -217,6 +217,23 @@ visit_checkpoint(struct visit *visit)
     }
 }
 
+static void
+visit_secret(struct visit *visit)
+{
+    char path[FILE_PATH_MAX];
+    uint32_t checksum = 0;
+    struct buf buf;
+
+    buf_init(&buf, 4096);
+    if (!file_path(path, visit->root, "secret") ||
+        file_read_whole(path, 4096, &buf, NULL) != ERR_OK || buf.len != PERSONS_SECRET_BYTES + 4 ||
+        (memcpy(&checksum, buf.ptr + PERSONS_SECRET_BYTES, 4),
+         checksum != crc32c(0, buf.ptr, PERSONS_SECRET_BYTES)))
+        tell(visit, true, "", "secret",
+             "missing or damaged; at the next start everything is loaded again under a new one");
+    buf_fini(&buf);
+}
+
 enum err
 warehouse_doctor(const char *data_dir,
                  void (*found)(void *state, bool is_error, const char *file, const char *what),
@@ -241,7 +258,9 @@ warehouse_doctor(const char *data_dir,
         err = visit_project(&visit, dir, list.names[i], diag);
     }
     file_list_free(&list);
-    if (err == ERR_OK)
+    if (err == ERR_OK) {
+        visit_secret(&visit);
         visit_checkpoint(&visit);
+    }
     return err != ERR_OK ? err : visit.errors != 0 ? ERR_CORRUPT : ERR_OK;
 }

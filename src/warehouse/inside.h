@@ -113,8 +113,9 @@ struct project {
     uint32_t type_count;   /* published */
     uint64_t person_count; /* published */
     uint64_t sealed_rows;
-    int64_t received_min_us;       /* of all rows; 0: none */
-    bool is_rebuilding;            /* its rows are being read again from the start of the store, */
+    int64_t received_min_us; /* of all rows; 0: none */
+    bool is_rebuilding;      /* its rows are being read again from the start of the store, */
+    int64_t waiting_us;      /* received_at of the next of them, no later than that; 0: not begun */
     struct store_position covered; /* and this far it has come; else warehouse->loaded counts */
 
     /* Loader and keeper; of these the manifest is made. */

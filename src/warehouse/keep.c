@@ -158,8 +158,6 @@ scrub(struct warehouse *warehouse, bool *ret_did_work, struct diag *diag)
     bool is_done = true;
     enum err err = ERR_OK;
 
-    if (warehouse->scrubbed_ns == 0)
-        warehouse->scrubbed_ns = now_ns; /* every file is read at its first use anyway */
     if (slots == 0 || now_ns - warehouse->scrubbed_ns < SCRUB_EVERY_NS)
         return ERR_OK;
     *ret_did_work = true;

@@ -221,7 +221,7 @@ publish_project(struct warehouse *warehouse, struct project *project)
 /* A project being rebuilt has come to the cursor; once that has met `loaded`, it is like the
  * others. */
 static void
-publish_rebuilds(struct warehouse *warehouse, struct store_position next)
+publish_rebuilds(struct warehouse *warehouse, struct store_position next, int64_t newest_us)
 {
     const bool is_done = position_reached(warehouse->loaded, next);
 
@@ -234,6 +234,7 @@ publish_rebuilds(struct warehouse *warehouse, struct store_position next)
         pthread_mutex_lock(&project->lock);
         if (project->is_rebuilding) {
             project->covered = next;
+            project->waiting_us = newest_us;
             project->is_rebuilding = !is_done;
         }
         pthread_mutex_unlock(&project->lock);
@@ -259,7 +260,7 @@ publish_page(struct warehouse *warehouse, const struct store_page *page)
     was_rebuilding = warehouse->is_rebuilding;
     pthread_mutex_unlock(&warehouse->progress_lock);
     if (was_rebuilding)
-        publish_rebuilds(warehouse, page->next);
+        publish_rebuilds(warehouse, page->next, newest);
     pthread_mutex_lock(&warehouse->progress_lock);
     if (position_reached(warehouse->loaded, page->next)) {
         warehouse->loaded = page->next;

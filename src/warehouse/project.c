@@ -427,6 +427,7 @@ replace_all(struct project *project, struct file_set **set, struct lexicon **lex
     project->received_min_us = 0;
     project->is_rebuilding = true;
     project->covered = (struct store_position){0};
+    project->waiting_us = 0;
     pthread_mutex_unlock(&project->lock);
     *set = old_set;
     *lexicon = old_lexicon;

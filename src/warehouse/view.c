@@ -18,26 +18,29 @@ monotonic_ns(void)
 
 /* Under progress_lock and with the project's lock free. */
 static struct store_position
-position_of(struct warehouse *warehouse, struct project *project)
+position_of(struct warehouse *warehouse, struct project *project, int64_t *ret_waiting_us)
 {
     struct store_position position = warehouse->loaded;
 
+    *ret_waiting_us = warehouse->oldest_waiting_us;
     pthread_mutex_lock(&project->lock);
-    if (project->is_rebuilding)
+    if (project->is_rebuilding) {
         position = project->covered;
+        *ret_waiting_us = project->waiting_us;
+    }
     pthread_mutex_unlock(&project->lock);
     return position;
 }
 
 static int64_t
-lag_us(struct warehouse *warehouse, struct store_position position)
+lag_us(struct warehouse *warehouse, struct store_position position, int64_t waiting_us)
 {
     const struct store_position durable = store_durable(warehouse->config.store);
     int64_t lag = 0;
 
     if (position_reached(durable, position))
         return 0;
-    lag = clock_wall_us(warehouse->config.clock) - warehouse->oldest_waiting_us;
+    lag = clock_wall_us(warehouse->config.clock) - waiting_us;
     return lag > 0 ? lag : 1;
 }
 
@@ -47,7 +50,7 @@ warehouse_lag_us(struct warehouse *warehouse)
     int64_t lag = 0;
 
     pthread_mutex_lock(&warehouse->progress_lock);
-    lag = lag_us(warehouse, warehouse->loaded);
+    lag = lag_us(warehouse, warehouse->loaded, warehouse->oldest_waiting_us);
     pthread_mutex_unlock(&warehouse->progress_lock);
     return lag;
 }
@@ -62,13 +65,14 @@ wait_for(struct warehouse *warehouse, struct project *project, const struct stor
 
     pthread_mutex_lock(&warehouse->progress_lock);
     for (;;) {
-        const struct store_position position = position_of(warehouse, project);
+        int64_t waiting_us = 0;
+        const struct store_position position = position_of(warehouse, project, &waiting_us);
         const struct timespec until = {until_ns / NS_PER_S, until_ns % NS_PER_S};
 
         if (wanted == NULL || position_reached(*wanted, position)) {
             ret_watermark->position = position;
             ret_watermark->received_at_us = warehouse->newest_received_us;
-            ret_watermark->lag_ms = (lag_us(warehouse, position) + 999) / 1000;
+            ret_watermark->lag_ms = (lag_us(warehouse, position, waiting_us) + 999) / 1000;
             break;
         }
         if (monotonic_ns() >= until_ns) {
@@ -194,7 +198,8 @@ warehouse_stats(struct warehouse *warehouse, struct warehouse_stats *ret_stats)
     pthread_mutex_unlock(&warehouse->projects_lock);
     pthread_mutex_lock(&warehouse->progress_lock);
     stats.loaded = warehouse->loaded;
-    stats.lag_s = (double)lag_us(warehouse, warehouse->loaded) / (double)US_PER_S;
+    stats.lag_s = (double)lag_us(warehouse, warehouse->loaded, warehouse->oldest_waiting_us) /
+                  (double)US_PER_S;
     pthread_mutex_unlock(&warehouse->progress_lock);
     *ret_stats = stats;
 }

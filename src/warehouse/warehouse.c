@@ -4,13 +4,15 @@
  *
  * Layer 4. See warehouse.h for the threads; inside.h for what the files of this room share.
  *
- * <data-dir>/warehouse/ holds: secret (16 random bytes: persons' keys are hashed under it),
+ * <data-dir>/warehouse/ holds: secret (16 random bytes, under which persons' keys
+ * are hashed, and their CRC32C),
  * checkpoint.json (where reading the store goes on, and which projects must be there), tmp/
  * (DuckDB's), and a folder a project. Nothing in it is precious: all is made again from the store.
  */
 #include "warehouse/warehouse.h"
 #include "base/random.h"
 #include "base/thread.h"
+#include "codec/crc32c.h"
 #include "warehouse/inside.h"
 #include <assert.h>
 #include <stdio.h>
@@ -20,8 +22,9 @@
 #define PAGE_ARENA_BYTES ((size_t)1 << 20)
 #define PAGE_ARENA_BYTES_MAX ((size_t)256 << 20)
 #define MERGE_ROWS_MAX 10000000
-#define MERGE_SPLIT_SEALS 4 /* level-0 files are split by month once they hold so many full tails  \
-                             */
+#define MERGE_SPLIT_SEALS                                                                          \
+    4 /* level-0 files are split by month once they hold so many full tails                        \
+       */
 #define CHECKPOINT_BYTES_MAX ((size_t)64 << 20)
 
 /* The engine's workers inherit the priority of the thread that opens it, so it is opened on a low
@@ -61,30 +64,46 @@ start_engine(struct warehouse *warehouse, struct diag *diag)
     return opening.err;
 }
 
-/* The secret, made at the first start. One of another length is damage: everything is made again.
- */
+/* The file holds the secret and its CRC32C: a secret that changed unseen would make every known
+ * person a new one. */
+#define SECRET_FILE_BYTES (PERSONS_SECRET_BYTES + 4)
+
+static enum err
+write_secret(struct warehouse *warehouse, struct diag *diag)
+{
+    char bytes[SECRET_FILE_BYTES], path[FILE_PATH_MAX];
+    uint32_t checksum = 0;
+
+    if (!file_path(path, warehouse->dir, "secret"))
+        return ERR_INVALID;
+    random_fill(random_system(), warehouse->secret, sizeof(warehouse->secret));
+    checksum = crc32c(0, warehouse->secret, sizeof(warehouse->secret));
+    memcpy(bytes, warehouse->secret, PERSONS_SECRET_BYTES);
+    memcpy(bytes + PERSONS_SECRET_BYTES, &checksum, 4);
+    return file_replace_whole(path, slice_of(bytes, sizeof(bytes)), diag);
+}
+
+/* *ret_is_new: there is none, or a damaged one. */
 static enum err
 read_secret(struct warehouse *warehouse, bool *ret_is_new, struct diag *diag)
 {
     char path[FILE_PATH_MAX];
     struct buf buf;
+    uint32_t checksum = 0;
     enum err err = ERR_INVALID;
 
     if (!file_path(path, warehouse->dir, "secret"))
         return ERR_INVALID;
     buf_init(&buf, 4096);
     err = file_read_whole(path, 4096, &buf, diag);
-    if (err == ERR_OK && buf.len == PERSONS_SECRET_BYTES) {
-        memcpy(warehouse->secret, buf.ptr, buf.len);
-        *ret_is_new = false;
-    } else if (err == ERR_OK || err == ERR_ABSENT || err == ERR_FULL) {
-        random_fill(random_system(), warehouse->secret, sizeof(warehouse->secret));
-        err = file_replace_whole(
-            path, slice_of((const char *)warehouse->secret, sizeof(warehouse->secret)), diag);
-        *ret_is_new = true;
+    *ret_is_new = true;
+    if (err == ERR_OK && buf.len == SECRET_FILE_BYTES) {
+        memcpy(&checksum, buf.ptr + PERSONS_SECRET_BYTES, 4);
+        memcpy(warehouse->secret, buf.ptr, PERSONS_SECRET_BYTES);
+        *ret_is_new = checksum != crc32c(0, buf.ptr, PERSONS_SECRET_BYTES);
     }
     buf_fini(&buf);
-    return err;
+    return err == ERR_ABSENT || err == ERR_FULL ? ERR_OK : err;
 }
 
 /* All that was derived; the folder itself stays. */
@@ -145,8 +164,10 @@ find_start(struct warehouse *warehouse, struct diag *diag)
 
     if (err != ERR_OK)
         return err;
-    if (is_new_secret)
-        return remove_derived(warehouse->dir, true, diag);
+    if (is_new_secret) { /* first what was made under another one goes */
+        err = remove_derived(warehouse->dir, true, diag);
+        return err == ERR_OK ? write_secret(warehouse, diag) : err;
+    }
     err = read_checkpoint(warehouse, &why);
     if (err == ERR_ABSENT || err == ERR_OK)
         return ERR_OK;
@@ -227,6 +248,7 @@ warehouse_open(const struct warehouse_config *config, struct warehouse **ret_war
         return err;
     warehouse->loaded = warehouse->cursor;
     warehouse->oldest_waiting_us = clock_wall_us(config->clock);
+    warehouse->scrubbed_ns = clock_steady_ns(config->clock); /* first uses check files anyway */
     *ret_warehouse = MOVE(warehouse);
     return ERR_OK;
 }

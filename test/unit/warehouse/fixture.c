@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* --- the store -------------------------------------------------------------------------------- */
@@ -200,6 +201,70 @@ fixture_open(struct fixture *fixture)
         .sink = &sink,
     };
     fixture_start(fixture);
+}
+
+void
+fixture_open_small(struct fixture *fixture, uint32_t seal_rows, uint32_t page_rows)
+{
+    fixture_open(fixture);
+    fixture_stop(fixture, 0);
+    fixture->config.seal_rows = seal_rows;
+    fixture->store.page_rows_max = page_rows;
+    fixture_start(fixture);
+}
+
+void
+fixture_keep(struct fixture *fixture)
+{
+    bool did_work = true;
+
+    for (uint32_t i = 0; did_work && i < 1000; i++) {
+        struct diag diag = DIAG_INIT;
+        const enum err err = warehouse_keep_step(fixture->warehouse, &did_work, &diag);
+
+        if (err != ERR_OK)
+            print_error("keep: %s %s\n", err_name(err), diag.message);
+        assert_int_equal(err, ERR_OK);
+    }
+    assert_false(did_work);
+}
+
+uint64_t
+fixture_file_count(struct fixture *fixture)
+{
+    struct warehouse_stats stats;
+
+    warehouse_stats(fixture->warehouse, &stats);
+    return stats.files;
+}
+
+uint64_t
+fixture_parquet_on_disk(const struct fixture *fixture)
+{
+    struct file_list list;
+    char dir[FILE_PATH_MAX];
+    uint64_t count = 0;
+
+    assert_true(file_path(dir, fixture->dir, "warehouse/7"));
+    assert_int_equal(file_list_dir(dir, &list, NULL), ERR_OK);
+    for (size_t i = 0; i < list.count; i++)
+        count += strstr(list.names[i], ".parquet") != NULL;
+    file_list_free(&list);
+    return count;
+}
+
+void
+copy_tree(const char *from, const char *to)
+{
+    const pid_t child = fork();
+    int status = 0;
+
+    if (child == 0) {
+        execlp("cp", "cp", "-a", from, to, (char *)NULL);
+        _exit(127);
+    }
+    assert_true(child > 0 && waitpid(child, &status, 0) == child);
+    assert_int_equal(status, 0);
 }
 
 void

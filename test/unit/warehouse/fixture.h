@@ -50,8 +50,17 @@ void fixture_close(struct fixture *fixture);
 /* The warehouse stops (sealing for seal_ms_max) and starts again on the same folder and store. */
 void fixture_start(struct fixture *fixture);
 void fixture_stop(struct fixture *fixture, int64_t seal_ms_max);
+/* As fixture_open, with tails sealed at so many rows, read in pages of `page_rows`. */
+void fixture_open_small(struct fixture *fixture, uint32_t seal_rows, uint32_t page_rows);
 /* Loads until nothing is left. */
 void fixture_load(struct fixture *fixture);
+/* Merges and scrubs until nothing is left. */
+void fixture_keep(struct fixture *fixture);
+uint64_t fixture_file_count(struct fixture *fixture);
+/* Names ending in .parquet in the project's folder. */
+uint64_t fixture_parquet_on_disk(const struct fixture *fixture);
+/* Copies a folder with all in it. */
+void copy_tree(const char *from, const char *to);
 
 /* `count` more events of PROJECT by the seed: persons skewed, times within `days`, some late, some
  * of equal time. */

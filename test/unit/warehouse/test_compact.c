@@ -6,71 +6,21 @@
 #include <string.h>
 
 static void
-open_with(struct fixture *fixture, uint32_t seal_rows)
-{
-    fixture_open(fixture);
-    fixture_stop(fixture, 0);
-    fixture->config.seal_rows = seal_rows;
-    fixture->store.page_rows_max = seal_rows;
-    fixture_start(fixture);
-}
-
-static void
-keep_all(struct fixture *fixture)
-{
-    bool did_work = true;
-
-    for (uint32_t i = 0; did_work && i < 1000; i++) {
-        struct diag diag = DIAG_INIT;
-        const enum err err = warehouse_keep_step(fixture->warehouse, &did_work, &diag);
-
-        if (err != ERR_OK)
-            print_error("keep: %s %s\n", err_name(err), diag.message);
-        assert_int_equal(err, ERR_OK);
-    }
-    assert_false(did_work);
-}
-
-static uint64_t
-file_count(struct fixture *fixture)
-{
-    struct warehouse_stats stats;
-
-    warehouse_stats(fixture->warehouse, &stats);
-    return stats.files;
-}
-
-static uint64_t
-parquet_on_disk(const struct fixture *fixture)
-{
-    struct file_list list;
-    char dir[FILE_PATH_MAX];
-    uint64_t count = 0;
-
-    assert_true(file_path(dir, fixture->dir, "warehouse/7"));
-    assert_int_equal(file_list_dir(dir, &list, NULL), ERR_OK);
-    for (size_t i = 0; i < list.count; i++)
-        count += strstr(list.names[i], ".parquet") != NULL;
-    file_list_free(&list);
-    return count;
-}
-
-static void
 test_compact__merges_split_by_month_equal_naive(void **state)
 {
     struct fixture fixture;
 
     (void)state;
-    open_with(&fixture, 200);
+    fixture_open_small(&fixture, 200, 200);
     fixture.warehouse->merge_rows_max = 700; /* so that months become several files */
     for (uint64_t seed = 1; seed <= 6; seed++) {
         fixture_add_events(&fixture, seed, 1700, 150, 6, 100);
         fixture_load(&fixture);
-        keep_all(&fixture);
+        fixture_keep(&fixture);
         fixture_check(&fixture);
     }
-    assert_true(file_count(&fixture) < 6 * 8);
-    assert_int_equal(parquet_on_disk(&fixture), file_count(&fixture) * 2);
+    assert_true(fixture_file_count(&fixture) < 6 * 8);
+    assert_int_equal(fixture_parquet_on_disk(&fixture), fixture_file_count(&fixture) * 2);
     fixture_stop(&fixture, 0);
     fixture_start(&fixture);
     fixture_load(&fixture);
@@ -84,7 +34,7 @@ test_compact__small_files_merge_unsplit(void **state)
     struct fixture fixture;
 
     (void)state;
-    open_with(&fixture, 50000);
+    fixture_open_small(&fixture, 50000, 50000);
     for (uint64_t seed = 1; seed <= 8; seed++) { /* eight clean stops: eight small files */
         fixture_add_events(&fixture, seed, 90, 30, 4, 100);
         fixture_load(&fixture);
@@ -93,9 +43,9 @@ test_compact__small_files_merge_unsplit(void **state)
     }
     fixture_load(&fixture);
     fixture_check(&fixture); /* opens the project */
-    assert_int_equal(file_count(&fixture), 8);
-    keep_all(&fixture);
-    assert_int_equal(file_count(&fixture), 1);
+    assert_int_equal(fixture_file_count(&fixture), 8);
+    fixture_keep(&fixture);
+    assert_int_equal(fixture_file_count(&fixture), 1);
     fixture_check(&fixture);
     fixture_close(&fixture);
 }
@@ -106,10 +56,10 @@ test_compact__many_files_fold_in_groups(void **state)
     struct fixture fixture;
 
     (void)state;
-    open_with(&fixture, 100);
+    fixture_open_small(&fixture, 100, 100);
     fixture_add_events(&fixture, 9, 4000, 60, 5, 50); /* 40 files, more than are merged at once */
     fixture_load(&fixture);
-    assert_int_equal(file_count(&fixture), 40);
+    assert_int_equal(fixture_file_count(&fixture), 40);
     fixture_check(&fixture);
     fixture_close(&fixture);
 }
@@ -122,13 +72,14 @@ test_compact__view_keeps_its_files(void **state)
     const uint64_t before = 8;
 
     (void)state;
-    open_with(&fixture, 100);
+    fixture_open_small(&fixture, 100, 100);
     fixture_add_events(&fixture, 5, 800, 50, 4, 3);
     fixture_load(&fixture);
     assert_int_equal(warehouse_view_open(fixture.warehouse, PROJECT, NULL, 0, &view, NULL), ERR_OK);
-    keep_all(&fixture);
-    assert_true(file_count(&fixture) < before);
-    assert_int_equal(parquet_on_disk(&fixture), (before + file_count(&fixture)) * 2);
+    fixture_keep(&fixture);
+    assert_true(fixture_file_count(&fixture) < before);
+    assert_int_equal(fixture_parquet_on_disk(&fixture),
+                     (before + fixture_file_count(&fixture)) * 2);
     {
         struct seen seen = {0};
         void *states[] = {&seen};
@@ -141,7 +92,7 @@ test_compact__view_keeps_its_files(void **state)
         seen_free(&seen);
     }
     warehouse_view_close(&view);
-    assert_int_equal(parquet_on_disk(&fixture), file_count(&fixture) * 2);
+    assert_int_equal(fixture_parquet_on_disk(&fixture), fixture_file_count(&fixture) * 2);
     fixture_check(&fixture);
     fixture_close(&fixture);
 }
@@ -153,12 +104,12 @@ test_compact__stop_calls_a_merge_off(void **state)
     bool did_work = false;
 
     (void)state;
-    open_with(&fixture, 100);
+    fixture_open_small(&fixture, 100, 100);
     fixture_add_events(&fixture, 5, 800, 50, 4, 3);
     fixture_load(&fixture);
     warehouse_stop(fixture.warehouse);
     assert_int_equal(warehouse_keep_step(fixture.warehouse, &did_work, NULL), ERR_CANCELLED);
-    assert_int_equal(file_count(&fixture), 8);
+    assert_int_equal(fixture_file_count(&fixture), 8);
     fixture_check(&fixture);
     fixture_close(&fixture);
 }

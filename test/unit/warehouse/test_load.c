@@ -24,11 +24,7 @@ test_load__sealed_files_equal_naive(void **state)
     struct fixture fixture;
 
     (void)state;
-    fixture_open(&fixture);
-    fixture_stop(&fixture, 0);
-    fixture.config.seal_rows = 1000;
-    fixture.store.page_rows_max = 300;
-    fixture_start(&fixture);
+    fixture_open_small(&fixture, 1000, 300);
     for (uint64_t seed = 1; seed <= 3; seed++) {
         struct warehouse_stats stats;
 

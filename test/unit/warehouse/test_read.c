@@ -42,11 +42,7 @@ static struct query_control forever = {.deadline_steady_ns = INT64_MAX};
 static void
 open_mixed(struct fixture *fixture)
 {
-    fixture_open(fixture);
-    fixture_stop(fixture, 0);
-    fixture->config.seal_rows = 1000;
-    fixture->store.page_rows_max = 500;
-    fixture_start(fixture);
+    fixture_open_small(fixture, 1000, 500);
     fixture_add_events(fixture, 3, 3300, 100, 5, 10);
     fixture_load(fixture);
 }

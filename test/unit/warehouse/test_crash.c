@@ -1,0 +1,168 @@
+/*
+ * test_crash - a stop between any two steps, and every call to the disk failing once: the same rows
+ * afterwards.
+ *
+ * The linker puts the functions below in place of base/file's (--wrap): each can copy the folder
+ * before it goes on (what a kill at that moment would leave), or fail instead.
+ */
+#include "base/file.h"
+#include "fixture.h"
+#include <stdio.h>
+#include <string.h>
+
+enum hook_mode { HOOK_OFF, HOOK_COUNT, HOOK_COPY, HOOK_FAIL };
+static struct {
+    enum hook_mode mode;
+    const char *dir;    /* of the warehouse */
+    const char *copies; /* where copies go */
+    uint32_t calls;
+    uint32_t fail_at;
+} hook;
+
+/* false: the call fails. */
+static bool
+hook_call(void)
+{
+    char to[512];
+
+    if (hook.mode == HOOK_OFF)
+        return true;
+    hook.calls++;
+    if (hook.mode == HOOK_COPY) {
+        hook.mode = HOOK_OFF;
+        snprintf(to, sizeof(to), "%s/%u", hook.copies, hook.calls);
+        assert_int_equal(file_make_dir(to, NULL), ERR_OK);
+        copy_tree(hook.dir, to);
+        hook.mode = HOOK_COPY;
+    }
+    return hook.mode != HOOK_FAIL || hook.calls != hook.fail_at;
+}
+
+#define WRAP(name, parameters, arguments)                                                          \
+    enum err __real_##name parameters;                                                             \
+    enum err __wrap_##name parameters;                                                             \
+    enum err __wrap_##name parameters                                                              \
+    {                                                                                              \
+        return hook_call() ? __real_##name arguments : ERR_STORAGE_FULL;                           \
+    }
+
+WRAP(file_rename, (const char *from, const char *to, struct diag *diag), (from, to, diag))
+WRAP(file_unlink, (const char *path, struct diag *diag), (path, diag))
+WRAP(file_sync, (int fd, const char *path, struct diag *diag), (fd, path, diag))
+WRAP(file_sync_dir, (const char *dir, struct diag *diag), (dir, diag))
+WRAP(file_replace_whole, (const char *path, struct slice bytes, struct diag *diag),
+     (path, bytes, diag))
+WRAP(file_remove_tree, (const char *path, struct diag *diag), (path, diag))
+
+static void
+check_copy(const struct fixture *original, const char *copies, uint32_t number)
+{
+    struct fixture fixture = *original;
+
+    snprintf(fixture.dir, sizeof(fixture.dir), "%.200s/%u", copies, number);
+    fixture.config.data_dir = fixture.dir;
+    fixture.warehouse = NULL;
+    fixture_start(&fixture);
+    fixture_load(&fixture);
+    fixture_check(&fixture);
+    assert_int_equal(fixture_parquet_on_disk(&fixture), fixture_file_count(&fixture) * 2);
+    fixture_stop(&fixture, 0);
+    assert_int_equal(file_remove_tree(fixture.dir, NULL), ERR_OK);
+}
+
+static void
+test_crash__between_any_two_steps(void **state)
+{
+    struct fixture fixture;
+    char copies[300], warehouse[300];
+
+    (void)state;
+    fixture_open_small(&fixture, 100, 100);
+    snprintf(copies, sizeof(copies), "%s/copies", fixture.dir);
+    snprintf(warehouse, sizeof(warehouse), "%s/warehouse", fixture.dir);
+    assert_int_equal(file_make_dir(copies, NULL), ERR_OK);
+    hook.dir = warehouse;
+    hook.copies = copies;
+    hook.calls = 0;
+    /* Two seals are copied at each step, then eight are not, then a merge is. */
+    fixture_add_events(&fixture, 11, 200, 80, 6, 60);
+    hook.mode = HOOK_COPY;
+    fixture_load(&fixture);
+    hook.mode = HOOK_OFF;
+    fixture_add_events(&fixture, 12, 700, 80, 6, 60);
+    fixture_load(&fixture);
+    hook.mode = HOOK_COPY;
+    fixture_keep(&fixture);
+    hook.mode = HOOK_OFF;
+    assert_true(hook.calls > 30);
+    for (uint32_t i = 1; i <= hook.calls; i++)
+        check_copy(&fixture, copies, i);
+    fixture_check(&fixture);
+    fixture_close(&fixture);
+}
+
+/* Loads and merges through failures, as the loader and keeper do: again a while later. */
+static uint32_t
+go_on(struct fixture *fixture)
+{
+    uint32_t failures = 0;
+
+    for (uint32_t round = 0; round < 200; round++) {
+        struct warehouse_stats stats;
+        bool did_work = false;
+
+        if (warehouse_load_step(fixture->warehouse, 0, NULL) != ERR_OK)
+            failures++;
+        else if (warehouse_keep_step(fixture->warehouse, &did_work, NULL) != ERR_OK)
+            failures++;
+        warehouse_stats(fixture->warehouse, &stats);
+        if (stats.loaded.minor == fixture->store.visible && stats.tail_rows == 0 && !did_work &&
+            stats.files < 8)
+            return failures;
+        clock_fake_move(&fixture->clock, 61 * US_PER_S);
+    }
+    fail_msg("never done");
+    return failures;
+}
+
+static void
+test_crash__every_call_failing_once(void **state)
+{
+    uint32_t calls = 0;
+
+    (void)state;
+    for (uint32_t k = 0; k <= calls; k++) { /* k = 0 counts */
+        struct fixture fixture;
+
+        fixture_open_small(&fixture, 100, 100);
+        fixture_add_events(&fixture, 13, 900, 80, 6, 60);
+        hook.mode = k == 0 ? HOOK_COUNT : HOOK_FAIL;
+        hook.fail_at = k;
+        hook.calls = 0;
+        go_on(&fixture);
+        hook.mode = HOOK_OFF;
+        if (k == 0)
+            calls = hook.calls;
+        fixture_check(&fixture);
+        fixture_stop(&fixture, 0);
+        fixture_start(&fixture);
+        fixture_load(&fixture);
+        if (k % 8 == 0)
+            fixture_check(&fixture);
+        fixture_close(&fixture);
+        if (k > 24 && k + 24 < calls) /* the seals between are alike: every seventh step of them */
+            k += 6;
+    }
+    assert_true(calls > 50);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_crash__between_any_two_steps),
+        cmocka_unit_test(test_crash__every_call_failing_once),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
