@@ -51,8 +51,6 @@ check_path(struct slice path, struct arena *arena)
     const char *end = path.ptr + path.len;
     const char *at = path.ptr;
 
-    if (memchr(path.ptr, '%', path.len) == NULL)
-        return ERR_OK;
     while (at < end) {
         struct slice text;
         enum err err = url_decode_segment(next_segment(&at, end), arena, &text);
@@ -105,7 +103,7 @@ router_find(const struct route *routes, size_t count, enum http_method method, s
     match.is_preflight = match.has_cors && method == HTTP_OPTIONS;
     *ret_match = match;
     if (match.route != NULL)
-        return memchr(path.ptr, '%', path.len) == NULL ? ERR_OK : decode_caught(ret_match, arena);
+        return decode_caught(ret_match, arena);
     err = check_path(path, arena);
     if (err != ERR_OK)
         return err;

@@ -90,6 +90,7 @@ prepare_process(sigset_t *ret_signals)
     sigemptyset(ret_signals);
     sigaddset(ret_signals, SIGTERM);
     sigaddset(ret_signals, SIGINT);
+    sigaddset(ret_signals, SIGHUP); /* the terminal was closed */
     sigprocmask(SIG_BLOCK, ret_signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {

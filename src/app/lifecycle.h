@@ -9,8 +9,8 @@
 #include "app/config.h"
 
 /*
- * Serves until SIGTERM or SIGINT. Gives the exit status: 0 stopped; 1 it could not start, or had to
- * stop; 2 a setting is at fault. What went wrong is told on stderr in one sentence.
+ * Serves until SIGTERM, SIGINT or SIGHUP. Gives the exit status: 0 stopped; 1 it could not start,
+ * or had to stop; 2 a setting is at fault. What went wrong is told on stderr in one sentence.
  */
 int lifecycle_serve(const struct config *config);
 

@@ -131,10 +131,12 @@ test('SIGTERM under load: every 2xx is kept, and it takes less than 5 s', { skip
   fs.rmSync(dataDir, { recursive: true });
 });
 
-test('SIGINT stops as well', { skip }, async () => {
-  const server = await startServer();
-  assert.deepEqual(await server.kill('SIGINT'), { code: 0, signal: null });
-  server.remove();
+test('SIGINT and SIGHUP stop as well', { skip }, async () => {
+  for (const signal of ['SIGINT', 'SIGHUP']) {
+    const server = await startServer();
+    assert.deepEqual(await server.kill(signal), { code: 0, signal: null });
+    server.remove();
+  }
 });
 
 test('a second server on the folder, or on the port, ends with one sentence', { skip }, async () => {

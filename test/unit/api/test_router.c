@@ -63,6 +63,8 @@ test_router__finds_by_path_and_method(void **state)
         {HTTP_GET, "/nowhere/%ff", ERR_BAD_REQUEST, -1},
         {HTTP_GET, "/v1/users/%00/events", ERR_BAD_REQUEST, -1},
         {HTTP_GET, "/v1/users/%c0%80/events", ERR_BAD_REQUEST, -1},
+        {HTTP_GET, "/v1/users/\xff/events", ERR_BAD_REQUEST, -1},
+        {HTTP_GET, "/nowhere/\xff", ERR_BAD_REQUEST, -1},
         {HTTP_GET, "/v1/users/%zz/events", ERR_BAD_REQUEST, -1},
         {HTTP_GET, "/v1/users/%4/events", ERR_BAD_REQUEST, -1},
     };
