@@ -105,6 +105,8 @@ run_keeper(void *arg)
             return;
         diag_clear(&diag);
         err = warehouse_keep_step(workers->warehouse, &did_warehouse, &diag);
+        if (atomic_load(&workers->is_stopping))
+            return;
         note(&warehouse, err, &diag);
         if ((!did_store && !did_warehouse) || store.err != ERR_OK || warehouse.err != ERR_OK)
             pause_ms(workers, IDLE_MS);
@@ -149,6 +151,7 @@ workers_stop(struct workers **place)
     pthread_cond_broadcast(&workers->stopping);
     pthread_mutex_unlock(&workers->lock);
     store_wake(workers->store);
+    warehouse_stop(workers->warehouse); /* a merge under way is called off */
     thread_join(&workers->loader);
     thread_join(&workers->keeper);
     pthread_cond_destroy(&workers->stopping);

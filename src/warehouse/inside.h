@@ -190,6 +190,9 @@ struct warehouse {
     /* The loader's. */
     struct store_position cursor; /* read up to here; behind `loaded` while a project is rebuilt */
     struct arena page_arena;
+    bool is_behind; /* rows wait behind the cursor */
+    uint32_t
+        behind_factor; /* tails may then grow so many times their limits before they are sealed */
     struct project *active;
     struct project *touched;
     uint64_t rows_read; /* since start, all projects */

@@ -25,6 +25,7 @@
 #define MERGE_SPLIT_SEALS                                                                          \
     4 /* level-0 files are split by month once they hold so many full tails                        \
        */
+#define BEHIND_FACTOR 3
 #define CHECKPOINT_BYTES_MAX ((size_t)64 << 20)
 
 /* The engine's workers inherit the priority of the thread that opens it, so it is opened on a low
@@ -236,6 +237,7 @@ warehouse_open(const struct warehouse_config *config, struct warehouse **ret_war
     snprintf(warehouse->data_dir, sizeof(warehouse->data_dir), "%s", config->data_dir);
     warehouse->config.data_dir = warehouse->data_dir;
     warehouse->durable_at_open = store_durable(config->store);
+    warehouse->behind_factor = BEHIND_FACTOR;
     warehouse->merge_rows_max = MERGE_ROWS_MAX;
     warehouse->merge_split_rows = (uint64_t)config->seal_rows * MERGE_SPLIT_SEALS;
     warehouse->generation = warehouse->durable_at_open.generation;

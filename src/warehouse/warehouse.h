@@ -42,7 +42,9 @@ void warehouse_stop(struct warehouse *warehouse);
 /* Loader and keeper joined, views closed. Seals tails for at most seal_ms_max (largest first). */
 void warehouse_close(struct warehouse **warehouse, int64_t seal_ms_max);
 
-/* Loader thread: waits up to wait_ms for something new, loads one page, seals what is due. */
+/* Loader thread: waits up to wait_ms for something new, loads one page, seals what is due. On error
+ * it is called again a while later; nothing is lost (the caller runs store_maintain_fast beside
+ * it). */
 MUST_USE enum err
 warehouse_load_step(struct warehouse *warehouse, int64_t wait_ms, struct diag *diag);
 /* Keeper thread: one piece of compaction, scrub or clean-up. */

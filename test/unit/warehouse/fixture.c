@@ -6,6 +6,7 @@
  */
 #include "fixture.h"
 #include "base/file.h"
+#include "warehouse/inside.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,6 +170,8 @@ fixture_start(struct fixture *fixture)
     if (err != ERR_OK)
         print_error("%s\n", diag.message);
     assert_int_equal(err, ERR_OK);
+    if (fixture->behind_factor != 0)
+        fixture->warehouse->behind_factor = fixture->behind_factor;
 }
 
 void
@@ -182,7 +185,7 @@ fixture_open(struct fixture *fixture)
 {
     const char *base = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp";
 
-    *fixture = (struct fixture){0};
+    *fixture = (struct fixture){.behind_factor = 1};
     snprintf(fixture->dir, sizeof(fixture->dir), "%s/potik-warehouse-XXXXXX", base);
     assert_non_null(mkdtemp(fixture->dir));
     fake_store_init(&fixture->store);

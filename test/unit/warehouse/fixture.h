@@ -43,7 +43,8 @@ struct fixture {
     struct clock_fake clock;
     struct warehouse_config config;
     struct warehouse *warehouse;
-    uint32_t warnings; /* told to the sink */
+    uint32_t warnings;      /* told to the sink */
+    uint32_t behind_factor; /* 1, unless a test says so after fixture_open */
 };
 void fixture_open(struct fixture *fixture);
 void fixture_close(struct fixture *fixture);

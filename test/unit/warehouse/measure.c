@@ -9,6 +9,7 @@
  * tests, so that the ledger's own reading is not in the figures.
  */
 #include "fixture.h"
+#include "warehouse/inside.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,7 @@ main(int argc, char **argv)
     const long before = memory_kib();
 
     fixture_open(&fixture);
+    fixture.warehouse->behind_factor = fixture.behind_factor = 3; /* as in the program */
     if (argc > 3) {
         fixture_stop(&fixture, 0);
         fixture.config.seal_rows = (uint32_t)strtoul(argv[3], NULL, 10);
