@@ -11,12 +11,11 @@
 static void
 add_error(struct buf *body, uint32_t index, const struct event_entry *entry)
 {
-    struct slice none = SLICE_NONE;
-
     buf_add_text(body, "{\"index\":");
     buf_add_u64(body, index);
     buf_add_text(body, ",\"event_id\":");
-    json_add_text(body, entry->has_id ? entry->event.event_id : none);
+    /* A refused event has no id but a usable one of the client's, probed (has_id) or not. */
+    json_add_text(body, entry->event.event_id);
     buf_add_text(body, ",\"code\":\"");
     buf_add_text(body, err_code(entry->err));
     buf_add_text(body, "\",\"message\":");

@@ -64,7 +64,7 @@ test_replies__error_body(void **state)
 static void
 test_replies__verdicts(void **state)
 {
-    struct event_entry entries[4] = {
+    struct event_entry entries[5] = {
         {.err = ERR_OK, .event.event_id = SLICE("a"), .has_id = true},
         {.err = ERR_OK, .event.event_id = SLICE("made"), .is_id_assigned = true},
         {.err = ERR_TOO_LONG,
@@ -73,15 +73,17 @@ test_replies__verdicts(void **state)
          .field = SLICE("user_id"),
          .message = SLICE("user_id: too long")},
         {.err = ERR_INVALID_JSON},
+        /* told, but not to be probed */
+        {.err = ERR_EVENT_TOO_LARGE, .event.event_id = SLICE("e-7"), .message = SLICE("too large")},
     };
-    enum ingest_verdict verdicts[4] = {INGEST_DUPLICATE, INGEST_ACCEPTED, INGEST_REJECTED,
-                                       INGEST_REJECTED};
+    enum ingest_verdict verdicts[5] = {INGEST_DUPLICATE, INGEST_ACCEPTED, INGEST_REJECTED,
+                                       INGEST_REJECTED, INGEST_REJECTED};
     struct ingest_request request = {
-        .batch = {entries, 4},
+        .batch = {entries, 5},
         .verdicts = verdicts,
         .accepted = 1,
         .duplicates = 1,
-        .rejected = 2,
+        .rejected = 3,
     };
     struct buf buf;
 
@@ -90,13 +92,15 @@ test_replies__verdicts(void **state)
     assert_int_equal(verdicts_write(&buf, &request, SLICE("p.1"), true, SLICE("r")), 200);
     assert_slice_equal(
         buf_slice(&buf),
-        "{\"accepted\":1,\"duplicates\":1,\"rejected\":2,\"position\":\"p.1\",\"errors\":["
+        "{\"accepted\":1,\"duplicates\":1,\"rejected\":3,\"position\":\"p.1\",\"errors\":["
         "{\"index\":2,\"event_id\":\"e-9\",\"code\":\"too_long\",\"message\":\"user_id: too "
         "long\",\"field\":\"user_id\"},"
         "{\"index\":3,\"event_id\":null,\"code\":\"invalid_json\",\"message\":\"the text is not "
-        "JSON\",\"field\":null}],"
+        "JSON\",\"field\":null},"
+        "{\"index\":4,\"event_id\":\"e-7\",\"code\":\"event_too_large\",\"message\":\"too "
+        "large\",\"field\":null}],"
         "\"assigned\":[{\"index\":1,\"event_id\":\"made\"}],"
-        "\"results\":[\"duplicate\",\"accepted\",\"rejected\",\"rejected\"]}\n");
+        "\"results\":[\"duplicate\",\"accepted\",\"rejected\",\"rejected\",\"rejected\"]}\n");
     buf_fini(&buf);
 }
 
