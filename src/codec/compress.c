@@ -209,8 +209,8 @@ decompress_feed(struct decompress *decompress, const char *bytes, size_t len,
                    ? feed_gzip(decompress, bytes, len, sink_call, sink)
                    : feed_zstd(decompress, bytes, len, sink_call, sink));
     }
-    if (decompress->err != ERR_OK && diag != NULL)
-        *diag = decompress->diag;
+    if (decompress->err != ERR_OK && diag != NULL && decompress->diag.message[0] != '\0')
+        *diag = decompress->diag; /* of an error of the sink's, the words are the sink's too */
     return decompress->err;
 }
 

@@ -238,6 +238,46 @@ test_upload__the_budget_of_a_loop(void **state)
     mem_free(body);
 }
 
+/* What is wrong with the whole body is said in the same words however it came. */
+static void
+test_upload__words_are_the_same_compressed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct event_context context = {
+        .format = EVENT_FORMAT_JSON, .project_id = 1, .random = &fixture->random};
+    struct diag diags[2];
+    struct buf body;
+    size_t zipped_len;
+    char *zipped;
+
+    buf_init(&body, UINT64_C(1) << 20);
+    buf_add_text(&body, "{\"events\":[],\"other\":1");
+    while (body.len < 2 * UPLOAD_SMALL_BYTES)
+        buf_add_char(&body, ' ');
+    buf_add_char(&body, '}');
+    zipped = gzip(body.ptr, body.len, &zipped_len);
+    for (int i = 0; i < 2; i++) {
+        struct event_batch batch;
+        struct upload upload;
+        struct arena arena;
+
+        arena_init(&arena, 4096, UINT64_C(1) << 30);
+        upload_init(&upload, fixture->decoder, &context, i == 0 ? MEDIA_IDENTITY : MEDIA_GZIP, -1,
+                    &fixture->budget, &arena);
+        upload_add(&upload, i == 0 ? body.ptr : zipped, i == 0 ? body.len : zipped_len);
+        assert_int_equal(upload_end(&upload, &batch), ERR_UNKNOWN_FIELD);
+        assert_non_null(upload.diag);
+        diags[i] = *upload.diag;
+        upload_fini(&upload);
+        arena_fini(&arena);
+    }
+    assert_string_equal(diags[0].field, "other");
+    assert_string_equal(diags[1].field, diags[0].field);
+    assert_string_equal(diags[1].message, diags[0].message);
+    free(zipped);
+    buf_fini(&body);
+}
+
 static void
 test_upload__out_of_memory_is_an_error(void **state)
 {
@@ -263,6 +303,8 @@ main(void)
         cmocka_unit_test_setup_teardown(test_upload__bombs_stop_at_the_cap, setup, teardown),
         cmocka_unit_test_setup_teardown(test_upload__broken_streams, setup, teardown),
         cmocka_unit_test_setup_teardown(test_upload__the_budget_of_a_loop, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_upload__words_are_the_same_compressed, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_upload__out_of_memory_is_an_error, setup, teardown),
     };
 
