@@ -28,7 +28,7 @@ struct doctor {
     uint64_t errors; /* found and not repaired */
     bool has_ledger_id;
     uint8_t ledger_id[LEDGER_ID_BYTES];
-    uint64_t lost_seqs;
+    bool are_runs_removed;
     bool is_secret_new;
 };
 
@@ -176,6 +176,37 @@ examine_segment(struct doctor *doctor, const char *path, uint64_t first_seq,
     return examine_frames(&reader, place, ret_examined, diag);
 }
 
+/* Before a segment loses rows: runs know their ids, and whoever sends those events again would be
+ * told `duplicate`, if the repair ended between the two. Runs are made again at the next start. */
+static enum err
+remove_runs(struct doctor *doctor, struct diag *diag)
+{
+    CLEANUP(file_list_free) struct file_list list = {0};
+    char path[FILE_PATH_MAX];
+    enum err err = ERR_OK;
+
+    if (doctor->are_runs_removed)
+        return ERR_OK;
+    err = file_list_dir(doctor->ids_dir, &list, diag);
+    if (err == ERR_ABSENT)
+        return ERR_OK;
+    for (size_t i = 0; i < list.count && err == ERR_OK; i++) {
+        const size_t len = strlen(list.names[i]);
+
+        if (len <= 4 || strcmp(list.names[i] + len - 4, ".run") != 0)
+            continue;
+        if (!file_path(path, doctor->ids_dir, list.names[i]))
+            return ERR_INVALID;
+        err = file_unlink(path, diag);
+        if (err == ERR_OK)
+            tell(doctor, false, "ids", list.names[i], 0, "removed; built anew at the next start");
+    }
+    if (err == ERR_OK)
+        err = file_sync_dir(doctor->ids_dir, diag);
+    doctor->are_runs_removed = err == ERR_OK;
+    return err;
+}
+
 static enum err
 repair(struct doctor *doctor, const char *name, uint64_t first_seq, uint64_t next_first_seq,
        const struct examined *examined, struct diag *diag)
@@ -184,8 +215,10 @@ repair(struct doctor *doctor, const char *name, uint64_t first_seq, uint64_t nex
                           .first_seq = first_seq,
                           .next_first_seq = next_first_seq,
                           .now_us = clock_wall_us(clock_system())};
-    enum err err = ERR_OK;
+    enum err err = remove_runs(doctor, diag);
 
+    if (err != ERR_OK)
+        return err;
     if (!doctor->has_ledger_id) { /* the only segment has lost its header: a ledger of a new name */
         random_fill(random_system(), doctor->ledger_id, LEDGER_ID_BYTES);
         doctor->ledger_id[0] |= 1;
@@ -195,12 +228,10 @@ repair(struct doctor *doctor, const char *name, uint64_t first_seq, uint64_t nex
     err = repair_segment(&work, diag);
     if (err != ERR_OK)
         return err;
-    doctor->lost_seqs += work.lost_seqs;
     tell(doctor, false, "ledger", name, examined->offset,
          "%s; written anew without %" PRIu64
-         " events that could not be read, the old file is kept as %s.damaged; now run `potik "
-         "rebuild`",
-         examined->what, work.lost_seqs, name);
+         " events that could not be read, the old file is kept as %s; now run `potik rebuild`",
+         examined->what, work.lost_seqs, work.kept_as);
     return ERR_OK;
 }
 
@@ -329,8 +360,8 @@ check_run(struct doctor *doctor, const char *name, struct diag *diag)
 
     if (!file_path(path, doctor->ids_dir, name))
         return ERR_INVALID;
-    if (doctor->is_repair && (doctor->lost_seqs != 0 || doctor->is_secret_new)) {
-        err = file_unlink(path, diag); /* it knows ids of events that are gone */
+    if (doctor->is_repair && doctor->is_secret_new) {
+        err = file_unlink(path, diag); /* it belongs to the old secret */
         if (err == ERR_OK)
             tell(doctor, false, "ids", name, 0, "removed; built anew at the next start");
         return err;

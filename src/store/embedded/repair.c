@@ -15,17 +15,35 @@ struct repaired {
     uint32_t chain;
 };
 
+#define ASIDES_MAX 1000U
+
+/* A new file for the copy; one of an earlier repair, perhaps cut short, stays as it is. */
 static enum err
-copy_aside(struct segment_reader *reader, const char *dir, struct diag *diag)
+open_aside(struct repair *repair, char path[FILE_PATH_MAX], int *ret_fd, struct diag *diag)
+{
+    char name[SEGMENT_NAME_BYTES];
+    enum err err = ERR_EXISTS;
+
+    segment_name(repair->first_seq, name);
+    for (unsigned i = 0; i < ASIDES_MAX && err == ERR_EXISTS; i++) {
+        const int len = snprintf(repair->kept_as, sizeof(repair->kept_as), "%s%s%.0u.damaged", name,
+                                 i == 0 ? "" : ".", i);
+
+        if (len < 0 || len >= (int)sizeof(repair->kept_as) ||
+            !file_path(path, repair->dir, repair->kept_as))
+            return ERR_INVALID;
+        err = file_open(path, FILE_CREATE_NEW, ret_fd, diag);
+    }
+    return err;
+}
+
+static enum err
+copy_aside(struct segment_reader *reader, struct repair *repair, struct diag *diag)
 {
     CLOSE_FD int fd = -1;
     char path[FILE_PATH_MAX];
-    const int path_len = snprintf(path, sizeof(path), "%s.damaged", reader->path);
-    enum err err = ERR_OK;
+    enum err err = open_aside(repair, path, &fd, diag);
 
-    if (path_len < 0 || path_len >= (int)sizeof(path))
-        return ERR_INVALID;
-    err = file_open(path, FILE_CREATE_NEW, &fd, diag);
     for (uint64_t done = 0; err == ERR_OK && done < reader->file_bytes;) {
         const uint64_t left = reader->file_bytes - done;
         const size_t len = left < 65536 ? (size_t)left : 65536;
@@ -38,7 +56,7 @@ copy_aside(struct segment_reader *reader, const char *dir, struct diag *diag)
     }
     if (err == ERR_OK)
         err = file_sync(fd, path, diag);
-    return err == ERR_OK ? file_sync_dir(dir, diag) : err;
+    return err == ERR_OK ? file_sync_dir(repair->dir, diag) : err;
 }
 
 /* One frame, its seq and chain made new. */
@@ -147,7 +165,7 @@ repair_segment(struct repair *repair, struct diag *diag)
         return ERR_INVALID;
     err = segment_reader_open(&reader, path, diag);
     if (err == ERR_OK)
-        err = copy_aside(&reader, repair->dir, diag);
+        err = copy_aside(&reader, repair, diag);
     if (err == ERR_OK)
         err = file_open(tmp, FILE_REPLACE, &fd, diag);
     if (err != ERR_OK)

@@ -15,10 +15,12 @@ struct repair {
     uint8_t ledger_id[LEDGER_ID_BYTES];
     int64_t now_us;
     uint64_t lost_seqs; /* out: events that could not be read; their seqs are gaps now */
+    char kept_as[SEGMENT_NAME_BYTES + 16]; /* out: name of the copy */
 };
 
 /*
- * The segment is copied to NAME.damaged (synced), then written anew: its good frames, gaps for the
+ * The segment is copied to NAME.damaged (synced; to NAME.1.damaged where an earlier repair has left
+ * one), then written anew: its good frames, gaps for the
  * seqs of the others, a footer; it takes the old one's place at once, by a rename.
  */
 MUST_USE enum err repair_segment(struct repair *repair, struct diag *diag);

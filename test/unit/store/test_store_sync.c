@@ -3,19 +3,18 @@
  * calls: this program's own fsync and pwrite stand before libc's, watch one folder, and
  * fail where a test wants it.
  */
+#include "damage.h"
 #include "store/embedded/store_embedded.h"
-#include "store_fixture.h"
 #include <errno.h>
 #include <sys/syscall.h>
-
-#define SEGMENT_1 "ledger/00000000000000000001.seg"
 
 /* What the watched folder has seen. */
 static struct watch {
     const char *dir;      /* NULL: nothing is watched */
     const char *full_at;  /* a write to a path with this in it: ENOSPC */
     const char *full_but; /* … unless this is in it too; may be NULL */
-    const char *copy_at;  /* before the first sync of a path with this in it: cp to <dir>.kill */
+    const char *copy_at;  /* before a sync of a path that ends so: cp to <dir>.kill */
+    bool is_copied_again; /* before each of them: the last stays */
     bool has_copied;
     uint32_t data_dir_syncs;
     uint32_t ledger_dir_syncs;
@@ -51,7 +50,8 @@ copy_folder(void)
     char command[512];
 
     watch.has_copied = true;
-    snprintf(command, sizeof(command), "cp -a --sparse=always %s %s.kill", watch.dir, watch.dir);
+    snprintf(command, sizeof(command), "rm -rf %s.kill && cp -a --sparse=always %s %s.kill",
+             watch.dir, watch.dir, watch.dir);
     assert_int_equal(system(command), 0);
 }
 
@@ -64,7 +64,9 @@ fsync(int fd)
 
     if (path_of(fd, path)) {
         name = path + strlen(watch.dir);
-        if (watch.copy_at != NULL && !watch.has_copied && strstr(name, watch.copy_at) != NULL)
+        if (watch.copy_at != NULL && (!watch.has_copied || watch.is_copied_again) &&
+            strlen(name) >= strlen(watch.copy_at) &&
+            strcmp(name + strlen(name) - strlen(watch.copy_at), watch.copy_at) == 0)
             copy_folder();
         watch.segment_1_syncs += strcmp(name, "/" SEGMENT_1) == 0;
         if (strcmp(name, "/ledger") == 0) {
@@ -288,6 +290,61 @@ test_sync__a_full_disk_leaves_no_half_of_what_is_set_aside(void **state)
     assert_int_equal(fixture_read_all(fixture, 0, 100, SIZE_MAX), 10);
 }
 
+/* Killed as soon as the repaired segment has its name: the ids of what was lost with it must be
+ * gone from the runs already, or those events could never be sent again. */
+static void
+test_sync__a_repair_cut_short_refuses_no_lost_event(void **state)
+{
+    struct fixture *fixture = *state;
+    struct buf bytes;
+    struct layout layout;
+    struct findings findings;
+    bool did_work = false;
+    char path[FILE_PATH_MAX];
+    uint32_t accepted = 0;
+    uint32_t all = 0;
+
+    fixture->config.young_ids_seal = 1;
+    make_killed(fixture, &bytes, &layout);
+    all = (uint32_t)(layout.next_seqs[layout.count] - 1);
+    fixture_open(fixture);
+    assert_int_equal(store_maintain_fast(fixture->store, &did_work, NULL), ERR_OK);
+    assert_true(fixture_find(fixture, "ids", "0", path));
+    fixture_close(fixture);
+    bytes.ptr[layout.offsets[5] + 50] ^= 1; /* frame 5 has 3 rows */
+    write_file(fixture, SEGMENT_1, bytes.ptr, bytes.len);
+    watch.copy_at = "/ledger";
+    watch.is_copied_again = true;
+    assert_int_equal(doctor(fixture, false, true, &findings), ERR_OK);
+    take_copy(fixture);
+    assert_int_equal(doctor(fixture, false, true, &findings), ERR_OK);
+    fixture_open(fixture);
+    assert_int_equal(fixture_append(fixture, 0, all, &accepted), ERR_OK);
+    assert_int_equal(accepted, 3);
+    buf_fini(&bytes);
+}
+
+/* Killed while the damaged segment was being copied: the next repair does not stumble over it. */
+static void
+test_sync__a_repair_after_one_cut_short_goes_through(void **state)
+{
+    struct fixture *fixture = *state;
+    struct buf bytes;
+    struct layout layout;
+    struct findings findings;
+    char path[FILE_PATH_MAX];
+
+    make_killed(fixture, &bytes, &layout);
+    bytes.ptr[layout.offsets[5] + 50] ^= 1;
+    write_file(fixture, SEGMENT_1, bytes.ptr, bytes.len);
+    write_file(fixture, SEGMENT_1 ".damaged", bytes.ptr, bytes.len / 2);
+    assert_int_equal(doctor(fixture, false, true, &findings), ERR_OK);
+    assert_non_null(strstr(findings.what, "kept as 00000000000000000001.seg.1.damaged"));
+    assert_true(fixture_find(fixture, "ledger", "00000000000000000001.seg.1.damaged", path));
+    assert_int_equal(doctor(fixture, false, false, &findings), ERR_OK);
+    buf_fini(&bytes);
+}
+
 static void
 keep_reason(void *state, const char *reason)
 {
@@ -322,6 +379,8 @@ main(void)
         TEST(test_sync__a_roll_without_room_for_the_footer_leaves_no_name),
         TEST(test_sync__a_roll_without_room_for_the_header_leaves_no_name),
         TEST(test_sync__a_full_disk_leaves_no_half_of_what_is_set_aside),
+        TEST(test_sync__a_repair_cut_short_refuses_no_lost_event),
+        TEST(test_sync__a_repair_after_one_cut_short_goes_through),
         TEST(test_sync__whoever_tells_of_a_failed_sync_has_a_reason),
     };
 
