@@ -10,9 +10,12 @@
 #include "api/internal.h"
 #include "api/json.h"
 #include "base/mem.h"
+#include "codec/utf8.h"
 #include "metric/metric.h"
 
 #include <stdio.h>
+
+#define FIELD_SHOWN_BYTES 100 /* of a parameter nobody knows */
 
 /* --- rows -------------------------------------------------------------------------------------*/
 
@@ -99,7 +102,7 @@ listing_refuse(struct slice name, bool is_repeated, struct diag *diag)
 {
     char field[DIAG_FIELD_MAX];
 
-    snprintf(field, sizeof(field), "%.*s", name.len < 100 ? (int)name.len : 100, name.ptr);
+    (void)snprintf(field, sizeof(field), "%.*s", SLICE_ARGS(utf8_cut(name, FIELD_SHOWN_BYTES)));
     diag_set_field(diag, field, "%s: %s", field,
                    is_repeated ? "stands twice" : "there is no such parameter here");
     return ERR_INVALID_PARAMETER;

@@ -22,7 +22,7 @@ struct listing {
 
 /* `{"events":[`, the rows by this function, then listing_end. */
 void listing_begin(struct listing *listing, struct query_job *job);
-enum err listing_add(void *listing, const struct event *event, uint64_t seq);
+enum err listing_add(void *state, const struct event *event, uint64_t seq);
 /* `next` ptr NULL: null. */
 void listing_end(struct listing *listing, struct slice next, struct warehouse_watermark watermark);
 

@@ -112,24 +112,25 @@ inbox_take(struct query_inbox *inbox)
 }
 
 void
-query_inbox_close(struct query_inbox **inbox)
+query_inbox_close(struct query_inbox **place)
 {
+    struct query_inbox *inbox = *place;
     struct query_job *job;
 
-    if (*inbox == NULL)
+    if (inbox == NULL)
         return;
-    pthread_mutex_lock(&(*inbox)->lock);
-    (*inbox)->loop = NULL;
-    pthread_mutex_unlock(&(*inbox)->lock);
-    job = inbox_take(*inbox);
+    pthread_mutex_lock(&inbox->lock);
+    inbox->loop = NULL;
+    pthread_mutex_unlock(&inbox->lock);
+    job = inbox_take(inbox);
     while (job != NULL) {
         struct query_job *next = job->next;
 
         job_destroy(job);
         job = next;
     }
-    inbox_release(*inbox);
-    *inbox = NULL;
+    inbox_release(inbox);
+    *place = NULL;
 }
 
 static void
@@ -151,8 +152,8 @@ job_finish(struct query_job *job)
         job->next = inbox->finished;
         inbox->finished = job;
         atomic_store(&inbox->has_finished, true);
-        if (!http_loop_post(inbox->loop, wake_up, NULL))
-            counter_add(&queries_refused, 0); /* full: the loop is awake and drains all the same */
+        (void)!http_loop_post(inbox->loop, wake_up,
+                              NULL); /* full: it is awake, and drains all the same */
     }
     pthread_mutex_unlock(&inbox->lock);
     if (!is_open)

@@ -68,7 +68,7 @@ void query_pool_stop(struct query_pool **pool);
 MUST_USE enum err
 query_inbox_new(struct http_loop *loop, struct query_inbox **ret_inbox, struct diag *diag);
 /* The loop ends: jobs still under way are freed when they finish, unseen. */
-void query_inbox_close(struct query_inbox **inbox);
+void query_inbox_close(struct query_inbox **place);
 /* Replies to what has finished. In turn_end. */
 void query_inbox_drain(struct query_inbox *inbox);
 

@@ -80,7 +80,7 @@ part_add(struct upload *upload, struct upload_part *part, const char *bytes, siz
             fail(upload, ERR_NOMEM);
             return false;
         }
-        if (part->len != 0)
+        if (part->ptr != NULL)
             memcpy(grown, part->ptr, part->len);
         part->ptr = grown;
         part->capacity = capacity;
@@ -91,8 +91,7 @@ part_add(struct upload *upload, struct upload_part *part, const char *bytes, siz
     return true;
 }
 
-/* --- plain text: kept while small, then fed
- * -------------------------------------------------------*/
+/* --- plain text ------------------------------------------------------------------------------*/
 
 /* More than is kept: the decoder gets what there is so far, and everything from here on. */
 static void
@@ -174,7 +173,7 @@ is_compressed(const struct upload *upload)
 void
 upload_add(struct upload *upload, const char *bytes, size_t len)
 {
-    if (upload->err != ERR_OK)
+    if (upload->err != ERR_OK || len == 0)
         return;
     if (!upload->is_streaming && upload->sent.len + len <= UPLOAD_SMALL_BYTES) {
         if (hold(upload, len))

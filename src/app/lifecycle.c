@@ -17,6 +17,7 @@
 #include "app/disk.h"
 #include "app/wire.h"
 #include "app/workers.h"
+#include "base/counter.h"
 #include "base/log.h"
 #include "base/thread.h"
 
@@ -38,6 +39,13 @@
 #define FATAL_DRAIN_MS 200
 #define LOOK_S 5 /* at the disk */
 #define NS_PER_MS INT64_C(1000000)
+
+GAUGE_DEFINE(http_connections, "potik_http_connections", "connections open");
+GAUGE_DEFINE(http_requests, "potik_http_requests", "requests since the start");
+GAUGE_DEFINE(http_refused, "potik_http_connections_refused",
+             "connections over connections-max since the start");
+GAUGE_DEFINE(http_timeouts, "potik_http_timeouts",
+             "connections ended by a deadline since the start, idle ones left out");
 
 /* What the store's fatal call leaves for the main thread. */
 static _Atomic bool is_fatal;
@@ -92,7 +100,7 @@ prepare_process(sigset_t *ret_signals)
     sigaddset(ret_signals, SIGINT);
     sigaddset(ret_signals, SIGHUP); /* the terminal was closed */
     sigprocmask(SIG_BLOCK, ret_signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGPIPE, SIG_IGN);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
@@ -145,12 +153,19 @@ fail(enum err err, const struct diag *diag)
 
 /* --- serving ----------------------------------------------------------------------------------*/
 
+/* Every LOOK_S: the disk, and the server's own numbers for /metrics. */
 static void
-look_at_disk(const struct program *program, struct disk_watch *watch)
+look_around(const struct program *program, struct disk_watch *watch)
 {
+    struct http_server_stats server = {0};
     struct store_stats store = {0};
     struct warehouse_stats warehouse = {0};
 
+    http_server_stats(program->server, &server);
+    gauge_set(&http_connections, (double)server.connections);
+    gauge_set(&http_requests, (double)server.requests);
+    gauge_set(&http_refused, (double)server.refused);
+    gauge_set(&http_timeouts, (double)server.timeouts);
     store_stats(program->store, &store);
     warehouse_stats(program->warehouse, &warehouse);
     disk_look(watch, program->config->data_dir, clock_steady_ns(clock_system()),
@@ -165,7 +180,7 @@ wait_for_signal(const struct program *program, const sigset_t *signals)
     const struct timespec pause = {.tv_sec = LOOK_S};
 
     do
-        look_at_disk(program, &watch);
+        look_around(program, &watch);
     while (sigtimedwait(signals, NULL, &pause) < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
@@ -175,7 +190,7 @@ stop_fatal(struct program *program)
     start_watchdog(FATAL_MS, 1);
     api_set_unready(program->api, "the store has failed; the process is ending");
     http_server_drain(program->server, FATAL_DRAIN_MS);
-    fputs("potik: the store failed (see the log above); start again to recover\n", stderr);
+    (void)fputs("potik: the store failed (see the log above); start again to recover\n", stderr);
     _exit(1);
 }
 
@@ -212,7 +227,7 @@ announce(struct program *program, struct diag *diag)
     LOG_INFO("start.done", LOG_TEXT("address", address),
              LOG_TEXT("data_dir", program->config->data_dir));
     printf("listening on %s\n", address);
-    fflush(stdout);
+    (void)fflush(stdout);
     return ERR_OK;
 }
 

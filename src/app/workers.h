@@ -17,6 +17,6 @@ struct workers;
 MUST_USE enum err workers_start(struct store *store, struct warehouse *warehouse,
                                 struct workers **ret_workers, struct diag *diag);
 /* Ends them after the step under way, and joins. Takes NULL. */
-void workers_stop(struct workers **workers);
+void workers_stop(struct workers **place);
 
 #endif

@@ -27,25 +27,25 @@ command_find(const char *name)
 static void
 write_overview(FILE *out)
 {
-    fputs("potik - takes a stream of user events, stores each exactly once, answers product "
-          "questions\n"
-          "\n"
-          "usage: potik COMMAND [OPTION…]\n"
-          "\n",
-          out);
+    (void)fputs("potik - takes a stream of user events, stores each exactly once, answers product "
+                "questions\n"
+                "\n"
+                "usage: potik COMMAND [OPTION…]\n"
+                "\n",
+                out);
     for (size_t i = 0; commands[i] != NULL; i++)
         fprintf(out, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
-    fputs("\n"
-          "potik COMMAND --help explains one of them. To begin:\n"
-          "\n"
-          "  potik serve --data-dir ./potik-data\n",
-          out);
+    (void)fputs("\n"
+                "potik COMMAND --help explains one of them. To begin:\n"
+                "\n"
+                "  potik serve --data-dir ./potik-data\n",
+                out);
 }
 
 static void
 write_command_help(const struct command *command, FILE *out)
 {
-    fputs(command->help, out);
+    (void)fputs(command->help, out);
     if (command->help_more != NULL)
         command->help_more(out);
 }
