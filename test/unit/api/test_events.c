@@ -1,0 +1,369 @@
+/*
+ * events: POST /v1/events between a mocked HTTP and a mocked store that answers late: replies wait
+ * for the commit, errors reach the client as they are, and a client that went away takes nothing
+ * along.
+ */
+#include "../test.h"
+
+#include "api/internal.h"
+
+/* --- the HTTP server, as far as this room asks it
+ * --------------------------------------------------*/
+
+struct http_exchange {
+    struct arena arena;
+    const char *content_type;
+    const char *query;
+    int status; /* 0: no reply yet */
+    enum err err;
+    char body[512];
+};
+
+struct arena *
+http_arena(struct http_exchange *exchange)
+{
+    return &exchange->arena;
+}
+
+struct slice
+http_header(const struct http_exchange *exchange, const char *name)
+{
+    return slice_of_text(strcmp(name, "content-type") == 0 ? exchange->content_type : NULL);
+}
+
+uint32_t
+http_header_count(const struct http_exchange *exchange, const char *name)
+{
+    return http_header(exchange, name).ptr != NULL ? 1 : 0;
+}
+
+struct slice
+http_query(const struct http_exchange *exchange)
+{
+    return slice_of_text(exchange->query);
+}
+
+int64_t
+http_content_length(const struct http_exchange *exchange)
+{
+    (void)exchange;
+    return -1;
+}
+
+struct slice
+http_request_id(const struct http_exchange *exchange)
+{
+    (void)exchange;
+    return SLICE("r-1");
+}
+
+void
+http_reply(struct http_exchange *exchange, int status, const char *content_type, struct slice body)
+{
+    (void)content_type;
+    assert_int_equal(exchange->status, 0); /* one reply */
+    exchange->status = status;
+    assert_true(body.len < sizeof(exchange->body));
+    memcpy(exchange->body, body.ptr, body.len);
+    exchange->body[body.len] = '\0';
+}
+
+void
+http_reply_error(struct http_exchange *exchange, enum err err, const char *message,
+                 const char *field)
+{
+    (void)message;
+    (void)field;
+    assert_int_equal(exchange->status, 0);
+    exchange->status = err_status(err);
+    exchange->err = err;
+}
+
+/* Asked by other files of the room, never in these tests. */
+void
+http_reply_header(struct http_exchange *exchange, const char *name, struct slice value)
+{
+    (void)exchange, (void)name, (void)value;
+    fail();
+}
+
+enum http_method
+http_method(const struct http_exchange *exchange)
+{
+    (void)exchange;
+    return HTTP_POST;
+}
+
+struct slice
+http_path(const struct http_exchange *exchange)
+{
+    (void)exchange;
+    return SLICE("/v1/events");
+}
+
+void
+http_set_user(struct http_exchange *exchange, void *user)
+{
+    (void)exchange, (void)user;
+    fail();
+}
+
+void *
+http_user(const struct http_exchange *exchange)
+{
+    (void)exchange;
+    fail();
+    return NULL;
+}
+
+bool
+http_loop_post(struct http_loop *loop, void (*run)(void *loop_state, void *arg), void *arg)
+{
+    (void)loop, (void)run, (void)arg;
+    fail();
+    return false;
+}
+
+enum err
+http_loop_watch(struct http_loop *loop, int fd, uint32_t events,
+                void (*ready)(void *loop_state, void *arg, uint32_t events), void *arg)
+{
+    (void)loop, (void)fd, (void)events, (void)ready, (void)arg;
+    fail();
+    return ERR_IO;
+}
+
+/* --- the store: answers when told to -----------------------------------------------------------*/
+
+struct mock_link {
+    struct store_link link;
+    struct store_batch *batch;
+};
+
+static void
+mock_submit(struct store_link *link, struct store_batch *batch)
+{
+    ((struct mock_link *)link)->batch = batch;
+}
+
+static struct store_position
+mock_durable(struct store *store)
+{
+    (void)store;
+    return (struct store_position){1, 0, 99};
+}
+
+static const struct store_vtable vtable = {.link_submit = mock_submit, .durable = mock_durable};
+
+static void
+mock_answer(struct mock_link *mock, enum err err)
+{
+    struct store_batch *batch = mock->batch;
+
+    assert_non_null(batch);
+    mock->batch = NULL;
+    batch->err = err;
+    batch->position = (struct store_position){1, 0, 5};
+    for (uint32_t i = 0; i < batch->count; i++)
+        batch->items[i].verdict = batch->items[i].is_probe ? STORE_ABSENT : STORE_ACCEPTED;
+    batch->done(batch);
+}
+
+/* --- one loop, and requests to it
+ * ---------------------------------------------------------------*/
+
+struct fixture {
+    struct clock_fake clock;
+    struct store store;
+    struct mock_link mock;
+    struct api api;
+    struct api_loop loop;
+};
+
+static int
+setup(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    struct ingest_config config = {.gather_bytes_max = 1 << 20, .gather_events_max = 2};
+
+    if (fixture == NULL)
+        return -1;
+    clock_fake_init(&fixture->clock, INT64_C(1770000000000000));
+    fixture->store.vtable = &vtable;
+    fixture->mock.link.vtable = &vtable;
+    fixture->api.config.clock = &fixture->clock.clock;
+    fixture->api.config.store = &fixture->store;
+    fixture->loop.api = &fixture->api;
+    fixture->loop.link = &fixture->mock.link;
+    fixture->loop.uploads.bytes_max = 1 << 20;
+    random_seeded_init(&fixture->loop.random, 1);
+    buf_init(&fixture->loop.reply, 1 << 20);
+    config.link = fixture->loop.link;
+    if (ingest_new(&config, &fixture->loop.ingest, NULL) != ERR_OK ||
+        event_decoder_new(&fixture->loop.decoder, NULL) != ERR_OK)
+        return -1;
+    *state = fixture;
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    struct fixture *fixture = *state;
+
+    ingest_free(&fixture->loop.ingest);
+    event_decoder_free(&fixture->loop.decoder);
+    buf_fini(&fixture->loop.reply);
+    free(fixture);
+    return 0;
+}
+
+static struct api_request *
+begin(struct fixture *fixture, struct http_exchange *exchange)
+{
+    struct api_request *request;
+
+    arena_init(&exchange->arena, 4096, 1 << 20);
+    request = ARENA_NEW(&exchange->arena, struct api_request, 1);
+    assert_non_null(request);
+    request->loop = &fixture->loop;
+    request->exchange = exchange;
+    request->key.project_id = 7;
+    events_post_handler.head(request);
+    return request;
+}
+
+static struct api_request *
+post(struct fixture *fixture, struct http_exchange *exchange, const char *body)
+{
+    struct api_request *request = begin(fixture, exchange);
+
+    assert_int_equal(exchange->status, 0);
+    events_post_handler.body(request, body, strlen(body));
+    events_post_handler.end(request);
+    return request;
+}
+
+static const char one[] = "{\"event_id\":\"e1\",\"event_type\":\"v\",\"user_id\":\"u\"}";
+
+static void
+test_events__the_reply_waits_for_the_commit(void **state)
+{
+    struct fixture *fixture = *state;
+    struct http_exchange exchange = {0};
+
+    post(fixture, &exchange, one);
+    ingest_flush(fixture->loop.ingest);
+    assert_int_equal(exchange.status, 0);
+    assert_int_equal(fixture->mock.batch->items[0].event->project_id, 7);
+    mock_answer(&fixture->mock, ERR_OK);
+    assert_int_equal(exchange.status, 200);
+    assert_non_null(strstr(exchange.body, "\"accepted\":1,"));
+    assert_int_equal(fixture->loop.uploads.bytes, 0);
+    arena_fini(&exchange.arena);
+}
+
+static void
+test_events__a_failed_commit_is_told_as_it_is(void **state)
+{
+    struct fixture *fixture = *state;
+    struct http_exchange exchange = {0};
+
+    post(fixture, &exchange, one);
+    ingest_flush(fixture->loop.ingest);
+    mock_answer(&fixture->mock, ERR_STORAGE_FULL);
+    assert_int_equal(exchange.err, ERR_STORAGE_FULL);
+    assert_int_equal(exchange.status, 503);
+    arena_fini(&exchange.arena);
+}
+
+static void
+test_events__gone_after_it_was_gathered_is_stored_all_the_same(void **state)
+{
+    struct fixture *fixture = *state;
+    struct http_exchange exchange = {0};
+    struct api_request *request = post(fixture, &exchange, one);
+
+    ingest_flush(fixture->loop.ingest);
+    events_post_handler.gone(request);
+    arena_fini(&exchange.arena); /* the exchange is recycled; the events must still stand */
+    assert_slice_equal(fixture->mock.batch->items[0].event->event_id, "e1");
+    mock_answer(&fixture->mock, ERR_OK);
+    assert_int_equal(exchange.status, 0);
+    assert_true(ingest_is_idle(fixture->loop.ingest));
+}
+
+static void
+test_events__gone_before_the_end_leaves_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct http_exchange exchange = {0};
+    struct api_request *request = begin(fixture, &exchange);
+
+    events_post_handler.body(request, one, 10);
+    assert_int_equal(fixture->loop.uploads.bytes, 10);
+    events_post_handler.gone(request);
+    assert_int_equal(fixture->loop.uploads.bytes, 0);
+    assert_true(ingest_is_idle(fixture->loop.ingest));
+    arena_fini(&exchange.arena);
+}
+
+static void
+test_events__overload_and_refusals(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct http_exchange exchanges[6];
+
+    for (size_t i = 0; i < 3; i++) /* two events may be gathered */
+        post(fixture, &exchanges[i], one);
+    assert_int_equal(exchanges[1].status, 0);
+    assert_int_equal(exchanges[2].err, ERR_OVERLOADED);
+    exchanges[3].content_type = "image/png";
+    begin(fixture, &exchanges[3]);
+    assert_int_equal(exchanges[3].err, ERR_UNSUPPORTED_MEDIA_TYPE);
+    exchanges[4].query = "detail=some";
+    begin(fixture, &exchanges[4]);
+    assert_int_equal(exchanges[4].err, ERR_INVALID_PARAMETER);
+    post(fixture, &exchanges[5], "[");
+    assert_int_equal(exchanges[5].err, ERR_INVALID_JSON);
+    ingest_flush(fixture->loop.ingest);
+    mock_answer(&fixture->mock, ERR_OK);
+    for (size_t i = 0; i < COUNT_OF(exchanges); i++)
+        arena_fini(&exchanges[i].arena);
+}
+
+static void
+test_events__nothing_to_store_tells_what_is_durable(void **state)
+{
+    struct fixture *fixture = *state;
+    struct http_exchange exchange = {0};
+    char position[STORE_POSITION_TEXT];
+
+    post(fixture, &exchange, "[]");
+    ingest_flush(fixture->loop.ingest);
+    assert_null(fixture->mock.batch);
+    assert_int_equal(exchange.status, 200);
+    store_position_format((struct store_position){1, 0, 99}, position);
+    assert_non_null(strstr(exchange.body, position));
+    arena_fini(&exchange.arena);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_events__the_reply_waits_for_the_commit, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_events__a_failed_commit_is_told_as_it_is, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(
+            test_events__gone_after_it_was_gathered_is_stored_all_the_same, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_events__gone_before_the_end_leaves_nothing, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_events__overload_and_refusals, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_events__nothing_to_store_tells_what_is_durable, setup,
+                                        teardown),
+    };
+
+    return cmocka_run_group_tests_name("events", tests, NULL, NULL);
+}
