@@ -121,27 +121,49 @@ make_key_text(struct account *account, enum account_key_kind kind,
     sodium_memzero(bytes, sizeof(bytes));
 }
 
+void
+account_key_make_text(struct account *account, enum account_key_kind kind,
+                      char ret_text[ACCOUNT_KEY_TEXT_BYTES + 1])
+{
+    make_key_text(account, kind, ret_text);
+}
+
+enum err
+account_key_add(struct account *account, uint32_t project_id, const char *name, struct slice text,
+                struct account_key *ret_key, struct diag *diag)
+{
+    struct account_key key = {.project_id = project_id};
+    enum err err = check_name(name, diag);
+
+    if (err == ERR_OK && !account_key_is_wellformed(text, &key.kind)) {
+        diag_set(diag, "the text is not that of a key");
+        err = ERR_INVALID;
+    }
+    if (err != ERR_OK)
+        return err;
+    memcpy(key.name, name, strlen(name) + 1);
+    key.created_at_us = clock_wall_us(account->clock);
+    hash_sha256(text, key.hash);
+    memcpy(key.last4, text.ptr + text.len - 4, 4);
+    err = account->backend->key_insert(account, &key, diag);
+    if (err == ERR_OK)
+        *ret_key = key;
+    return err;
+}
+
 enum err
 account_key_new(struct account *account, uint32_t project_id, enum account_key_kind kind,
                 const char *name, char ret_text[ACCOUNT_KEY_TEXT_BYTES + 1],
                 struct account_key *ret_key, struct diag *diag)
 {
-    struct account_key key = {.project_id = project_id, .kind = kind};
     char text[ACCOUNT_KEY_TEXT_BYTES + 1];
-    enum err err = check_name(name, diag);
+    enum err err;
 
-    if (err != ERR_OK)
-        return err;
-    memcpy(key.name, name, strlen(name) + 1);
-    key.created_at_us = clock_wall_us(account->clock);
     make_key_text(account, kind, text);
-    hash_sha256(slice_of(text, ACCOUNT_KEY_TEXT_BYTES), key.hash);
-    memcpy(key.last4, text + ACCOUNT_KEY_TEXT_BYTES - 4, 5);
-    err = account->backend->key_insert(account, &key, diag);
-    if (err == ERR_OK) {
+    err = account_key_add(account, project_id, name, slice_of(text, ACCOUNT_KEY_TEXT_BYTES),
+                          ret_key, diag);
+    if (err == ERR_OK)
         memcpy(ret_text, text, sizeof(text));
-        *ret_key = key;
-    }
     sodium_memzero(text, sizeof(text));
     return err;
 }

@@ -94,6 +94,14 @@ MUST_USE enum err
 account_key_new(struct account *account, uint32_t project_id, enum account_key_kind kind,
                 const char *name, char ret_text[ACCOUNT_KEY_TEXT_BYTES + 1],
                 struct account_key *ret_key, struct diag *diag);
+/* The same in two steps, for who must keep the text safe before it is in force: a fresh text, and a
+ * key with a text made so. account_key_add: errors as above, ERR_INVALID for a text that is none.
+ */
+void account_key_make_text(struct account *account, enum account_key_kind kind,
+                           char ret_text[ACCOUNT_KEY_TEXT_BYTES + 1]);
+MUST_USE enum err
+account_key_add(struct account *account, uint32_t project_id, const char *name, struct slice text,
+                struct account_key *ret_key, struct diag *diag);
 /* All projects and all keys, revoked ones too, as of one moment. Free with account_list_free. */
 MUST_USE enum err
 account_list(struct account *account, struct account_list *ret_list, struct diag *diag);

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "codec/hash.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -12,41 +13,119 @@
 
 #define FIRST_RUN_BYTES_MAX 4096
 
-static enum err
-make_key(struct account *account, enum account_key_kind kind,
-         char ret_text[ACCOUNT_KEY_TEXT_BYTES + 1], struct diag *diag)
+/* The value of a line `name=…`; ptr NULL: there is none. */
+static struct slice
+line_value(struct slice text, const char *name)
 {
+    size_t name_len = strlen(name);
+
+    for (size_t i = 0; i < text.len;) {
+        const char *line = text.ptr + i;
+        const char *newline = memchr(line, '\n', text.len - i);
+        size_t len = newline != NULL ? (size_t)(newline - line) : text.len - i;
+
+        if (len > name_len && memcmp(line, name, name_len) == 0 && line[name_len] == '=')
+            return slice_of(line + name_len + 1, len - name_len - 1);
+        i += len + 1;
+    }
+    return SLICE_NONE;
+}
+
+static bool
+take_key(struct slice text, enum account_key_kind kind, char ret_text[ACCOUNT_KEY_TEXT_BYTES + 1])
+{
+    enum account_key_kind found;
+
+    if (text.ptr == NULL || !account_key_is_wellformed(text, &found) || found != kind)
+        return false;
+    memcpy(ret_text, text.ptr, ACCOUNT_KEY_TEXT_BYTES);
+    ret_text[ACCOUNT_KEY_TEXT_BYTES] = '\0';
+    return true;
+}
+
+/* Keys that stand in the file and were never told. */
+static enum err
+read_untold(const char *path, struct first_run *run, struct diag *diag)
+{
+    struct buf buf;
+    enum err err = ERR_OK;
+
+    buf_init(&buf, FIRST_RUN_BYTES_MAX);
+    if (file_exists(path))
+        err = file_read_whole(path, FIRST_RUN_BYTES_MAX, &buf, diag);
+    if (err == ERR_OK) {
+        struct slice text = buf_slice(&buf);
+
+        run->is_first =
+            line_value(text, "server").ptr == NULL &&
+            take_key(line_value(text, "write_key"), ACCOUNT_KEY_WRITE, run->write_key) &&
+            take_key(line_value(text, "read_key"), ACCOUNT_KEY_READ, run->read_key);
+    }
+    if (buf.ptr != NULL)
+        sodium_memzero(buf.ptr, buf.len);
+    buf_fini(&buf);
+    return err;
+}
+
+static enum err
+make_texts(struct account *account, const char *path, struct first_run *run, struct diag *diag)
+{
+    char text[2 * ACCOUNT_KEY_TEXT_BYTES + 64];
+    enum err err;
+
+    account_key_make_text(account, ACCOUNT_KEY_WRITE, run->write_key);
+    account_key_make_text(account, ACCOUNT_KEY_READ, run->read_key);
+    (void)snprintf(text, sizeof(text), "write_key=%s\nread_key=%s\n", run->write_key,
+                   run->read_key);
+    err = file_replace_whole(path, slice_of_text(text), diag);
+    sodium_memzero(text, sizeof(text));
+    run->is_first = err == ERR_OK;
+    return err;
+}
+
+/* In force, unless it is already (a start that was cut off between the two keys). */
+static enum err
+add_key(struct account *account, const struct account_list *list, const char *text,
+        struct diag *diag)
+{
+    struct slice key_text = slice_of(text, ACCOUNT_KEY_TEXT_BYTES);
+    uint8_t hash[ACCOUNT_HASH_BYTES];
     struct account_key key;
 
-    return account_key_new(account, ACCOUNT_PROJECT_DEFAULT, kind, "first run", ret_text, &key,
-                           diag);
+    hash_sha256(key_text, hash);
+    for (size_t i = 0; i < list->key_count; i++)
+        if (sodium_memcmp(list->keys[i].hash, hash, sizeof(hash)) == 0)
+            return ERR_OK;
+    return account_key_add(account, ACCOUNT_PROJECT_DEFAULT, "first run", key_text, &key, diag);
 }
 
 enum err
-first_run_ensure(struct account *account, const char *time_zone, struct first_run *ret_run,
-                 struct diag *diag)
+first_run_ensure(struct account *account, const char *data_dir, const char *time_zone,
+                 struct first_run *ret_run, struct diag *diag)
 {
+    char path[FILE_PATH_MAX];
     struct account_project project;
     struct account_list list;
     bool is_new;
-    bool has_keys;
-    enum err err = account_project_ensure_default(account, time_zone, &project, &is_new, diag);
+    enum err err;
 
     memset(ret_run, 0, sizeof(*ret_run));
+    if (!file_path(path, data_dir, "first-run.txt"))
+        return ERR_IO;
+    err = account_project_ensure_default(account, time_zone, &project, &is_new, diag);
+    if (err == ERR_OK)
+        err = read_untold(path, ret_run, diag);
     if (err == ERR_OK)
         err = account_list(account, &list, diag);
     if (err != ERR_OK)
         return err;
-    /* Asked of the keys, not of the project: a start that was cut off between the two is made good.
-     */
-    has_keys = list.key_count != 0;
+    if (!ret_run->is_first && list.key_count == 0)
+        err = make_texts(account, path, ret_run, diag);
+    if (err == ERR_OK && ret_run->is_first)
+        err = add_key(account, &list, ret_run->write_key, diag);
+    if (err == ERR_OK && ret_run->is_first)
+        err = add_key(account, &list, ret_run->read_key, diag);
     account_list_free(&list);
-    if (has_keys)
-        return ERR_OK;
-    err = make_key(account, ACCOUNT_KEY_WRITE, ret_run->write_key, diag);
-    if (err == ERR_OK)
-        err = make_key(account, ACCOUNT_KEY_READ, ret_run->read_key, diag);
-    ret_run->is_first = err == ERR_OK;
     return err;
 }
 

@@ -4,6 +4,11 @@
  *
  * Layer 7, the main thread, before listening. first-run.txt (0600) holds `server=`, `write_key=`
  * and `read_key=`, a line each: the client commands read it. `server=` is renewed at every start.
+ *
+ * A key is never in force without its text being safe: the texts are written to first-run.txt
+ * first, then the keys are made, then, once the server listens, they are told and `server=` is
+ * added. A file with keys and without `server=` therefore says "not told yet": a start that failed
+ * in between (a taken port, a cut) is made good by the next one.
  */
 #ifndef POTIK_APP_FIRST_RUN_H
 #define POTIK_APP_FIRST_RUN_H
@@ -11,14 +16,15 @@
 #include "account/account.h"
 
 struct first_run {
-    bool is_first; /* the keys below were made just now */
+    bool is_first; /* the keys below have not been told yet */
     char write_key[ACCOUNT_KEY_TEXT_BYTES + 1];
     char read_key[ACCOUNT_KEY_TEXT_BYTES + 1];
 };
 
-/* Project `default` is there afterwards, with keys. Errors of account.h. */
-MUST_USE enum err first_run_ensure(struct account *account, const char *time_zone,
-                                   struct first_run *ret_run, struct diag *diag);
+/* Project `default` is there afterwards, with keys. Errors of account.h and file.h. */
+MUST_USE enum err
+first_run_ensure(struct account *account, const char *data_dir, const char *time_zone,
+                 struct first_run *ret_run, struct diag *diag);
 /*
  * Writes first-run.txt with this address; of a first run the keys, too, which are then told on
  * stderr with a curl line that works as it stands. The keys in `run` are wiped.

@@ -71,7 +71,8 @@ open_accounts(struct program *program, struct diag *diag)
     enum err err = account_open(&account_config, &account, diag);
 
     if (err == ERR_OK)
-        err = first_run_ensure(account, program->config->time_zone, &program->first_run, diag);
+        err = first_run_ensure(account, program->config->data_dir, program->config->time_zone,
+                               &program->first_run, diag);
     if (err != ERR_OK)
         return err;
     return key_table_start(&account, log_sink_default(), &program->keys, diag);
