@@ -72,7 +72,7 @@ const struct setting settings[] = {
                "of one ledger file"),
     NUMBER_ROW(SETTING_COUNT, "young-ids-seal", young_ids_seal, "1000000", 1 << 9, 1 << 25, false,
                "ids kept in a table before they are sealed into a run"),
-    NUMBER_ROW(SETTING_COUNT, "young-ids-max", young_ids_max, "4000000", 1 << 10, 1 << 26, false,
+    NUMBER_ROW(SETTING_COUNT, "young-ids-max", young_ids_max, "4000000", 1 << 15, 1 << 26, false,
                "ids in that table at which ingest is told to wait"),
     NUMBER_ROW(SETTING_BYTES, "free-space-min", free_bytes_min, "512MiB", 0, 1024 * 1024 * GIB, false,
                "ingest stops while the disk has less than this"),

@@ -157,7 +157,9 @@ test_config__refused_values_are_one_sentence(void **state)
         {"--nonsense 1", "--nonsense: there is no such flag"},
         {"extra", "extra: there is no such argument"},
         {"--seal-rows 99999999999999999999999", "will not do"},
-        {"--young-ids-max 1024 --young-ids-seal 513", "at most half of young-ids-max, 1024"},
+        {"--young-ids-max 40000 --young-ids-seal 20001", "at most half of young-ids-max, 40000"},
+        /* half of it holds any one request: else that request could be refused for ever */
+        {"--young-ids-max 32767 --young-ids-seal 512", "it may be 32768 … 67108864"},
     };
 
     (void)state;
@@ -188,7 +190,7 @@ test_config__ranges_include_their_ends(void **state)
         "--tail-bytes 0",
         "--tail-bytes 16MiB",
         "--log-level error",
-        "--young-ids-max 1024 --young-ids-seal 512",
+        "--young-ids-max 32768 --young-ids-seal 16384",
     };
 
     (void)state;

@@ -288,6 +288,21 @@ test_embedded__a_full_young_table_is_overload_until_sealed(void **state)
     assert_int_equal(accepted, 1);
 }
 
+/* With room for two requests of the greatest size, and sealing at half of it, none is refused
+ * twice. */
+static void
+test_embedded__the_greatest_request_finds_room_below_the_seal(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->config.young_ids_max = 32768; /* the least that can be set */
+    fixture->config.young_ids_seal = 16384;
+    fixture_open(fixture);
+    assert_int_equal(fixture_append(fixture, 0, 16383, NULL), ERR_OK); /* not yet sealed */
+    upkeep(fixture);
+    assert_int_equal(fixture_append(fixture, 16383, 10000, NULL), ERR_OK);
+}
+
 /* --- several threads ----------------------------------------------------------------------- */
 
 #define RACE_EVENTS 6000
@@ -477,6 +492,7 @@ main(void)
         TEST(test_embedded__ids_are_known_through_seals_merges_and_starts),
         TEST(test_embedded__runs_lost_or_damaged_are_made_again),
         TEST(test_embedded__a_full_young_table_is_overload_until_sealed),
+        TEST(test_embedded__the_greatest_request_finds_room_below_the_seal),
         TEST(test_embedded__two_links_with_the_same_ids_store_each_once),
         TEST(test_embedded__waits_for_what_comes),
         TEST(test_embedded__positions_as_text),
