@@ -9,12 +9,24 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The name of `path` in the folder above it is made to last. A folder above that may not be read
+ * cannot be synced: then its file system must see to it. */
+static void
+sync_name(const char *path)
+{
+    char above[FILE_PATH_MAX];
+    const enum err err = file_path(above, path, "..") ? file_sync_dir(above, NULL) : ERR_INVALID;
+
+    (void)err;
+}
+
 /* Every folder on the way, then the last. */
 static enum err
 make_with_parents(const char *path, struct diag *diag)
 {
     char part[FILE_PATH_MAX];
     size_t len = strlen(path);
+    enum err err = ERR_OK;
 
     if (len >= sizeof(part)) {
         diag_set(diag, "the path of the data folder is too long");
@@ -26,13 +38,16 @@ make_with_parents(const char *path, struct diag *diag)
         memcpy(part, path, i);
         part[i] = '\0';
         if (!file_exists(part)) {
-            enum err err = file_make_dir(part, diag);
-
+            err = file_make_dir(part, diag);
             if (err != ERR_OK)
                 return err;
+            sync_name(part);
         }
     }
-    return file_make_dir(path, diag);
+    err = file_make_dir(path, diag);
+    if (err == ERR_OK)
+        sync_name(path); /* even if it was there: a kill may have come before its sync */
+    return err;
 }
 
 static void
