@@ -52,25 +52,16 @@ open_account(const struct key_flags *flags, struct account **ret_account, struct
 }
 
 static int
-make_key(struct account *account, const struct key_flags *flags)
+make_key(struct account *account, const struct key_flags *flags, uint32_t project_id,
+         enum account_key_kind kind)
 {
     char text[ACCOUNT_KEY_TEXT_BYTES + 1];
     struct diag diag = DIAG_INIT;
     struct account_key key;
-    enum account_key_kind kind;
-    uint64_t project_id = ACCOUNT_PROJECT_DEFAULT;
-    enum err err;
-
-    if (flags->kind == NULL ||
-        (strcmp(flags->kind, "write") != 0 && strcmp(flags->kind, "read") != 0))
-        return flags_usage("key", "--kind: must be write or read");
-    kind = strcmp(flags->kind, "write") == 0 ? ACCOUNT_KEY_WRITE : ACCOUNT_KEY_READ;
-    err = flags_number("project", flags->project, 1, UINT32_MAX, &project_id, &diag);
-    if (err != ERR_OK)
-        return flags_usage("key", diag.message);
-    err =
-        account_key_new(account, (uint32_t)project_id, kind,
+    enum err err =
+        account_key_new(account, project_id, kind,
                         flags->name != NULL ? flags->name : "made by potik key", text, &key, &diag);
+
     if (err == ERR_INVALID)
         return flags_usage("key", diag.message);
     if (err != ERR_OK)
@@ -81,6 +72,27 @@ make_key(struct account *account, const struct key_flags *flags)
             "a %s key, number %llu: it is not shown again; a running server knows it within 1 s\n",
             account_kind_name(kind), (unsigned long long)key.id);
     return COMMAND_DONE;
+}
+
+/* One of the kind asked for; without a kind, one of each: what somebody needs who has lost both. */
+static int
+make_keys(struct account *account, const struct key_flags *flags)
+{
+    bool is_write = flags->kind == NULL || strcmp(flags->kind, "write") == 0;
+    bool is_read = flags->kind == NULL || strcmp(flags->kind, "read") == 0;
+    uint64_t project_id = ACCOUNT_PROJECT_DEFAULT;
+    struct diag diag = DIAG_INIT;
+    int status = COMMAND_DONE;
+
+    if (!is_write && !is_read)
+        return flags_usage("key", "--kind: must be write or read");
+    if (flags_number("project", flags->project, 1, UINT32_MAX, &project_id, &diag) != ERR_OK)
+        return flags_usage("key", diag.message);
+    if (is_write)
+        status = make_key(account, flags, (uint32_t)project_id, ACCOUNT_KEY_WRITE);
+    if (is_read && status == COMMAND_DONE)
+        status = make_key(account, flags, (uint32_t)project_id, ACCOUNT_KEY_READ);
+    return status;
 }
 
 /* "2026-01-31 12:00:00" */
@@ -199,14 +211,14 @@ run_key(int argc, char **argv)
         return flags_failed("key", diag.message);
     if (is_list)
         return list_keys(account);
-    return is_new ? make_key(account, &key_flags) : revoke_key(account, argv[2]);
+    return is_new ? make_keys(account, &key_flags) : revoke_key(account, argv[2]);
 }
 
 const struct command command_key = {
     .name = "key",
     .summary = "make, list and revoke keys of a data folder",
     .help =
-        "usage: potik key new --kind write|read [--name NAME] [--project ID] [--data-dir DIR]\n"
+        "usage: potik key new [--kind write|read] [--name NAME] [--project ID] [--data-dir DIR]\n"
         "       potik key list [--data-dir DIR]\n"
         "       potik key revoke ID|KEY [--data-dir DIR]\n"
         "\n"
@@ -215,7 +227,7 @@ const struct command command_key = {
         "beside\n"
         "a running server, which notices within a second.\n"
         "\n"
-        "  --kind K        write or read\n"
+        "  --kind K        write or read; without it, one of each is made\n"
         "  --name NAME     what the key is for, up to 64 bytes\n"
         "  --project ID    1, which is `default`\n"
         "  --data-dir DIR  else POTIK_DATA_DIR, else potik.conf, else ./potik-data\n"

@@ -200,6 +200,8 @@ test('key: made, listed and revoked beside a running server, within a second', {
   assert.ok(!run.stdout.includes(key));
   assert.equal((await potik(['key', 'revoke', key, ...at(server)])).code, 0);
   await until('the old key is refused', async () => await status() === 401, { limitMs: 1000 * SLOWNESS });
+  run = await potik(['key', 'new', ...at(server)]);
+  assert.match(run.stdout, /^wk_[a-z2-7]{32}\nrk_[a-z2-7]{32}\n$/, 'lost keys: one of each');
   run = await potik(['key', 'new', '--kind', 'both', ...at(server)]);
   assert.equal(run.code, 2);
   for (const words of [['key'], ['key', 'make'], ['key', 'revoke'], ['key', 'list', '--kind', 'read']])
