@@ -160,6 +160,9 @@ apply_row(struct warehouse *warehouse, struct project *project, const struct sto
         err = types_resolve(&lexicon->types, row->event.event_type, &type_id);
     if (err == ERR_OK)
         err = tail_append(tail, &row->event, row->seq, person, type_id);
+    /* Also where no row was added: memory was taken, and is given back with the tail. */
+    atomic_fetch_add_explicit(&warehouse->tail_bytes, tail->bytes - bytes_before,
+                              memory_order_relaxed);
     if (err == ERR_FULL) { /* a bound of the project's own: the others go on */
         project->broken = err;
         SINK(warehouse->config.sink, LOG_LEVEL_ERROR, "warehouse.project_full",
@@ -172,8 +175,6 @@ apply_row(struct warehouse *warehouse, struct project *project, const struct sto
         return err;
     project->loaded_seq = row->seq;
     warehouse->bytes_read += tail->input_bytes - input_before;
-    atomic_fetch_add_explicit(&warehouse->tail_bytes, tail->bytes - bytes_before,
-                              memory_order_relaxed);
     if (!project->is_active)
         activate(warehouse, project);
     if (!project->is_touched) {
