@@ -224,7 +224,9 @@ open_dir(struct run_set *set, struct diag *diag)
         }
     }
     qsort(named, count, sizeof(named[0]), compare_named);
-    return open_named(set, named, count, diag);
+    err = open_named(set, named, count, diag);
+    /* What was discarded must not come back after a power cut, when the owner has grown past it. */
+    return err == ERR_OK ? file_sync_dir(set->dir, diag) : err;
 }
 
 enum err
