@@ -266,7 +266,6 @@ handle_loop_start(void *app, struct http_loop *http, void **ret_loop_state, stru
         .gather_bytes_max = api->config.gather_bytes_max,
         .gather_events_max = GATHER_EVENTS_MAX,
     };
-    uint64_t seed;
     enum err err;
 
     if (loop == NULL)
@@ -275,8 +274,6 @@ handle_loop_start(void *app, struct http_loop *http, void **ret_loop_state, stru
     loop->http = http;
     loop->uploads.bytes_max = api->config.upload_bytes_max;
     buf_init(&loop->reply, REPLY_BYTES_MAX);
-    random_fill(random_system(), &seed, sizeof(seed));
-    random_seeded_init(&loop->random, seed);
     key_table_renew(api->config.keys, &loop->keys);
     err = store_link_open(api->config.store, &loop->link, diag);
     if (err != ERR_OK)

@@ -60,7 +60,7 @@ post_head(struct api_request *request)
     struct event_context context = {
         .project_id = request->key.project_id,
         .received_at_us = clock_wall_us(loop->api->config.clock),
-        .random = &loop->random,
+        .random = random_system(), /* write keys are public in browsers: nobody may guess an id */
     };
     enum media_encoding encoding;
     enum err err;

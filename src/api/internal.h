@@ -35,7 +35,6 @@ struct api_loop {
     struct event_decoder *decoder;
     struct query_inbox *inbox;
     struct key_snapshot *keys;   /* renewed once a turn */
-    struct random_source random; /* ids the server makes */
     struct buf reply;            /* emptied for each reply */
     struct upload_budget uploads;
     struct store_position position; /* the last one told, and its text */

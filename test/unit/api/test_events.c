@@ -196,7 +196,6 @@ setup(void **state)
     fixture->loop.api = &fixture->api;
     fixture->loop.link = &fixture->mock.link;
     fixture->loop.uploads.bytes_max = 1 << 20;
-    random_seeded_init(&fixture->loop.random, 1);
     buf_init(&fixture->loop.reply, 1 << 20);
     config.link = fixture->loop.link;
     if (ingest_new(&config, &fixture->loop.ingest, NULL) != ERR_OK ||

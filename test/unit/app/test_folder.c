@@ -74,7 +74,8 @@ test_first_run__keys_once_and_the_address_at_each_start(void **state)
     struct buf text;
 
     buf_init(&text, 8192);
-    assert_int_equal(first_run_ensure(account, "Europe/Kyiv", &run, NULL), ERR_OK);
+    assert_int_equal(first_run_ensure(account, (const char *)*state, "Europe/Kyiv", &run, NULL),
+                     ERR_OK);
     assert_true(run.is_first);
     assert_int_equal(strncmp(run.write_key, "wk_", 3), 0);
     assert_int_equal(strncmp(run.read_key, "rk_", 3), 0);
@@ -88,7 +89,7 @@ test_first_run__keys_once_and_the_address_at_each_start(void **state)
     assert_int_equal(strncmp(text.ptr, "server=http://127.0.0.1:1\n", 26), 0);
     assert_non_null(strstr(text.ptr, write_line));
 
-    assert_int_equal(first_run_ensure(account, "UTC", &run, NULL), ERR_OK);
+    assert_int_equal(first_run_ensure(account, (const char *)*state, "UTC", &run, NULL), ERR_OK);
     assert_false(run.is_first);
     assert_int_equal(first_run_tell(&run, (const char *)*state, "unix:/x", NULL), ERR_OK);
     read_text(path, &text);
@@ -106,6 +107,26 @@ test_first_run__keys_once_and_the_address_at_each_start(void **state)
     account_close(&account);
 }
 
+/* A start that failed between making the keys and telling them: the next one tells the same. */
+static void
+test_first_run__untold_keys_are_told_by_the_next_start(void **state)
+{
+    struct account *account = open_account(state);
+    struct first_run cut_off;
+    struct first_run run;
+    struct account_list list;
+
+    assert_int_equal(first_run_ensure(account, (const char *)*state, "UTC", &cut_off, NULL), 0);
+    assert_int_equal(first_run_ensure(account, (const char *)*state, "UTC", &run, NULL), ERR_OK);
+    assert_true(run.is_first);
+    assert_string_equal(run.write_key, cut_off.write_key);
+    assert_string_equal(run.read_key, cut_off.read_key);
+    assert_int_equal(account_list(account, &list, NULL), ERR_OK);
+    assert_int_equal(list.key_count, 2);
+    account_list_free(&list);
+    account_close(&account);
+}
+
 static void
 test_first_run__the_project_gets_its_zone(void **state)
 {
@@ -113,7 +134,8 @@ test_first_run__the_project_gets_its_zone(void **state)
     struct account_project project;
     struct first_run run;
 
-    assert_int_equal(first_run_ensure(account, "Europe/Kyiv", &run, NULL), ERR_OK);
+    assert_int_equal(first_run_ensure(account, (const char *)*state, "Europe/Kyiv", &run, NULL),
+                     ERR_OK);
     assert_int_equal(account_project_get(account, ACCOUNT_PROJECT_DEFAULT, &project, NULL), ERR_OK);
     assert_string_equal(project.time_zone, "Europe/Kyiv");
     account_close(&account);
@@ -126,6 +148,7 @@ main(void)
         test_in_dir(test_folder__is_made_with_parents_and_locked),
         test_in_dir(test_folder__a_file_is_no_folder),
         test_in_dir(test_first_run__keys_once_and_the_address_at_each_start),
+        test_in_dir(test_first_run__untold_keys_are_told_by_the_next_start),
         test_in_dir(test_first_run__the_project_gets_its_zone),
     };
 
