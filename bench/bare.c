@@ -4,14 +4,16 @@
  *
  *     bare FOLDER LOOPS      prints "listening on http://127.0.0.1:PORT", serves until SIGTERM
  *
- * Each loop appends the bodies of its turn to a preallocated file of its own, in one write, then
- * one fdatasync, then all replies. The file is written over from its start when it is full.
+ * Each loop appends the bodies of its turn to a file of its own, written once before, in one
+ * write, then one fdatasync, then all replies. The file is written over from its start when it is
+ * full.
  */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "http/http.h"
+#include "room.h"
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -19,7 +21,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define FILE_BYTES (UINT64_C(256) << 20)
 #define TURN_BYTES_MAX ((size_t)64 << 20)
 #define PENDING_MAX 65536
 
@@ -49,7 +50,11 @@ bare_start(void *app, struct http_loop *loop, void **ret_loop_state, struct diag
         diag_set(diag, "%s: cannot be opened", state->path);
         return ERR_IO;
     }
-    return file_allocate(state->fd, state->path, 0, FILE_BYTES, diag);
+    if (!room_make(state->fd)) {
+        diag_set(diag, "%s: no room", state->path);
+        return ERR_IO;
+    }
+    return ERR_OK;
 }
 
 static void
@@ -112,7 +117,7 @@ bare_turn_end(void *loop_state)
 
     if (state->pending_count == 0)
         return;
-    if (state->offset + state->gathered.len > FILE_BYTES)
+    if (state->offset + state->gathered.len > (uint64_t)ROOM_BYTES)
         state->offset = 0;
     if (buf_failed(&state->gathered) ||
         file_write_at(state->fd, state->path, state->gathered.ptr, state->gathered.len,

@@ -1,5 +1,5 @@
 /*
- * fsync - what the disk gives: a write of BYTES and a fdatasync, COUNT times, into a preallocated
+ * fsync - what the disk gives: a write of BYTES and a fdatasync, COUNT times, into a zero-written
  * file.
  *
  *     fsync FOLDER [COUNT [BYTES]]      one JSON line: p50, p99, max in microseconds
@@ -8,14 +8,14 @@
  * rate.
  */
 #include "load/histogram.h"
+#include "room.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-#define FILE_BYTES ((off_t)64 << 20)
 
 static uint64_t
 now_ns(void)
@@ -37,14 +37,14 @@ main(int argc, char **argv)
     off_t offset = 0;
     int fd;
 
-    if (argc < 2 || argc > 4 || bytes == 0 || bytes > (size_t)FILE_BYTES) {
+    if (argc < 2 || argc > 4 || bytes == 0 || bytes > (size_t)ROOM_BYTES) {
         (void)fprintf(stderr, "usage: fsync FOLDER [COUNT [BYTES]]\n");
         return 2;
     }
     (void)snprintf(path, sizeof(path), "%s/fsync", argv[1]);
     block = calloc(1, bytes);
     fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (block == NULL || fd < 0 || posix_fallocate(fd, 0, FILE_BYTES) != 0 || fsync(fd) != 0) {
+    if (block == NULL || fd < 0 || !room_make(fd)) {
         perror(path);
         free(block);
         return 1;
@@ -53,7 +53,7 @@ main(int argc, char **argv)
         uint64_t began;
 
         memset(block, (int)(i & 0xFF), bytes);
-        if (offset + (off_t)bytes > FILE_BYTES)
+        if (offset + (off_t)bytes > ROOM_BYTES)
             offset = 0;
         began = now_ns();
         if (pwrite(fd, block, bytes, offset) != (ssize_t)bytes || fdatasync(fd) != 0) {

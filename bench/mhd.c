@@ -9,6 +9,8 @@
  * that has arrived whole is suspended; at the turn's end its body has been appended, synced, all
  * are resumed, and MHD_run answers them at once.
  */
+#include "room.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +26,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define FILE_BYTES ((off_t)256 << 20)
 #define GATHERED_MAX ((size_t)64 << 20)
 #define LOOPS_MAX 64
 
@@ -112,7 +113,7 @@ completed(void *arg, struct MHD_Connection *connection, void **request_place,
 static void
 commit(struct loop *loop)
 {
-    if (loop->offset + (off_t)loop->gathered_len > FILE_BYTES)
+    if (loop->offset + (off_t)loop->gathered_len > ROOM_BYTES)
         loop->offset = 0;
     for (size_t done = 0; done < loop->gathered_len;) {
         ssize_t wrote = pwrite(loop->fd, loop->gathered + done, loop->gathered_len - done,
@@ -183,7 +184,7 @@ loop_start(struct loop *loop, const char *folder, unsigned number, uint16_t *por
 
     (void)snprintf(path, sizeof(path), "%s/mhd-%u", folder, number);
     loop->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (loop->fd < 0 || posix_fallocate(loop->fd, 0, FILE_BYTES) != 0)
+    if (loop->fd < 0 || !room_make(loop->fd))
         fail(path);
     loop->gathered = malloc(GATHERED_MAX);
     loop->response =

@@ -2,9 +2,11 @@
  * ledger - append, roll, close. See ledger.h.
  *
  * Room for frames is taken in steps before it is written, so that an append changes no metadata but
- * once a step and a full disk is met before anything is written. Rolling: the new segment is made
- * first (file, header, folder, all synced), then the old one gets its footer (synced); a crash
- * between leaves an empty last segment, which recovery uses.
+ * once a step and a full disk is met before anything is written. Room that was taken but never
+ * written still costs a journal commit at the sync of its first write, so small frames bring zeros
+ * with them for the next ones: their syncs then take about half the time (docs/PERFORMANCE.md).
+ * Rolling: the new segment is made first (file, header, folder, all synced), then the old one gets
+ * its footer (synced); a crash between leaves an empty last segment, which recovery uses.
  */
 #include "store/embedded/ledger.h"
 #include "base/mem.h"
@@ -12,6 +14,11 @@
 
 #define ALLOCATE_STEP (UINT64_C(16) << 20)
 #define ALLOCATE_STEP_SMALL (UINT64_C(1) << 20)
+#define ZERO_FRAME_BYTES_MAX (UINT64_C(64) << 10) /* larger frames gain nothing by zeros */
+#define ZERO_PART_BYTES ((size_t)64 << 10)
+#define ZERO_PARTS 8
+
+static const char zeros[ZERO_PART_BYTES];
 
 /* --- shared helpers ------------------------------------------------------------------------ */
 
@@ -184,6 +191,7 @@ roll(struct ledger *ledger, struct diag *diag)
             ledger_remove_segment(ledger->dir, path) != ERR_OK)
             return fail_for_good(ledger);
         ledger->allocated = ledger->end;
+        ledger->zeroed = 0;
         return err;
     }
     fresh.end = sizeof(struct segment_header);
@@ -198,6 +206,7 @@ roll(struct ledger *ledger, struct diag *diag)
     atomic_fetch_add(&ledger->bytes, size - ledger->end + fresh.end);
     ledger->end = fresh.end;
     ledger->allocated = fresh.end;
+    ledger->zeroed = 0;
     ledger->chain = chain;
     ledger->has_frames = false;
     return ERR_OK;
@@ -236,7 +245,28 @@ cut_back(struct ledger *ledger, enum err cause, struct diag *diag)
     if (file_truncate(ledger->fd, ledger->path, ledger->end, diag) != ERR_OK)
         return fail_for_good(ledger);
     ledger->allocated = ledger->end;
+    ledger->zeroed = 0;
     return cause;
+}
+
+/* Into room that was taken; a small frame that comes to room never written brings zeros along. */
+static enum err
+write_frame(struct ledger *ledger, const uint8_t *frame, uint64_t bytes, struct diag *diag)
+{
+    struct slice parts[1 + ZERO_PARTS] = {slice_of((const char *)frame, (size_t)bytes)};
+    uint64_t end = ledger->end + bytes;
+    size_t part_count = 1;
+    enum err err;
+
+    if (bytes <= ZERO_FRAME_BYTES_MAX && end > ledger->zeroed)
+        while (part_count < COUNT_OF(parts) && ledger->allocated - end >= ZERO_PART_BYTES) {
+            parts[part_count++] = slice_of(zeros, ZERO_PART_BYTES);
+            end += ZERO_PART_BYTES;
+        }
+    err = file_write_parts_at(ledger->fd, ledger->path, parts, part_count, ledger->end, diag);
+    if (err == ERR_OK && end > ledger->zeroed)
+        ledger->zeroed = end;
+    return err;
 }
 
 /* Lets readers see the frame. */
@@ -287,7 +317,7 @@ ledger_append(struct ledger *ledger, uint8_t *frame, struct diag *diag)
     if (err == ERR_OK) {
         err = allocate(ledger, bytes, diag);
         if (err == ERR_OK)
-            err = file_write_at(ledger->fd, ledger->path, frame, bytes, ledger->end, diag);
+            err = write_frame(ledger, frame, bytes, diag);
         if (err != ERR_OK)
             return cut_back(ledger, err, diag);
         if (file_sync_data(ledger->fd, ledger->path, diag) != ERR_OK)

@@ -52,6 +52,7 @@ struct ledger {
     char path[FILE_PATH_MAX];
     uint64_t end;       /* where the next frame goes */
     uint64_t allocated; /* the file's size */
+    uint64_t zeroed;    /* room below has been written once: zeros, where no frame stands yet */
     uint32_t chain;
     uint64_t next_seq;
     bool has_frames;
