@@ -34,8 +34,8 @@ struct api_loop {
     struct ingest *ingest;
     struct event_decoder *decoder;
     struct query_inbox *inbox;
-    struct key_snapshot *keys;   /* renewed once a turn */
-    struct buf reply;            /* emptied for each reply */
+    struct key_snapshot *keys; /* renewed once a turn */
+    struct buf reply;          /* emptied for each reply */
     struct upload_budget uploads;
     struct store_position position; /* the last one told, and its text */
     char position_text[STORE_POSITION_TEXT];

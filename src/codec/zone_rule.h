@@ -10,8 +10,9 @@
 #include "base/slice.h"
 #include "codec/zone.h"
 
-#define ZONE_OFFSET_MAX_S 93599 /* 25:59:59 either way: what a zone file may hold (RFC 9636 §3.2) \
-                                 */
+#define ZONE_OFFSET_MAX_S                                                                          \
+    93599 /* 25:59:59 either way: what a zone file may hold (RFC 9636 §3.2)                       \
+           */
 
 enum zone_rule_kind {
     ZONE_RULE_MONTH_WEEK, /* Mm.w.d: weekday d of week w (5: the last) of month m */

@@ -13,15 +13,15 @@
 
 /* What is stored. Absent fields have ptr NULL. Text is valid UTF-8 without U+0000. */
 struct event {
-    struct slice event_id;     /* never absent in a stored event */
+    struct slice event_id; /* never absent in a stored event */
     struct slice event_type;
-    struct slice user_id;      /* absent only where anonymous_id is there */
+    struct slice user_id; /* absent only where anonymous_id is there */
     struct slice anonymous_id;
     struct slice session_id;
-    struct slice properties;   /* one JSON object as sent, or absent */
-    int64_t occurred_at_us;    /* Unix microseconds, UTC */
-    int64_t received_at_us;    /* the server's clock */
-    uint32_t project_id;       /* from the key, never from the client's body */
+    struct slice properties; /* one JSON object as sent, or absent */
+    int64_t occurred_at_us;  /* Unix microseconds, UTC */
+    int64_t received_at_us;  /* the server's clock */
+    uint32_t project_id;     /* from the key, never from the client's body */
 };
 
 /* The person key: the text user_id, else anonymous_id. */
@@ -33,12 +33,12 @@ event_person_key(const struct event *event)
 
 /* One element of a request, decoded: either a whole event, or the reason why not. */
 struct event_entry {
-    struct event event;    /* whole if err is ERR_OK; else only event_id may be set (see has_id) */
-    enum err err;          /* ERR_OK, or a per-event error */
-    bool has_id;           /* event.event_id is a usable id, chosen by the client */
-    bool is_id_assigned;   /* event.event_id was made by the server */
-    struct slice field;    /* of the error: "occurred_at", "properties.a.b"; ptr NULL: none */
-    struct slice message;  /* of the error: "occurred_at: not RFC 3339"; ptr NULL: err_sentence() */
+    struct event event;   /* whole if err is ERR_OK; else only event_id may be set (see has_id) */
+    enum err err;         /* ERR_OK, or a per-event error */
+    bool has_id;          /* event.event_id is a usable id, chosen by the client */
+    bool is_id_assigned;  /* event.event_id was made by the server */
+    struct slice field;   /* of the error: "occurred_at", "properties.a.b"; ptr NULL: none */
+    struct slice message; /* of the error: "occurred_at: not RFC 3339"; ptr NULL: err_sentence() */
 };
 
 /* The elements in the order of the body; index = place in the client's array. */

@@ -11,10 +11,10 @@
 #define LIMIT_USER_ID_BYTES 200
 #define LIMIT_ANONYMOUS_ID_BYTES 200
 #define LIMIT_SESSION_ID_BYTES 128
-#define LIMIT_PROPERTIES_BYTES (64 * 1024) /* as sent */
-#define LIMIT_PROPERTIES_DEPTH 16          /* the object itself is 1 */
-#define LIMIT_EVENT_BYTES (1024 * 1024)    /* as sent, checked first */
-#define LIMIT_BODY_DEPTH 64                /* the outermost value is 1 */
+#define LIMIT_PROPERTIES_BYTES (64 * 1024)  /* as sent */
+#define LIMIT_PROPERTIES_DEPTH 16           /* the object itself is 1 */
+#define LIMIT_EVENT_BYTES (1024 * 1024)     /* as sent, checked first */
+#define LIMIT_BODY_DEPTH 64                 /* the outermost value is 1 */
 #define LIMIT_BODY_BYTES (16 * 1024 * 1024) /* as sent */
 #define LIMIT_INFLATED_BYTES (64 * 1024 * 1024)
 #define LIMIT_EVENTS_PER_REQUEST 10000

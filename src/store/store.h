@@ -3,10 +3,10 @@
  *
  * Layer 3. One of: embedded/ (the ledger), postgres/ (later). Everything above sees only this file.
  *
- * Appending: each loop opens one link. A batch is submitted whole and is decided whole: either `err` is
- * ERR_OK and every item has a verdict, durable before `done` is called; or nothing of it may be answered 2xx
- * and nobody is told `duplicate`. The embedded store calls `done` within store_link_submit; others later,
- * from store_link_ready on the same thread.
+ * Appending: each loop opens one link. A batch is submitted whole and is decided whole: either
+ * `err` is ERR_OK and every item has a verdict, durable before `done` is called; or nothing of it
+ * may be answered 2xx and nobody is told `duplicate`. The embedded store calls `done` within
+ * store_link_submit; others later, from store_link_ready on the same thread.
  *
  * Reading: rows of all projects in commit order after a cursor. What has been given once is given
  * the same way again.
@@ -22,13 +22,15 @@
 #include "event/event.h"
 
 /* A place in the stream, ordered by (generation, major, minor). Embedded: generation is the low 64
- * bits of the ledger id (one ledger = one value), major 0, minor the seq. All zero: before the first event. */
+ * bits of the ledger id (one ledger = one value), major 0, minor the seq. All zero: before the
+ * first event. */
 struct store_position {
     uint64_t generation;
     uint64_t major;
     uint64_t minor;
 };
-/* The opaque text of `position`, `watermark.position` and `min_position`: ≤ 63 bytes, NUL-terminated, [0-9a-z.-]. */
+/* The opaque text of `position`, `watermark.position` and `min_position`: ≤ 63 bytes,
+ * NUL-terminated, [0-9a-z.-]. */
 #define STORE_POSITION_TEXT 64
 void store_position_format(struct store_position position, char ret_text[STORE_POSITION_TEXT]);
 /* ERR_INVALID_PARAMETER: not such a text. */
@@ -43,8 +45,8 @@ enum store_verdict {
     STORE_ABSENT,    /* probe only, and its id is not stored */
 };
 struct store_item {
-    const struct event *event; /* whole; of a probe only project_id and event_id are read */
-    bool is_probe;             /* ask, do not store (an event refused for another reason) */
+    const struct event *event;  /* whole; of a probe only project_id and event_id are read */
+    bool is_probe;              /* ask, do not store (an event refused for another reason) */
     enum store_verdict verdict; /* out */
 };
 struct store_batch {
@@ -53,7 +55,8 @@ struct store_batch {
     void (*done)(struct store_batch *batch); /* on the link's thread, exactly once */
     void *user;
     /* out, before `done`: */
-    enum err err; /* ERR_OK, ERR_STORAGE_FULL, ERR_OVERLOADED (young table full), ERR_NOT_READY, ERR_FATAL */
+    enum err err; /* ERR_OK, ERR_STORAGE_FULL, ERR_OVERLOADED (young table full), ERR_NOT_READY,
+                     ERR_FATAL */
     struct store_position position; /* everything told in this batch is stored at or before it */
     uint32_t accepted_count;
 };
@@ -63,10 +66,10 @@ struct store_link;
 
 /* store-wide numbers for /metrics and doctor */
 struct store_stats {
-    uint64_t bytes;          /* on disk */
-    uint64_t events;         /* stored, erased ones left out */
+    uint64_t bytes;  /* on disk */
+    uint64_t events; /* stored, erased ones left out */
     uint64_t index_memory_bytes;
-    uint64_t index_ids;      /* ids known: sealed and young */
+    uint64_t index_ids;       /* ids known: sealed and young */
     uint64_t index_young_ids; /* of them, in the table (its memory is counted above) */
     uint32_t index_runs;
     struct store_position durable;
@@ -75,7 +78,7 @@ struct store_stats {
 
 struct store_row {
     struct event event; /* slices point into the page's arena */
-    uint64_t seq;       /* rises by commit order; embedded: 1, 2, 3 …, gaps where events were erased */
+    uint64_t seq; /* rises by commit order; embedded: 1, 2, 3 …, gaps where events were erased */
 };
 struct store_page {
     struct store_row *rows;
@@ -112,16 +115,17 @@ struct store_link {
 };
 
 void store_close(struct store **store); /* links must be closed; flushes the footer */
-MUST_USE enum err store_link_open(struct store *store, struct store_link **ret_link,
-                                  struct diag *diag);
+MUST_USE enum err
+store_link_open(struct store *store, struct store_link **ret_link, struct diag *diag);
 void store_link_close(struct store_link **link); /* a batch under way is answered ERR_NOT_READY */
-int store_link_fd(struct store_link *link);      /* −1: completes within submit; nothing to watch */
+int store_link_fd(struct store_link *link); /* −1: completes within submit; nothing to watch */
 uint32_t store_link_events(struct store_link *link); /* EPOLL… wanted now */
 void store_link_ready(struct store_link *link, uint32_t events);
 /* One batch under way a link; the next only after `done`. */
 void store_link_submit(struct store_link *link, struct store_batch *batch);
 
-/* Rows after `after`, at most rows_max and about bytes_max (at least one row). Any one thread at a time per arena. ERR_IO, ERR_CORRUPT (file and offset in diag), ERR_NOMEM. */
+/* Rows after `after`, at most rows_max and about bytes_max (at least one row). Any one thread at a
+ * time per arena. ERR_IO, ERR_CORRUPT (file and offset in diag), ERR_NOMEM. */
 MUST_USE enum err store_read_after(struct store *store, struct store_position after,
                                    uint32_t rows_max, size_t bytes_max, struct arena *arena,
                                    struct store_page *ret_page, struct diag *diag);
@@ -131,7 +135,8 @@ void store_wake(struct store *store);
 struct store_position store_durable(struct store *store);
 /* Called by the loader between pages: cheap, must not fall behind (sealing young ids). */
 MUST_USE enum err store_maintain_fast(struct store *store, bool *ret_did_work, struct diag *diag);
-/* Called by the keeper in a loop until no work is left: merging runs, scrubbing; a step lasts ≤ 1 s or so. */
+/* Called by the keeper in a loop until no work is left: merging runs, scrubbing; a step lasts ≤ 1 s
+ * or so. */
 MUST_USE enum err store_maintain_slow(struct store *store, bool *ret_did_work, struct diag *diag);
 /* ERR_OK, or why ingest would be refused now (ERR_STORAGE_FULL, ERR_NOT_READY, ERR_FATAL). */
 MUST_USE enum err store_is_ready(struct store *store, struct diag *diag);

@@ -17,7 +17,7 @@ const SMALL = ['--segment-size', '4MiB', '--young-ids-seal', '4096', '--seal-row
 if (process.env.FAULT_DISK_INSIDE === undefined) {
   const canMount = process.getuid() === 0
     && spawnSync('unshare', ['-m', 'true']).status === 0;
-  test('T4: disk full', { skip: canMount ? false : 'needs root to mount a tmpfs', timeout: 1200000 }, (t) => {
+  test('T4: disk full', { skip: canMount ? false : 'needs root and a mount namespace of its own (neither in a plain container nor in a chroot)', timeout: 1200000 }, (t) => {
     const folder = temporaryFolder('disk');
     const script = 'mount -t tmpfs -o size=96m tmpfs "$1" && exec "$2" --test-reporter=tap --test "$3"';
     const result = spawnSync('unshare', ['-m', '--propagation', 'private', 'sh', '-c', script, 'sh', folder, process.execPath,

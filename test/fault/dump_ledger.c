@@ -1,9 +1,10 @@
 /*
- * dump_ledger - every stored event of a stopped server's ledger, a line each, for the client ledger to judge.
+ * dump_ledger - every stored event of a stopped server's ledger, a line each, for the client ledger
+ * to judge.
  *
- * Usage: dump_ledger DATA_DIR. A line is the JSON array [event_id, event_type, user_id, occurred_at in microseconds,
- * properties as text]. Opens the store as the server does, so that recovery runs here too.
- * Exit 0, or 1 with a sentence.
+ * Usage: dump_ledger DATA_DIR. A line is the JSON array [event_id, event_type, user_id, occurred_at
+ * in microseconds, properties as text]. Opens the store as the server does, so that recovery runs
+ * here too. Exit 0, or 1 with a sentence.
  */
 #include "base/arena.h"
 #include "base/buf.h"

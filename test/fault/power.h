@@ -8,14 +8,14 @@
  * what was not is there, or not, or in part, by seed.
  *
  * The journal is a sequence of records, host byte order: struct power_record, then `path_bytes` of
- * path (relative to POWER_ROOT), then for RENAME as many again in `data_bytes` for the new name, for
- * WRITE the bytes written.
+ * path (relative to POWER_ROOT), then for RENAME as many again in `data_bytes` for the new name,
+ * for WRITE the bytes written.
  *
- * A file is named by `file_id`: a number given at its creation (or at its first open, for files that
- * stood there before). A folder is named by its path. Durability, by the letter of POSIX:
+ * A file is named by `file_id`: a number given at its creation (or at its first open, for files
+ * that stood there before). A folder is named by its path. Durability, by the letter of POSIX:
  *   - bytes and length of a file: as far as records before the `begin` of a sync of that file go;
- *   - an entry of a folder (create, rename, unlink, mkdir): as far as records before the `begin` of a sync of
- *     that folder go. A file's own sync does not make its name durable.
+ *   - an entry of a folder (create, rename, unlink, mkdir): as far as records before the `begin` of
+ * a sync of that folder go. A file's own sync does not make its name durable.
  */
 #ifndef POTIK_TEST_FAULT_POWER_H
 #define POTIK_TEST_FAULT_POWER_H

@@ -1,10 +1,11 @@
 /*
  * power_shim - a preload that records what a process writes and what it syncs. See power.h.
  *
- * POWER_ROOT: the folder watched (absolute, no link in it). POWER_JOURNAL: the journal, outside of it.
- * POWER_NO_SYNC=1: syncs report success without being recorded: the negative control, under which the test
- * must report loss. Every wrapped call holds one lock over the real call and its record, so that the journal's
- * order is the order of the changes; syncs run outside of it and record where they began.
+ * POWER_ROOT: the folder watched (absolute, no link in it). POWER_JOURNAL: the journal, outside of
+ * it. POWER_NO_SYNC=1: syncs report success without being recorded: the negative control, under
+ * which the test must report loss. Every wrapped call holds one lock over the real call and its
+ * record, so that the journal's order is the order of the changes; syncs run outside of it and
+ * record where they began.
  */
 #undef _FILE_OFFSET_BITS /* else `pwrite` here would be `pwrite64`, and both are wanted */
 #include "power.h"
@@ -37,7 +38,8 @@ static bool is_sync_dropped;
 static uint64_t fd_file[FD_MAX]; /* 0: not watched */
 static char *fd_dir[FD_MAX];     /* a folder opened for its sync */
 
-/* Which id an inode has now; an inode number is used again after an unlink, so CREATE overwrites. */
+/* Which id an inode has now; an inode number is used again after an unlink, so CREATE overwrites.
+ */
 static struct {
     ino_t inode;
     uint64_t file_id;
@@ -109,7 +111,8 @@ start(void)
     }
 }
 
-/* The path below the root, or NULL if it lies elsewhere. `out` has PATH_MAX bytes. The last part may not exist yet. */
+/* The path below the root, or NULL if it lies elsewhere. `out` has PATH_MAX bytes. The last part
+ * may not exist yet. */
 static const char *
 below_root(int dir_fd, const char *path, char *out)
 {
