@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <sodium.h>
 #include <time.h>
 
 #define SPACE_CHECK_NS (NS_PER_S / 10)
@@ -189,10 +190,18 @@ static enum err
 embedded_maintain_slow(struct store *base, bool *ret_did_work, struct diag *diag)
 {
     struct embedded *store = (struct embedded *)base;
+    struct diag scrub_diag = DIAG_INIT;
     enum err err = run_set_merge_step(store->ids.runs, ret_did_work, diag);
 
-    if (err == ERR_OK && !*ret_did_work)
-        err = embedded_scrub(store, diag);
+    /* A merge that meets a damaged run fails each time; what else is damaged is looked for all the
+     * same. */
+    if (err == ERR_OK && *ret_did_work)
+        return ERR_OK;
+    if (err == ERR_OK)
+        return embedded_scrub(store, diag);
+    if (embedded_scrub(store, &scrub_diag) != ERR_OK)
+        SINK(store->config.sink, LOG_LEVEL_ERROR, "ledger.scrub_failed",
+             LOG_TEXT("reason", scrub_diag.message));
     return err;
 }
 
@@ -450,10 +459,11 @@ embedded_open(const struct embedded_config *config, struct store **ret_store, st
             file_sync_dir(store->data_dir, diag); /* or a power cut could take the ledger's name */
     if (err == ERR_OK)
         err = ledger_open(&ledger, &store->ledger, diag);
-    if (err != ERR_OK)
-        return err;
-    memcpy(&store->generation, store->ledger->id, sizeof(store->generation));
-    err = open_index(store, secret, ids_dir, diag);
+    if (err == ERR_OK) {
+        memcpy(&store->generation, store->ledger->id, sizeof(store->generation));
+        err = open_index(store, secret, ids_dir, diag);
+    }
+    sodium_memzero(secret, sizeof(secret));
     if (err != ERR_OK)
         return err;
     embedded_show_bytes(store);

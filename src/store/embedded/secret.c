@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "codec/crc32c.h"
+#include <sodium.h>
 
 #define SECRET_VERSION 1
 
@@ -44,6 +45,7 @@ secret_read(const char *data_dir, uint8_t ret_secret[SECRET_BYTES], struct diag 
         return ERR_TOO_NEW;
     }
     memcpy(ret_secret, disk.key, SECRET_BYTES);
+    sodium_memzero(&disk, sizeof(disk));
     return ERR_OK;
 }
 
@@ -62,5 +64,6 @@ secret_make(const char *data_dir, uint8_t ret_secret[SECRET_BYTES], struct diag 
     err = file_replace_whole(path, slice_of((const char *)&disk, sizeof(disk)), diag);
     if (err == ERR_OK)
         memcpy(ret_secret, disk.key, SECRET_BYTES);
+    sodium_memzero(&disk, sizeof(disk));
     return err;
 }
