@@ -222,7 +222,6 @@ handle_turn_end(void *loop_state)
 
     query_inbox_drain(loop->inbox);
     ingest_flush(loop->ingest);
-    key_table_renew(loop->api->config.keys, &loop->keys);
     if (loop->reply.capacity > REPLY_BYTES_KEPT) {
         buf_fini(&loop->reply);
         buf_init(&loop->reply, REPLY_BYTES_MAX);
@@ -243,6 +242,7 @@ loop_free(struct api_loop **place)
     query_inbox_close(&loop->inbox);
     event_decoder_free(&loop->decoder);
     key_snapshot_release(&loop->keys);
+    auth_forget(loop);
     buf_fini(&loop->reply);
     mem_free(loop);
     *place = NULL;

@@ -3,8 +3,14 @@
  *
  * Layer 6, on the loops. Both may stand together if they are equal. A repeated field is refused:
  * one could not tell which was meant. Keys never reach a log or a reply.
+ *
+ * Hashing a key costs a sixth of a single-event request's instructions, and the next request mostly
+ * shows the same one: a loop keeps the last text it has found, compares it in constant time, and
+ * forgets it as soon as the table of keys changes.
  */
 #include "api/internal.h"
+
+#include <sodium.h>
 
 bool
 auth_parse_bearer(struct slice value, struct slice *ret_text)
@@ -44,6 +50,34 @@ presented_key(struct api_request *request, struct slice *ret_text, const char **
     return ERR_OK;
 }
 
+void
+auth_forget(struct api_loop *loop)
+{
+    sodium_memzero(&loop->last_key, sizeof(loop->last_key));
+}
+
+static bool
+find_key(struct api_loop *loop, struct slice text, struct key_found *ret_found)
+{
+    const struct key_snapshot *before = loop->keys;
+
+    /* Here, not once a turn: a loop that has slept must not serve a key revoked meanwhile. */
+    key_table_renew(loop->api->config.keys, &loop->keys);
+    if (loop->keys != before)
+        auth_forget(loop);
+    if (loop->last_key.is_known && text.len == sizeof(loop->last_key.text) &&
+        sodium_memcmp(text.ptr, loop->last_key.text, sizeof(loop->last_key.text)) == 0) {
+        *ret_found = loop->last_key.found;
+        return true;
+    }
+    if (!key_snapshot_find(loop->keys, text, ret_found))
+        return false;
+    memcpy(loop->last_key.text, text.ptr, sizeof(loop->last_key.text)); /* found: of that length */
+    loop->last_key.found = *ret_found;
+    loop->last_key.is_known = true;
+    return true;
+}
+
 enum err
 auth_check(struct api_request *request, const char **ret_message)
 {
@@ -54,7 +88,7 @@ auth_check(struct api_request *request, const char **ret_message)
 
     if (err != ERR_OK)
         return err;
-    if (!key_snapshot_find(request->loop->keys, text, &request->key)) {
+    if (!find_key(request->loop, text, &request->key)) {
         *ret_message = "this key is unknown or revoked";
         return ERR_UNAUTHORIZED;
     }

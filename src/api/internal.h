@@ -34,8 +34,13 @@ struct api_loop {
     struct ingest *ingest;
     struct event_decoder *decoder;
     struct query_inbox *inbox;
-    struct key_snapshot *keys; /* renewed once a turn */
-    struct buf reply;          /* emptied for each reply */
+    struct key_snapshot *keys; /* renewed at each look-up */
+    struct {                   /* the last key found in `keys`: mostly the next one, too */
+        char text[ACCOUNT_KEY_TEXT_BYTES];
+        bool is_known;
+        struct key_found found;
+    } last_key;
+    struct buf reply; /* emptied for each reply */
     struct upload_budget uploads;
     struct store_position position; /* the last one told, and its text */
     char position_text[STORE_POSITION_TEXT];
@@ -58,6 +63,8 @@ struct api_request {
  * ERR_WRONG_KEY_KIND; the words in *ret_message (static).
  */
 MUST_USE enum err auth_check(struct api_request *request, const char **ret_message);
+/* Wipes the key kept for the next look-up. */
+void auth_forget(struct api_loop *loop);
 /* "Bearer TEXT", the scheme in any case. false: another scheme, or nothing behind it. */
 MUST_USE bool auth_parse_bearer(struct slice value, struct slice *ret_text);
 
