@@ -12,6 +12,7 @@
  */
 import fs from 'node:fs';
 import http from 'node:http';
+import { SLOWNESS } from '../flow/server.mjs';
 
 /** The content of the event named `id`, the same in every process. */
 export function eventOf(id) {
@@ -109,7 +110,7 @@ export function postBody(port, key, body, { agent, timeoutMs = 20000 } = {}) {
         resolve({ status: response.statusCode, body: parsed, text, headers: response.headers });
       });
     });
-    request.setTimeout(timeoutMs, () => request.destroy(new Error('timeout')));
+    request.setTimeout(timeoutMs * SLOWNESS, () => request.destroy(new Error('timeout')));
     request.on('error', (error) => resolve({ status: 0, error }));
     request.end(body);
   });
@@ -156,7 +157,7 @@ export async function settle(ledger, { port, key, attempts = 100 }) {
       const ids = waiting.slice(at, at + 500);
       const reply = await post(port, key, ids, { agent });
       if (reply.status === 200) ledger.ack(ids);
-      else await new Promise((resolve) => setTimeout(resolve, 20));
+      else await new Promise((resolve) => setTimeout(resolve, 20 * SLOWNESS));
     }
     waiting = ledger.unknown();
   }

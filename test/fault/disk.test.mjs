@@ -9,7 +9,7 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { ClientLedger, post, settle } from './client.mjs';
-import { IS_LONG, Server, assertCounts, assertExact, sleep, temporaryFolder } from './harness.mjs';
+import { IS_LONG, SLOWNESS, Server, assertCounts, assertExact, sleep, temporaryFolder } from './harness.mjs';
 
 const SMALL = ['--segment-size', '4MiB', '--young-ids-seal', '4096', '--seal-rows', '5000', '--free-space-min', '4MiB'];
 
@@ -59,7 +59,7 @@ if (process.env.FAULT_DISK_INSIDE === undefined) {
         assert.equal(error.code, 'ENOSPC');
       }
       let full = null;
-      for (let i = 0; i < 100 && full === null; i++) {
+      for (let i = 0; i < 100 * SLOWNESS && full === null; i++) {
         const reply = await send(50);
         if (reply.status === 503) full = reply;
         else await sleep(20);
@@ -72,12 +72,12 @@ if (process.env.FAULT_DISK_INSIDE === undefined) {
       fs.closeSync(fd);
       fs.unlinkSync(filler);
       let reply = null;
-      for (let i = 0; i < 250; i++) {
+      for (let i = 0; i < 250 * SLOWNESS; i++) {
         reply = await send(5);
         if (reply.status === 200) break;
         await sleep(20);
       }
-      assert.equal(reply.status, 200, `cycle ${cycle}: did not go on within 5 s of there being room: ${reply.text}`);
+      assert.equal(reply.status, 200, `cycle ${cycle}: did not go on within ${5 * SLOWNESS} s of there being room: ${reply.text}`);
     }
     await settle(ledger, { port: server.port, key: server.keys.write });
     const last = await send(1);

@@ -8,10 +8,10 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import assert from 'node:assert/strict';
-import { BIN, Server as FlowServer, TOP, temporaryFolder } from '../flow/server.mjs';
+import { BIN, SLOWNESS, Server as FlowServer, temporaryFolder } from '../flow/server.mjs';
 import { seeded } from './power_replay.mjs';
 
-export { temporaryFolder };
+export { SLOWNESS, temporaryFolder };
 export const IS_LONG = process.env.FAULT_LONG === '1';
 /* The helpers are built beside the program. */
 const TOOLS = process.env.POTIK_TEST_TOOLS ?? path.dirname(fs.existsSync(BIN) ? fs.realpathSync(BIN) : BIN);
@@ -21,7 +21,12 @@ function tool(name) {
   return place;
 }
 export const DUMP = tool('dump_ledger');
-export const SHIM = tool('libpower_shim.so');
+const SHIM = tool('libpower_shim.so');
+/* A sanitizer's library, where the program has one, must stay the first that is loaded. */
+const SANITIZER = /=> (\S*\/lib[at]san\.so\S*)/.exec(spawnSync('ldd', [BIN], { encoding: 'utf8' }).stdout)?.[1];
+export const PRELOAD = SANITIZER === undefined ? SHIM : `${SANITIZER}:${SHIM}`;
+/* LeakSanitizer traces the process it looks at, and a process has one tracer only: below strace it stays off. */
+export const TRACED_ENV = { ASAN_OPTIONS: `${process.env.ASAN_OPTIONS ?? ''}:detect_leaks=0` };
 
 /** The seed of the whole file: printed, so that a failure can be run again with FAULT_SEED. */
 export const SEED = Number(process.env.FAULT_SEED ?? Date.now() % 1000000);

@@ -8,7 +8,7 @@ import http from 'node:http';
 import fs from 'node:fs';
 import path from 'node:path';
 import { ClientLedger, eventOf, load, post, postBody, settle } from './client.mjs';
-import { IS_LONG, SEED, Server, assertCounts, assertExact, random, sleep, temporaryFolder } from './harness.mjs';
+import { IS_LONG, SEED, SLOWNESS, Server, assertCounts, assertExact, random, sleep, temporaryFolder } from './harness.mjs';
 
 /* Small limits, so that segments roll, ids are sealed and tails become files within a few cycles. */
 const SMALL = ['--segment-size', '1MiB', '--young-ids-seal', '2048', '--seal-rows', '3000'];
@@ -30,7 +30,7 @@ test(`T1: kill -9, ${IS_LONG ? 200 : 10} cycles`, { timeout: 1800000 }, async (t
       batch: () => 1 + Math.floor(random() * (random() < 0.2 ? 400 : 20)),
       nextId: () => `t1-${cycle}-${counter++}`, stopped: () => isOver,
     });
-    await sleep(30 + random() * (IS_LONG ? 300 : 500));
+    await sleep((30 + random() * (IS_LONG ? 300 : 500)) * SLOWNESS);
     if (random() < 0.3) {
       server.kill('SIGSTOP');
       await sleep(20 + random() * 100);

@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { ClientLedger, load, post, settle } from './client.mjs';
-import { IS_LONG, SEED, SHIM, Server, assertCounts, assertExact, dump, random, sleep, temporaryFolder } from './harness.mjs';
+import { IS_LONG, PRELOAD, SEED, SLOWNESS, Server, assertCounts, assertExact, dump, random, sleep, temporaryFolder } from './harness.mjs';
 import { replay } from './power_replay.mjs';
 
 const SMALL = ['--segment-size', '1MiB', '--young-ids-seal', '1024', '--seal-rows', '1500'];
@@ -22,7 +22,7 @@ async function life(folder, ledger, cycle, counter, env) {
   fs.rmSync(journal, { force: true });
   fs.cpSync(dataDir, base, { recursive: true });
   const server = new Server(dataDir, {
-    extra: SMALL, env: { LD_PRELOAD: SHIM, POWER_ROOT: dataDir, POWER_JOURNAL: journal, ...env },
+    extra: SMALL, env: { LD_PRELOAD: PRELOAD, POWER_ROOT: dataDir, POWER_JOURNAL: journal, ...env },
   });
   const port = await server.start();
   if (port === null) return { server, isStarted: false };
@@ -35,7 +35,7 @@ async function life(folder, ledger, cycle, counter, env) {
     batch: () => 1 + Math.floor(random() * (random() < 0.3 ? 300 : 10)),
     nextId: () => `t5-${cycle}-${counter.value++}`, stopped: () => isOver,
   });
-  await sleep(20 + random() * 500);
+  await sleep((20 + random() * 500) * SLOWNESS);
   server.kill('SIGKILL');
   await server.exited;
   isOver = true;

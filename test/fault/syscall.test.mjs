@@ -12,7 +12,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { ClientLedger, post, settle } from './client.mjs';
-import { IS_LONG, Server, assertCounts, assertExact, sleep, temporaryFolder } from './harness.mjs';
+import { IS_LONG, SLOWNESS, Server, TRACED_ENV, assertCounts, assertExact, sleep, temporaryFolder } from './harness.mjs';
 
 const SMALL = ['--segment-size', '1MiB', '--young-ids-seal', '1024', '--seal-rows', '1500'];
 const hasStrace = spawnSync('strace', ['-V']).status === 0;
@@ -30,7 +30,7 @@ async function attach(pid, call, inject) {
   const child = spawn('strace', ['-f', '-qq', '-p', String(pid), '-e', `trace=${call}`, '-e', `inject=${call}:${inject}`, '-o', '/dev/null', '-e', 'signal=none'],
     { stdio: ['ignore', 'ignore', 'pipe'] });
   const exited = new Promise((resolve) => child.on('exit', resolve));
-  for (let i = 0; i < 500; i++) {
+  for (let i = 0; i < 500 * SLOWNESS; i++) {
     try {
       if (!/TracerPid:\t0\n/.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))) {
         const tasks = fs.readdirSync(`/proc/${pid}/task`);
@@ -91,7 +91,7 @@ class Life {
 
 /** One life with the fault at the K-th call. Returns whether the process was hit (ended otherwise than clean). */
 async function batchLife(life, call, inject) {
-  const server = new Server(life.dataDir, { extra: SMALL });
+  const server = new Server(life.dataDir, { extra: SMALL, env: TRACED_ENV });
   assert.notEqual(await server.start(), null, `did not start:\n${server.stderr}`);
   await life.send(server, 5);
   const traced = await attach(server.pid, call, inject);
@@ -137,7 +137,7 @@ test('T2: kill at every system call of a recovery', { skip, timeout: 1800000 }, 
       before.kill('SIGKILL');
       await before.exited;
       const server = new Server(life.dataDir, {
-        extra: SMALL, wrapper: ['strace', '-f', '-qq', '-e', `trace=${call}`, '-e', 'signal=none', '-e', `inject=${call}:signal=KILL:when=${k}`, '-o', '/dev/null'],
+        extra: SMALL, env: TRACED_ENV, wrapper: ['strace', '-f', '-qq', '-e', `trace=${call}`, '-e', 'signal=none', '-e', `inject=${call}:signal=KILL:when=${k}`, '-o', '/dev/null'],
       });
       const port = await server.start();
       say(`T2 recovery ${call} K=${k} ${port !== null ? 'clean' : 'hit'}`);

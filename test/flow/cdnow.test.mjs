@@ -9,7 +9,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { BIN, Client, MISSING, TOP, startServer, temporaryFolder } from './server.mjs';
+import { BIN, Client, MISSING, SLOWNESS, TOP, startServer, temporaryFolder } from './server.mjs';
 
 const CDNOW = process.env.POTIK_CDNOW ?? path.resolve(TOP, '../shared/data/cdnow');
 const hasCdnow = fs.existsSync(path.join(CDNOW, 'events.csv'));
@@ -40,7 +40,7 @@ async function settled(server) {
 }
 
 test('cdnow: an import equals the known counts; a second one changes nothing', {
-  skip: MISSING || (hasCdnow ? false : `no data at ${CDNOW}`), timeout: 300000,
+  skip: MISSING || (hasCdnow ? false : `no data at ${CDNOW}`), timeout: 300000 * SLOWNESS,
 }, async (t) => {
   const expected = JSON.parse(fs.readFileSync(path.join(CDNOW, 'expected.json'), 'utf8'));
   const server = await startServer();
@@ -63,7 +63,7 @@ test('cdnow: an import equals the known counts; a second one changes nothing', {
   await server.close();
 });
 
-test('a small shop: an import of CSV equals counts made by hand; a second one changes nothing', { skip: MISSING, timeout: 120000 }, async () => {
+test('a small shop: an import of CSV equals counts made by hand; a second one changes nothing', { skip: MISSING, timeout: 120000 * SLOWNESS }, async () => {
   const folder = temporaryFolder('shop');
   const file = path.join(folder, 'shop.csv');
   /* No event_id column: rows are named by their content, so that a second import stores nothing; two equal rows are two events. */

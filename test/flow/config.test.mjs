@@ -6,14 +6,14 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { BIN, MISSING, SLOWNESS, startServer, temporaryFolder } from './server.mjs';
+import { BARE_ENV, BIN, MISSING, SLOWNESS, startServer, temporaryFolder } from './server.mjs';
 
 const skip = MISSING;
 const folder = temporaryFolder('config');
 test.after(() => fs.rmSync(folder, { recursive: true, force: true }));
 
 const run = (words, { env = {}, cwd = folder } = {}) =>
-  spawnSync(BIN, words, { encoding: 'utf8', cwd, env: { PATH: process.env.PATH, ...env }, timeout: 20000 * SLOWNESS, killSignal: 'SIGKILL' });
+  spawnSync(BIN, words, { encoding: 'utf8', cwd, env: { ...BARE_ENV, ...env }, timeout: 20000 * SLOWNESS, killSignal: 'SIGKILL' });
 
 test('refused: exit 2 and one sentence that names setting, value and range', { skip }, async (t) => {
   const dir = path.join(folder, 'unused');

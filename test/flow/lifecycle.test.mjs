@@ -8,7 +8,7 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { BIN, Client, MISSING, SLOWNESS, Server, readKeys, startServer, temporaryFolder, until } from './server.mjs';
+import { BARE_ENV, BIN, Client, MISSING, SLOWNESS, Server, readKeys, startServer, temporaryFolder, until } from './server.mjs';
 
 const skip = MISSING;
 const batch = (prefix, count) => Array.from({ length: count }, (_, i) => ({ event_id: `${prefix}-${i}`, event_type: 'view', user_id: `u${i % 7}` }));
@@ -16,7 +16,7 @@ const today = () => new Date().toISOString().slice(0, 10);
 
 /** One start that must fail: { status, stdout, stderr }. */
 const serveOnce = (words) => spawnSync(BIN, ['serve', ...words], {
-  encoding: 'utf8', timeout: 30000 * SLOWNESS, killSignal: 'SIGKILL', env: { PATH: process.env.PATH },
+  encoding: 'utf8', timeout: 30000 * SLOWNESS, killSignal: 'SIGKILL', env: BARE_ENV,
 });
 
 test('the first start: one line on stdout, keys once, a curl line that works', { skip }, async () => {

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { MISSING, TOP, startServer, temporaryFolder } from './server.mjs';
+import { MISSING, SLOWNESS, TOP, startServer, temporaryFolder } from './server.mjs';
 
 const readme = fs.readFileSync(path.join(TOP, 'README.md'), 'utf8');
 const blocks = new Map([...readme.matchAll(/<!-- run by test\/flow\/readme\.test\.mjs: (\w+) -->\n```\w+\n([\s\S]*?)```/g)]
@@ -24,7 +24,7 @@ async function run(file, words, env) {
   return out;
 }
 
-test('readme: every sender stores its event, and asking works', { skip: MISSING, timeout: 120000 }, async (t) => {
+test('readme: every sender stores its event, and asking works', { skip: MISSING, timeout: 120000 * SLOWNESS }, async (t) => {
   const server = await startServer();
   const folder = temporaryFolder('readme');
   const keys = Object.fromEntries(fs.readFileSync(path.join(server.dataDir, 'first-run.txt'), 'utf8').trim().split('\n')

@@ -24,6 +24,9 @@ export const BIN = path.resolve(process.env.POTIK_BIN ?? path.join(TOP, 'build/p
 export const MISSING = fs.existsSync(BIN) ? false : `no program at ${BIN} (./dev build)`;
 /** The sanitizers slow everything down several times. */
 export const SLOWNESS = process.env.POTIK_SANITIZED !== undefined ? 5 : 1;
+/** The environment of a command that is to see nothing of ours: the sanitizers' options stay, so that what they find still ends it. */
+export const BARE_ENV = Object.fromEntries(['PATH', 'ASAN_OPTIONS', 'LSAN_OPTIONS', 'UBSAN_OPTIONS']
+  .filter((name) => process.env[name] !== undefined).map((name) => [name, process.env[name]]));
 
 const running = new Set();
 process.on('exit', () => {
