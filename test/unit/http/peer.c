@@ -472,6 +472,17 @@ reply_header(const struct reply *reply, const char *name)
     return SLICE_NONE;
 }
 
+/* Not strtoul(): what came from a socket ends in no zero byte. */
+static size_t
+decimal(struct slice text)
+{
+    size_t value = 0;
+
+    for (size_t i = 0; i < text.len && text.ptr[i] >= '0' && text.ptr[i] <= '9'; i++)
+        value = value * 10 + (size_t)(text.ptr[i] - '0');
+    return value;
+}
+
 bool
 client_read(struct client *client, struct reply *ret_reply, bool has_body)
 {
@@ -492,10 +503,10 @@ client_read(struct client *client, struct reply *ret_reply, bool has_body)
     ret_reply->head = slice_of(pending(client).ptr, head_len);
     if (head_len < 15 || memcmp(ret_reply->head.ptr, "HTTP/1.1 ", 9) != 0)
         fail_msg("not a reply: %.*s", SLICE_ARGS(ret_reply->head));
-    ret_reply->status = (int)strtol(ret_reply->head.ptr + 9, NULL, 10);
+    ret_reply->status = (int)decimal(slice_of(ret_reply->head.ptr + 9, 3));
     length = reply_header(ret_reply, "Content-Length");
     if (length.ptr != NULL && has_body)
-        body_len = (size_t)strtoul(length.ptr, NULL, 10);
+        body_len = decimal(length);
     while (pending(client).len < head_len + body_len) {
         if (!read_more(client))
             fail_msg("the connection ended within a body");
@@ -503,7 +514,7 @@ client_read(struct client *client, struct reply *ret_reply, bool has_body)
     ret_reply->head.ptr = pending(client).ptr;
     ret_reply->body = slice_of(pending(client).ptr + head_len, body_len);
     ret_reply->is_json_error =
-        body_len > 12 && memcmp(ret_reply->body.ptr, "{\"error\":{\"code\":", 17) == 0 &&
+        body_len > 17 && memcmp(ret_reply->body.ptr, "{\"error\":{\"code\":", 17) == 0 &&
         ret_reply->body.ptr[body_len - 1] == '}' &&
         slice_equal(reply_header(ret_reply, "Content-Type"), SLICE("application/json"));
     client->at += head_len + body_len;
