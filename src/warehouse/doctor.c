@@ -250,12 +250,12 @@ warehouse_doctor(const char *data_dir,
         return ERR_OK;
     err = file_list_dir(root, &list, diag);
     for (size_t i = 0; err == ERR_OK && i < list.count; i++) {
-        char dir[FILE_PATH_MAX];
+        char project_dir[FILE_PATH_MAX];
 
         if (list.names[i][0] < '0' || list.names[i][0] > '9' ||
-            !file_path(dir, root, list.names[i]))
+            !file_path(project_dir, root, list.names[i]))
             continue;
-        err = visit_project(&visit, dir, list.names[i], diag);
+        err = visit_project(&visit, project_dir, list.names[i], diag);
     }
     file_list_free(&list);
     if (err == ERR_OK) {
