@@ -24,19 +24,19 @@ check_block(struct check *check, const uint8_t *bytes, uint32_t count, struct di
     const char *wrong = NULL;
 
     for (uint32_t i = 0; i < count && wrong == NULL; i++) {
-        const struct run_key key = run_block_entry(bytes, i, file->info.payload_bytes).key;
+        const struct run_entry entry = run_block_entry(bytes, i, file->info.payload_bytes);
         const struct filter_place place =
-            filter_place_of(&check->part->filter, run_filter_key(key));
+            filter_place_of(&check->part->filter, run_filter_key(entry.key));
 
-        if (check->has_last && run_key_compare(check->last, key) >= 0)
+        if (check->has_last && run_key_compare(check->last, entry.key) >= 0)
             wrong = "keys are out of order";
-        else if (run_partition_of(key, file->partition_bits) != check->partition)
+        else if (run_partition_of(entry.key, file->partition_bits) != check->partition)
             wrong = "a key stands in another's partition";
-        else if (i == 0 && check->part->first_keys[check->block] != key.hi)
+        else if (i == 0 && check->part->first_keys[check->block] != entry.key.hi)
             wrong = "the index names another key";
         else if (!filter_passes(&check->part->filter, &place))
             wrong = "the filter does not know a key";
-        check->last = key;
+        check->last = entry.key;
         check->has_last = true;
         check->keys++;
     }

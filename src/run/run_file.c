@@ -482,7 +482,7 @@ cursor_read_chunk(struct run_cursor *cursor, bool *ret_is_end, struct diag *diag
         cursor->part++;
         cursor->block = 0;
     }
-    if (cursor->part == cursor->part_count) {
+    if (cursor->part >= cursor->part_count) {
         *ret_is_end = true;
         return ERR_OK;
     }

@@ -78,7 +78,9 @@ run_writer_new(const char *dir, const struct run_info *info, uint32_t partition_
         return err;
     writer->tmp_path = mem_strdup(path);
     if (writer->tmp_path == NULL) {
-        err = file_unlink(path, NULL); /* if it stays, the next open removes it */
+        const enum err unlinked = file_unlink(path, NULL); /* else the next open does it */
+
+        (void)unlinked;
         return ERR_NOMEM;
     }
     writer->next_block = 1;
