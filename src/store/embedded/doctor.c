@@ -42,9 +42,9 @@ tell(struct doctor *doctor, bool is_error, const char *dir, const char *name, ui
         .is_error = is_error, .file = file, .offset = offset, .what = what};
     va_list arguments;
 
-    snprintf(file, sizeof(file), "%s%s%s", dir, dir[0] != '\0' ? "/" : "", name);
+    (void)snprintf(file, sizeof(file), "%s%s%s", dir, dir[0] != '\0' ? "/" : "", name);
     va_start(arguments, format);
-    vsnprintf(what, sizeof(what), format, arguments);
+    (void)vsnprintf(what, sizeof(what), format, arguments); /* too long a text is cut */
     va_end(arguments);
     doctor->found(doctor->state, &finding);
 }

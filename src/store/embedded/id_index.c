@@ -150,6 +150,7 @@ id_index_seal(struct id_index *index, pthread_mutex_t *lock, const _Atomic uint6
     pthread_mutex_lock(lock);
     table = MOVE(index->frozen);
     pthread_mutex_unlock(lock);
+    id_table_free(&table); /* large: not under the lock */
     *ret_did_work = true;
     return ERR_OK;
 }

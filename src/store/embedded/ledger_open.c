@@ -485,12 +485,29 @@ list_segments(const char *dir, uint64_t **ret_first_seqs, size_t *ret_count, str
     return ERR_OK;
 }
 
+static enum err
+open_listed(struct ledger *ledger, struct diag *diag)
+{
+    CLEANUP(mem_free_ptr) uint64_t *first_seqs = NULL;
+    size_t count = 0;
+    enum err err = list_segments(ledger->dir, &first_seqs, &count, diag);
+
+    if (err != ERR_OK)
+        return err;
+    if (count != 0 && first_seqs[0] != 1) {
+        diag_set(diag,
+                 "%s: the ledger's first segment is missing: the oldest begins at %" PRIu64
+                 "; put it back from a backup",
+                 ledger->dir, first_seqs[0]);
+        return ERR_CORRUPT;
+    }
+    return open_segments(ledger, first_seqs, count, diag);
+}
+
 enum err
 ledger_open(const struct ledger_config *config, struct ledger **ret_ledger, struct diag *diag)
 {
     CLEANUP(ledger_close) struct ledger *ledger = NULL;
-    CLEANUP(mem_free_ptr) uint64_t *first_seqs = NULL;
-    size_t count = 0;
     uint64_t rows = 0;
     uint64_t bytes = 0;
     enum err err = ERR_OK;
@@ -513,16 +530,7 @@ ledger_open(const struct ledger_config *config, struct ledger **ret_ledger, stru
     if (err == ERR_OK)
         err = file_sync_dir(ledger->dir, diag); /* a kill may have come before its last sync */
     if (err == ERR_OK)
-        err = list_segments(ledger->dir, &first_seqs, &count, diag);
-    if (err == ERR_OK && count != 0 && first_seqs[0] != 1) {
-        diag_set(diag,
-                 "%s: the ledger's first segment is missing: the oldest begins at %" PRIu64
-                 "; put it back from a backup",
-                 ledger->dir, first_seqs[0]);
-        err = ERR_CORRUPT;
-    }
-    if (err == ERR_OK)
-        err = open_segments(ledger, first_seqs, count, diag);
+        err = open_listed(ledger, diag);
     if (err != ERR_OK)
         return err;
     for (uint32_t i = 0; i < ledger->segment_count; i++) {

@@ -57,7 +57,7 @@ struct embedded_link {
 };
 
 /* commit.c */
-void embedded_submit(struct store_link *link, struct store_batch *batch);
+void embedded_submit(struct store_link *base, struct store_batch *batch);
 void embedded_link_free(struct embedded_link **link);
 void embedded_show_bytes(struct embedded *store); /* to /metrics */
 /* embedded.c */
