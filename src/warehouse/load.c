@@ -328,6 +328,7 @@ is_due(const struct warehouse *warehouse, const struct project *project, int64_t
            warehouse->bytes_read - project->tail_began_bytes >= BEHIND_BYTES;
 }
 
+/* NULL: none is active. */
 static struct project *
 largest(const struct warehouse *warehouse)
 {
@@ -362,9 +363,13 @@ seal_due(struct warehouse *warehouse, struct diag *diag)
             did_seal = true;
         }
     }
-    while (err == ERR_OK && warehouse->active != NULL &&
+    while (err == ERR_OK &&
            atomic_load(&warehouse->tail_bytes) > warehouse->config.tail_bytes_max) {
-        err = seal_project(warehouse, largest(warehouse), diag);
+        struct project *project = largest(warehouse);
+
+        if (project == NULL)
+            break;
+        err = seal_project(warehouse, project, diag);
         did_seal = true;
     }
     if (err == ERR_OK && did_seal)
@@ -382,13 +387,14 @@ load_seal_all(struct warehouse *warehouse, int64_t seal_ms_max)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     until_ns = now.tv_sec * NS_PER_S + now.tv_nsec + seal_ms_max * 1000000;
-    while (warehouse->active != NULL && seal_ms_max > 0) {
+    for (struct project *project = largest(warehouse); project != NULL && seal_ms_max > 0;
+         project = largest(warehouse)) {
         struct diag diag = DIAG_INIT;
 
         clock_gettime(CLOCK_MONOTONIC, &now);
         if (now.tv_sec * NS_PER_S + now.tv_nsec >= until_ns)
             break;
-        if (seal_project(warehouse, largest(warehouse), &diag) != ERR_OK) {
+        if (seal_project(warehouse, project, &diag) != ERR_OK) {
             SINK(warehouse->config.sink, LOG_LEVEL_WARN, "warehouse.seal_failed",
                  LOG_TEXT("why", diag.message),
                  LOG_TEXT("next", "the rest is loaded again at the next start"));

@@ -343,7 +343,7 @@ take_list(struct cursor *cursor, const struct field *fields, size_t field_count,
 static enum err
 check_text(struct slice text, const char *what, struct cursor *ret_cursor, struct diag *diag)
 {
-    char line[32];
+    char line[32] = "";
     int len = 0;
 
     static const size_t line_bytes = sizeof("\n\"crc32c\":\"01234567\"}\n") - 1;

@@ -126,20 +126,19 @@ order_new(uint32_t rows)
     return order;
 }
 
-/* Keys of rows from … rows−1, sorted; times are told relative to *ret_least. */
-static enum err
-newer_keys(const struct tail *tail, uint32_t from, uint32_t rows, struct order_key **ret_keys,
-           int64_t *ret_least)
+/* Keys of rows from … rows−1, sorted; times are told relative to *ret_least.
+ * NULL: out of memory. */
+static struct order_key *
+newer_keys(const struct tail *tail, uint32_t from, uint32_t rows, int64_t *ret_least)
 {
     const uint32_t count = rows - from;
-    CLEANUP(mem_free_ptr)
     struct order_key *keys = mem_alloc(((size_t)count * 2 + 1) * sizeof(*keys));
     const struct tail_block *block = tail->first;
     int64_t least = INT64_MAX;
     uint32_t made = 0;
 
     if (keys == NULL)
-        return ERR_NOMEM;
+        return NULL;
     while (count != 0 && block->first_row + block->capacity <= from)
         block = block->next;
     for (uint32_t row = from; row < rows; row++) {
@@ -160,8 +159,7 @@ newer_keys(const struct tail *tail, uint32_t from, uint32_t rows, struct order_k
         keys[i].time -= (uint64_t)least;
     order_sort(keys, keys + count, count);
     *ret_least = least;
-    *ret_keys = MOVE(keys);
-    return ERR_OK;
+    return keys;
 }
 
 const struct tail_block **
@@ -169,12 +167,12 @@ tail_blocks(const struct tail *tail, uint32_t rows)
 {
     const size_t count = rows == 0 ? 0 : (size_t)tail_block_of(rows - 1) + 1;
     const struct tail_block **blocks = mem_alloc((count + 1) * sizeof(*blocks));
-    const struct tail_block *block = tail->first;
 
-    for (size_t i = 0; blocks != NULL && i < count; i++) {
-        blocks[i] = block;
-        block = i + 1 < count ? block->next : NULL;
-    }
+    if (blocks == NULL)
+        return NULL;
+    blocks[0] = tail->first;
+    for (size_t i = 1; i < count; i++) /* the last one's `next` is the loader's */
+        blocks[i] = blocks[i - 1]->next;
     return blocks;
 }
 
@@ -184,15 +182,12 @@ order_extend(const struct tail *tail, const struct tail_order *old, uint32_t row
              struct tail_order **ret_order)
 {
     const uint32_t old_rows = old != NULL ? old->rows : 0;
-    CLEANUP(mem_free_ptr) struct order_key *keys = NULL;
-    CLEANUP(mem_free_ptr) const struct tail_block **blocks = tail_blocks(tail, rows);
-    struct tail_order *order = NULL;
     int64_t least = 0;
+    CLEANUP(mem_free_ptr) struct order_key *keys = newer_keys(tail, old_rows, rows, &least);
+    CLEANUP(mem_free_ptr) const struct tail_block **blocks = tail_blocks(tail, rows);
+    struct tail_order *order = keys != NULL && blocks != NULL ? order_new(rows) : NULL;
     uint32_t at_old = 0, at_new = 0;
 
-    if (blocks == NULL || newer_keys(tail, old_rows, rows, &keys, &least) != ERR_OK)
-        return ERR_NOMEM;
-    order = order_new(rows);
     if (order == NULL)
         return ERR_NOMEM;
     for (uint32_t i = 0; i < rows; i++) {

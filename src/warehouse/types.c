@@ -134,7 +134,7 @@ type_add(struct types *types, struct slice name, uint32_t hash, uint32_t *ret_id
 {
     uint32_t offset = 0;
     const uint32_t block = block_of(types->count, &offset);
-    struct slice copy = SLICE_NONE;
+    struct slice copy;
     struct types_slot *slot = NULL;
 
     if (types->count == TYPES_MAX)

@@ -120,7 +120,7 @@ test_compact__stop_calls_a_merge_off(void **state)
 static struct file_set *
 set_of_sizes(const uint64_t *rows, uint32_t count)
 {
-    struct data_file *files[64];
+    struct data_file *files[64] = {NULL};
     struct file_set *set = NULL;
     uint64_t seq = 1;
 
