@@ -40,12 +40,13 @@ void
 json_add_text(struct buf *buf, struct slice text)
 {
     const char *at = text.ptr;
-    const char *end = at + text.len;
+    const char *end = NULL;
 
-    if (text.ptr == NULL) {
+    if (at == NULL) {
         buf_add_text(buf, "null");
         return;
     }
+    end = at + text.len;
     buf_add_char(buf, '"');
     while (at < end) {
         const char *from = at;
