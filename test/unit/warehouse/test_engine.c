@@ -217,7 +217,7 @@ test_engine__late_events_move_first_ever_back(void **state)
                           .event_type = SLICE("a"),
                           .user_id = SLICE("u"),
                           .received_at_us = DAY_ZERO_US};
-    char id[16];
+    char id[24];
 
     (void)state;
     fixture_open_small(&fixture, 10, 10);
