@@ -24,7 +24,7 @@ struct visit {
 static void
 tell(struct visit *visit, bool is_error, const char *project, const char *name, const char *what)
 {
-    char file[FILE_PATH_MAX];
+    char file[FILE_PATH_MAX + 300]; /* room for "warehouse/" and a folder (255 at most) too */
 
     snprintf(file, sizeof(file), "warehouse/%s%s%s", project, project[0] != '\0' ? "/" : "", name);
     visit->errors += is_error ? 1 : 0;
