@@ -4,8 +4,8 @@
  * Each key is an edge over its three cells. A cell touched by one key alone gives that key away:
  * the key is put on a stack and taken out of its two other cells, which may leave those with one
  * key alone, and so on. If all keys come off, the cells are filled in the reverse order, each key
- * by the cell that was its own. Else (a few times in a hundred for small sets) it starts over with
- * the next seed. Hashes are first sorted coarsely, so that neighbours in time are neighbours in
+ * by the cell that was its own. Else (seldom; for small sets more often) it starts over with the
+ * next seed. Hashes are first sorted coarsely, so that neighbours in time are neighbours in
  * memory.
  */
 #include "run/filter.h"
@@ -47,7 +47,10 @@ filter_measure(uint32_t key_count, struct filter *ret_filter)
     if (segment_cells > SEGMENT_CELLS_MAX)
         segment_cells = SEGMENT_CELLS_MAX;
     segments = (uint32_t)ceil(keys * factor / segment_cells);
-    segments = segments < 3 ? 3 : segments;
+    /* The first and last segments are touched by fewer keys than those between them, which the
+     * factor knows nothing of: with few segments, sizes that just fill the last one would need
+     * dozens of seeds, or have none. One segment more makes the first seed do, nearly always. */
+    segments = segments < 3 ? 3 : segments + 1;
     ret_filter->segment_cells = segment_cells;
     ret_filter->start_cells = (segments - 2) * segment_cells;
     ret_filter->cell_count = segments * segment_cells;
