@@ -144,17 +144,66 @@ judge_encoding(struct element *element, struct event_entry *entry)
                   note->path);
 }
 
+/* The slips seen most, in lower case and without '_' and '-', and the field that is meant. */
+static const struct slip {
+    const char *name;
+    const char *field;
+} slips[] = {
+    {"eventid", "event_id"},        {"id", "event_id"},          {"messageid", "event_id"},
+    {"event", "event_type"},        {"eventtype", "event_type"}, {"eventtyp", "event_type"},
+    {"eventname", "event_type"},    {"type", "event_type"},      {"name", "event_type"},
+    {"userid", "user_id"},          {"user", "user_id"},         {"anonymousid", "anonymous_id"},
+    {"distinctid", "anonymous_id"}, {"sessionid", "session_id"}, {"occurredat", "occurred_at"},
+    {"timestamp", "occurred_at"},   {"time", "occurred_at"},     {"props", "properties"},
+    {"properties", "properties"},
+};
+
+/* NULL: not a known slip. */
+static const char *
+field_meant(struct slice key)
+{
+    char plain[16];
+    size_t len = 0;
+
+    for (size_t i = 0; i < key.len; i++) {
+        char c = key.ptr[i];
+
+        if (c == '_' || c == '-')
+            continue;
+        if (len == sizeof(plain))
+            return NULL;
+        plain[len++] = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+    }
+    for (size_t i = 0; i < sizeof(slips) / sizeof(slips[0]); i++) {
+        if (strlen(slips[i].name) == len && memcmp(slips[i].name, plain, len) == 0)
+            return slips[i].field;
+    }
+    return NULL;
+}
+
 static enum err
 judge_keys(struct element *element, struct event_entry *entry)
 {
     const struct json_note *note = &element->decoder->notes.key;
+    struct slice path = slice_of(note->path, note->path_len);
+    const char *meant = NULL;
 
     if (note->err == ERR_OK)
         return ERR_OK;
-    return REFUSE(element, entry, note->err, slice_of(note->path, note->path_len),
-                  note->err == ERR_UNKNOWN_FIELD
-                      ? "%.*s: no such field; put data of your own into properties"
-                      : "%.*s: the key stands twice in its object; send it once",
+    if (note->err != ERR_UNKNOWN_FIELD)
+        return REFUSE(element, entry, note->err, path,
+                      "%.*s: the key stands twice in its object; send it once", (int)note->path_len,
+                      note->path);
+    meant = field_meant(path);
+    if (meant != NULL)
+        return REFUSE(element, entry, note->err, path,
+                      "%.*s: no such field; did you mean \"%s\"? Data of your own goes into "
+                      "properties",
+                      (int)note->path_len, note->path, meant);
+    return REFUSE(element, entry, note->err, path,
+                  "%.*s: no such field; put data of your own into properties. The fields: "
+                  "event_id, event_type, user_id, anonymous_id, session_id, occurred_at, "
+                  "properties",
                   (int)note->path_len, note->path);
 }
 

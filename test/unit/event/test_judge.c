@@ -451,16 +451,60 @@ test_judge__says_field_and_cure(void **state)
                "2026-01-31T12:00:00Z or Unix milliseconds}",
                true);
     check_body(JSON, slice_of_text(WITH("\"x\":1")),
-               "unknown_field@x:a{x: no such field; put data of your own into properties}", true);
+               "unknown_field@x:a{x: no such field; put data of your own into properties. The "
+               "fields: event_id, event_type, user_id, anonymous_id, session_id, occurred_at, "
+               "properties}",
+               true);
     check_body(JSON, slice_of_text(WITH("\"x\":tru")),
                "invalid_json:-{not valid JSON: a value was expected, at byte 51 of the event}",
                true);
+}
+
+static void
+test_judge__names_the_field_that_was_meant(void **state)
+{
+    static const char *const slips[][2] = {
+        {"userId", "user_id"},
+        {"userid", "user_id"},
+        {"user", "user_id"},
+        {"eventId", "event_id"},
+        {"id", "event_id"},
+        {"messageId", "event_id"},
+        {"event", "event_type"},
+        {"eventType", "event_type"},
+        {"type", "event_type"},
+        {"name", "event_type"},
+        {"event_typ", "event_type"},
+        {"timestamp", "occurred_at"},
+        {"time", "occurred_at"},
+        {"occurredAt", "occurred_at"},
+        {"anonymousId", "anonymous_id"},
+        {"distinct_id", "anonymous_id"},
+        {"sessionId", "session_id"},
+        {"props", "properties"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(slips) / sizeof(slips[0]); i++) {
+        char body[256], want[256];
+
+        (void)snprintf(body, sizeof(body),
+                       "{\"event_id\":\"a\",\"event_type\":\"t\",\"user_id\":\"u\",\"%s\":1}",
+                       slips[i][0]);
+        (void)snprintf(
+            want, sizeof(want),
+            "unknown_field@%s:a{%s: no such field; did you mean \"%s\"? Data of your own "
+            "goes into properties}",
+            slips[i][0], slips[i][0], slips[i][1]);
+        check_body(JSON, slice_of_text(body), want, true);
+    }
 }
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_judge__names_the_field_that_was_meant),
         cmocka_unit_test(test_judge__requires_type_and_person),
         cmocka_unit_test(test_judge__types_of_fields),
         cmocka_unit_test(test_judge__empty_and_nul_text),
