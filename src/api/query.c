@@ -178,6 +178,20 @@ observe(const struct query_job *job)
     }
 }
 
+/* The wait in force is the client's, whatever the slice of it was. */
+static void
+tell_behind(struct query_job *job)
+{
+    if (job->wait_ms < METRIC_WAIT_MS_MAX)
+        diag_set_field(&job->diag, "min_position",
+                       "min_position: not loaded within %lld ms; raise wait_ms, up to %d",
+                       (long long)job->wait_ms, METRIC_WAIT_MS_MAX);
+    else
+        diag_set_field(&job->diag, "min_position",
+                       "min_position: not loaded within %lld ms; ask again later",
+                       (long long)job->wait_ms);
+}
+
 static enum err
 ask(struct query_job *job)
 {
@@ -191,6 +205,8 @@ ask(struct query_job *job)
     err = warehouse_view_open(job->pool->config.warehouse, job->project_id,
                               job->has_min_position ? &job->min_position : NULL, 0, &view,
                               &job->diag);
+    if (err == ERR_BEHIND)
+        tell_behind(job);
     if (err != ERR_OK)
         return err;
     err = job->run(job, view, &job->diag);
@@ -225,6 +241,8 @@ wait_for_position(struct query_job *job)
         err = warehouse_view_open(job->pool->config.warehouse, job->project_id, &job->min_position,
                                   left_ms < WAIT_SLICE_MS ? left_ms : WAIT_SLICE_MS, &view,
                                   &job->diag);
+        if (err == ERR_BEHIND && left_ms == 0)
+            tell_behind(job);
         if (err != ERR_BEHIND || left_ms == 0)
             return err;
     }

@@ -55,6 +55,17 @@ warehouse_lag_us(struct warehouse *warehouse)
     return lag;
 }
 
+/* A position that can never be reached here: positions of embedded stores (major 0) have the name
+ * of their ledger as generation. */
+static bool
+is_of_another_ledger(struct warehouse *warehouse, const struct store_position *wanted)
+{
+    const struct store_position durable = store_durable(warehouse->config.store);
+
+    return wanted->generation != 0 && durable.generation != 0 &&
+           wanted->generation != durable.generation && (wanted->major == 0 || durable.major == 0);
+}
+
 /* Waits until `wanted` (NULL: nothing) is loaded for this project, and takes the watermark. */
 static enum err
 wait_for(struct warehouse *warehouse, struct project *project, const struct store_position *wanted,
@@ -96,6 +107,11 @@ warehouse_view_open(struct warehouse *warehouse, uint32_t project_id,
 
     if (view == NULL)
         return ERR_NOMEM;
+    if (min_position != NULL && is_of_another_ledger(warehouse, min_position)) {
+        diag_set_field(diag, "min_position",
+                       "min_position: a position of another ledger; ask without min_position");
+        return ERR_INVALID_PARAMETER;
+    }
     err = project_get(warehouse, project_id, &project, diag);
     if (err == ERR_OK)
         err = wait_for(warehouse, project, min_position, wait_ms, &view->watermark);

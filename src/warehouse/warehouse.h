@@ -85,8 +85,8 @@ struct warehouse_watermark {
 };
 
 struct warehouse_view;
-/* `min_position`: NULL, or waits up to wait_ms until loaded, else ERR_BEHIND. A project without
- * events: an empty view. */
+/* `min_position`: NULL, or waits up to wait_ms until loaded, else ERR_BEHIND; of another ledger:
+ * ERR_INVALID_PARAMETER. A project without events: an empty view. */
 MUST_USE enum err warehouse_view_open(struct warehouse *warehouse, uint32_t project_id,
                                       const struct store_position *min_position, int64_t wait_ms,
                                       struct warehouse_view **ret_view, struct diag *diag);

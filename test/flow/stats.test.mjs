@@ -132,8 +132,16 @@ test('read your writes', { skip }, async () => {
   const ahead = await client.get(`/v1/stats/dau?${query({ min_position: `${generation}.0.ffffffffffff`, wait_ms: 50 })}`);
   assert.deepEqual([ahead.status, ahead.json.error.code], [503, 'behind'], ahead.text);
   assert.ok(Number(ahead.headers['retry-after']) >= 1);
+  assert.equal(ahead.json.error.message, 'min_position: not loaded within 50 ms; raise wait_ms, up to 10000');
   const now = await client.get(`/v1/stats/dau?${query({ min_position: `${generation}.0.ffffffffffff` })}`);
   assert.deepEqual([now.status, now.json.error.code], [503, 'behind']);
+  assert.match(now.json.error.message, /within 0 ms; raise wait_ms/);
+  const other = client.position.replace(/^./, (digit) => (digit === '1' ? '2' : '1'));
+  for (const wait_ms of [0, 10000]) {
+    const foreign = await client.get(`/v1/stats/dau?${query({ min_position: other, wait_ms })}`);
+    assert.deepEqual([foreign.status, foreign.json.error.code, foreign.json.error.field], [400, 'invalid_parameter', 'min_position'], foreign.text);
+    assert.equal(foreign.json.error.message, 'min_position: a position of another ledger; ask without min_position');
+  }
 });
 
 test('waiting clients do not keep others from being answered', { skip }, async () => {
