@@ -20,7 +20,7 @@
 #define FILE_BYTES_MAX (64 * 1024)
 
 /* Variables of the client commands: not settings of the server, but known. */
-static const char *const known_variables[] = {"POTIK_SERVER", "POTIK_KEY"};
+static const char *const known_variables[] = {"POTIK_SERVER", "POTIK_KEY", "POTIK_READ_KEY"};
 
 /* --- the four sources -------------------------------------------------------------------------*/
 

@@ -77,6 +77,12 @@ value_of(struct slice text, const char *name)
     return SLICE_NONE;
 }
 
+static bool
+has_start(const char *text, const char *start)
+{
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
 static const char *
 first_of(const char *flag, const char *variable)
 {
@@ -85,13 +91,58 @@ first_of(const char *flag, const char *variable)
     return value != NULL && *value != '\0' ? value : NULL;
 }
 
+/* The key of the flag or the environment; NULL: none. *ret_wrong is the variable that was passed
+ * over since its key is plainly of the other kind, or NULL. */
+static const char *
+key_given(const char *flag, enum client_key which, const char **ret_wrong)
+{
+    static const char *const variables[] = {"POTIK_READ_KEY", "POTIK_KEY"};
+    const char *other = which == CLIENT_READ_KEY ? "wk_" : "rk_";
+
+    *ret_wrong = NULL;
+    if (flag != NULL && *flag != '\0')
+        return flag;
+    for (size_t i = which == CLIENT_READ_KEY ? 0 : 1; i < 2; i++) {
+        const char *key = first_of(NULL, variables[i]);
+
+        if (key != NULL && !has_start(key, other))
+            return key;
+        if (key != NULL && *ret_wrong == NULL)
+            *ret_wrong = variables[i];
+    }
+    return NULL;
+}
+
+/* Why there is no key, and the cure. `wrong` as of key_given; `named` is the server that the file
+ * at `path` names, if it is not the one asked. */
+static void
+tell_no_key(enum client_key which, const char *wrong, const char *path, struct slice named,
+            const char *server, struct diag *diag)
+{
+    bool is_read = which == CLIENT_READ_KEY;
+
+    if (wrong != NULL)
+        diag_set(diag, "%s holds a %s; %s: set %s, or give --key", wrong,
+                 is_read ? "write key (wk_…)" : "read key (rk_…)",
+                 is_read ? "reading needs a read key" : "sending needs a write key",
+                 is_read ? "POTIK_READ_KEY" : "POTIK_KEY");
+    else if (named.len != 0)
+        diag_set(diag,
+                 "%s is of %.*s, not of %s: give --key KEY, or %s, or --data-dir of that server",
+                 path, SLICE_ARGS(named), server, is_read ? "POTIK_READ_KEY" : "POTIK_KEY");
+    else
+        diag_set(diag, "no %s key: give --key KEY, or %s, or --data-dir of that server",
+                 is_read ? "read" : "write", is_read ? "POTIK_READ_KEY" : "POTIK_KEY");
+}
+
 static enum err
 discover(const struct client_flags *flags, enum client_key which, struct found *ret_found,
          struct diag *diag)
 {
     const char *server = first_of(flags->server, "POTIK_SERVER");
-    const char *key = first_of(flags->key, "POTIK_KEY");
     const char *data_dir = first_of(flags->data_dir, "POTIK_DATA_DIR");
+    const char *wrong = NULL;
+    const char *key = key_given(flags->key, which, &wrong);
     bool is_dir_given = data_dir != NULL;
     char path[FILE_PATH_MAX];
     struct slice text, value;
@@ -112,26 +163,20 @@ discover(const struct client_flags *flags, enum client_key which, struct found *
                  "that has been started (%s was not found or names none)",
                  path);
     if (is_good) {
-        bool is_same = is_dir_given || slice_equal(value, value_of(text, "server"));
+        struct slice named = value_of(text, "server");
+        bool is_same = is_dir_given || slice_equal(value, named);
 
         value = key != NULL ? slice_of_text(key)
                 : is_same   ? value_of(text, which == CLIENT_WRITE_KEY ? "write_key" : "read_key")
                             : SLICE_NONE;
         is_good = copy_value(value, ret_found->key, sizeof(ret_found->key));
         if (!is_good)
-            diag_set(diag, "no %s key: give --key KEY, or POTIK_KEY, or --data-dir of that server",
-                     which == CLIENT_WRITE_KEY ? "write" : "read");
+            tell_no_key(which, wrong, path, is_same ? SLICE_NONE : named, ret_found->server, diag);
     }
     if (buf.ptr != NULL)
         sodium_memzero(buf.ptr, buf.len);
     buf_fini(&buf);
     return is_good ? ERR_OK : ERR_ABSENT;
-}
-
-static bool
-has_start(const char *text, const char *start)
-{
-    return strncmp(text, start, strlen(start)) == 0;
 }
 
 static enum err

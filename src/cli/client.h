@@ -2,10 +2,11 @@
  * client - finds the server and its key, and asks it over HTTP (libcurl).
  *
  * Layer 8, the main thread. The server: --server, else POTIK_SERVER, else `server=` of
- * <data-dir>/first-run.txt. The key: --key, else POTIK_KEY, else the write or read key of that
- * file, which is only sent to the server the file names (or where --data-dir was given), so that a
- * key of this machine does not go to another. Data folder: --data-dir, else POTIK_DATA_DIR, else
- * ./potik-data. Servers: http://…, https://…, unix:/path.
+ * <data-dir>/first-run.txt. The key: --key; else, to read, POTIK_READ_KEY, then POTIK_KEY, to send
+ * POTIK_KEY alone, each unless it is plainly of the other kind (wk_…, rk_…); else the write or read
+ * key of that file, which is only sent to the server the file names (or where --data-dir was
+ * given), so that a key of this machine does not go to another. Data folder: --data-dir, else
+ * POTIK_DATA_DIR, else ./potik-data. Servers: http://…, https://…, unix:/path.
  */
 #ifndef POTIK_CLI_CLIENT_H
 #define POTIK_CLI_CLIENT_H
@@ -32,7 +33,9 @@ struct client_flags {
 #define CLIENT_FLAGS_HELP                                                                           \
     "  --server URL     http://HOST:PORT, https://… or unix:/path; else POTIK_SERVER, else the\n" \
     "                   server that DIR/first-run.txt names\n"                                      \
-    "  --key KEY        else POTIK_KEY, else the key in DIR/first-run.txt\n"                        \
+    "  --key KEY        to read: else POTIK_READ_KEY, POTIK_KEY, or the key in "                    \
+    "DIR/first-run.txt;\n"                                                                          \
+    "                   to send: else POTIK_KEY, or the key in DIR/first-run.txt\n"                 \
     "  --data-dir DIR   where first-run.txt stands; else POTIK_DATA_DIR, else ./potik-data\n"
 
 #define CLIENT_URL_BYTES 1024

@@ -193,6 +193,7 @@ open_clients(struct demo *demo, struct diag *diag)
     if (demo->client_flags.server == NULL) {
         (void)unsetenv("POTIK_SERVER");
         (void)unsetenv("POTIK_KEY");
+        (void)unsetenv("POTIK_READ_KEY");
         fprintf(stderr, "starting a server on a temporary folder\n");
         err = demo_server_start(&demo->server, diag);
         if (err != ERR_OK)
@@ -307,7 +308,8 @@ const struct command command_demo = {
         "  --end DATE       the last day (" END_DEFAULT ")\n"
         "  --server URL     send there instead: http://HOST:PORT, https://… or unix:/path\n"
         "  --key KEY        its write key; else POTIK_KEY, else from DIR/first-run.txt\n"
-        "  --read-key KEY   its read key, for the tables; else from DIR/first-run.txt\n"
+        "  --read-key KEY   its read key, for the tables; else POTIK_READ_KEY, else from\n"
+        "                   DIR/first-run.txt\n"
         "  --data-dir DIR   where first-run.txt stands; else POTIK_DATA_DIR, else ./potik-data\n"
         "\n"
         "example:\n"

@@ -86,6 +86,8 @@ test('import: NDJSON from stdin, compressed or not; lines without an id get one 
   run = await potik(['import', ...at(server), '-'], { input: '[{"event_type":"a"}]' });
   assert.equal(run.code, 1);
   assert.match(run.stderr, /one event a line/);
+  run = await potik(['import', ...at(server), '-'], { input: '{"event_type":"a","userId":"u"}' });
+  assert.match(run.stderr, /userId: no such field; did you mean "user_id"\?/);
   await server.close();
 });
 
@@ -166,6 +168,32 @@ test('stats and tail: no server, no key', { skip }, async () => {
   const run = await potik(['stats', 'dau', '--server', 'http://127.0.0.1:1', '--key', 'rk_x'], { cwd });
   assert.equal(run.code, 1);
   assert.match(run.stderr, /is `potik serve` running\?/);
+  fs.rmSync(cwd, { recursive: true });
+});
+
+test('stats and import: each takes the key of its kind, and tells where there is only the other', { skip }, async () => {
+  const cwd = temporaryFolder('kinds');
+  const server = await startServer();
+  const { write, read } = server.keys;
+  const env = (keys) => ({ cwd, env: { POTIK_SERVER: server.address, ...keys }, input: '{"event_type":"a","user_id":"u"}\n' });
+  for (const keys of [{ POTIK_KEY: write, POTIK_READ_KEY: read }, { POTIK_KEY: read }, { POTIK_KEY: write, POTIK_DATA_DIR: server.dataDir }]) {
+    const run = await potik(['stats', 'dau'], env(keys));
+    assert.equal(run.code, 0, run.stderr);
+  }
+  for (const keys of [{ POTIK_KEY: write, POTIK_READ_KEY: read }, { POTIK_KEY: read, POTIK_DATA_DIR: server.dataDir }]) {
+    const run = await potik(['import', '-'], env(keys));
+    assert.equal(run.code, 0, run.stderr);
+  }
+  let run = await potik(['stats', 'dau'], env({ POTIK_KEY: write }));
+  assert.deepEqual([run.code, run.stderr], [1, 'potik stats: POTIK_KEY holds a write key (wk_…); reading needs a read key: set POTIK_READ_KEY, or give --key\n']);
+  run = await potik(['import', '-'], env({ POTIK_KEY: read }));
+  assert.deepEqual([run.code, run.stderr], [1, 'potik import: POTIK_KEY holds a read key (rk_…); sending needs a write key: set POTIK_KEY, or give --key\n']);
+  fs.mkdirSync(path.join(cwd, 'potik-data'));
+  fs.writeFileSync(path.join(cwd, 'potik-data', 'first-run.txt'), `server=http://127.0.0.1:1\nread_key=${read}\n`);
+  run = await potik(['stats', 'dau'], env({}));
+  assert.equal(run.code, 1);
+  assert.ok(run.stderr.includes(`potik-data/first-run.txt is of http://127.0.0.1:1, not of ${server.address}: give --key`), run.stderr);
+  await server.close();
   fs.rmSync(cwd, { recursive: true });
 });
 

@@ -80,9 +80,9 @@ test('flag over environment over file over default', { skip }, async () => {
 });
 
 test('an unknown POTIK_ variable is a warning; those of the client commands are known', { skip }, async () => {
-  const server = await startServer({ env: { POTIK_SEALROWS: '5', POTIK_SERVER: 'http://x', POTIK_KEY: 'k' } });
+  const server = await startServer({ env: { POTIK_SEALROWS: '5', POTIK_SERVER: 'http://x', POTIK_KEY: 'k', POTIK_READ_KEY: 'r' } });
   assert.match(server.stderr, /WARN .*POTIK_SEALROWS/);
-  assert.ok(!/WARN .*POTIK_(SERVER|KEY)/.test(server.stderr), server.stderr);
+  assert.ok(!/WARN .*POTIK_(SERVER|KEY|READ_KEY)/.test(server.stderr), server.stderr);
   await server.close();
   const how = run(['serve', '--data-dir', path.join(folder, 'unused')], { env: { POTIK_SEAL_ROWS: 'many' } });
   assert.equal(how.status, 2);
