@@ -37,7 +37,21 @@ test('readme: every sender stores its event, and asking works', { skip: MISSING,
     return made;
   };
   try {
-    await t.test('all blocks are found', () => assert.deepEqual([...blocks.keys()], ['curl', 'browser', 'python', 'node', 'ask']));
+    await t.test('all blocks are found', () => assert.deepEqual([...blocks.keys()], ['keys', 'curl', 'browser', 'python', 'node', 'ask']));
+    await t.test('keys', async () => {
+      const script = `cd '${folder}'; ln -s '${server.dataDir}' potik-data; ${block('keys')}echo $POTIK_KEY $POTIK_READ_KEY`;
+      assert.equal((await run('sh', ['-c', script], {})).trim(), `${keys.write_key} ${keys.read_key}`);
+    });
+    await t.test('without POTIK_KEY every sender says so', () => {
+      const unset = { ...process.env };
+      delete unset.POTIK_KEY;
+      for (const [program, words] of [['sh', ['-c', block('curl')]], ['python3', [file('unset.py', block('python'))]],
+        [process.execPath, [file('unset.mjs', block('node'))]]]) {
+        const end = spawnSync(program, words, { env: unset, encoding: 'utf8' });
+        assert.notEqual(end.status, 0, program);
+        assert.match(end.stderr, /POTIK_KEY:? is not set/, program);
+      }
+    });
     await t.test('curl', { skip: spawnSync('curl', ['--version']).error ? 'curl is absent' : false }, async () => {
       assert.equal(JSON.parse(await run('sh', ['-c', block('curl')], env)).accepted, 1);
       assert.equal(JSON.parse(await run('sh', ['-c', block('curl')], env)).duplicates, 1);
