@@ -67,6 +67,31 @@ take_repair(int *argc, char **argv)
     return is_repair;
 }
 
+static void
+found_before(void *state, const struct embedded_finding *finding)
+{
+    (void)state;
+    (void)finding;
+}
+
+/*
+ * A repair may leave events out that the warehouse has counted, and gives their ids free. So what
+ * is derived goes first, for good: a repair that is cut short leaves a warehouse to be loaded anew,
+ * never one that counts an event twice.
+ */
+static enum err
+discard_derived_if_damaged(const char *data_dir, struct diag *diag)
+{
+    struct diag damage = DIAG_INIT;
+    enum err err = embedded_doctor(data_dir, false, false, found_before, NULL, &damage);
+
+    if (err == ERR_CORRUPT)
+        return warehouse_discard(data_dir, diag);
+    if (err != ERR_OK && diag != NULL)
+        *diag = damage;
+    return err;
+}
+
 static int
 examine(const char *data_dir, bool is_repair)
 {
@@ -88,6 +113,11 @@ examine(const char *data_dir, bool is_repair)
     else if (err != ERR_OK)
         return fail(err, &diag);
     diag_clear(&diag);
+    if (is_repair) {
+        err = discard_derived_if_damaged(data_dir, &diag);
+        if (err != ERR_OK)
+            return fail(err, &diag);
+    }
     store_err = embedded_doctor(data_dir, is_running, is_repair, found_in_store, &findings, &diag);
     if (store_err != ERR_OK && store_err != ERR_CORRUPT)
         return fail(store_err, &diag);

@@ -306,6 +306,16 @@ test('a damaged ledger stops the start with its place and the cure', { skip }, a
   const doctor = spawnSync(BIN, ['doctor', '--data-dir', server.dataDir], { encoding: 'utf8' });
   assert.equal(doctor.status, 1, doctor.stdout + doctor.stderr);
   assert.match(doctor.stdout, /ERROR .*\.seg at byte \d+/);
+
+  /* Repaired without the events of that frame, and started without a rebuild: sent again, each counts once. */
+  const repair = spawnSync(BIN, ['doctor', '--repair', '--data-dir', server.dataDir], { encoding: 'utf8' });
+  assert.match(repair.stdout, /written anew without 100 events/);
+  const again = await startServer({ dataDir: server.dataDir });
+  client.server = again;
+  const sent = await client.post(batch('x', 300));
+  assert.deepEqual([sent.json.accepted, sent.json.duplicates], [100, 200]);
+  assert.deepEqual((await client.stats('top-events', {})).rows, [['view', 300, 7]]);
+  assert.deepEqual(await again.stop(), { code: 0, signal: null });
   client.close();
   server.remove();
 });

@@ -230,7 +230,8 @@ repair(struct doctor *doctor, const char *name, uint64_t first_seq, uint64_t nex
         return err;
     tell(doctor, false, "ledger", name, examined->offset,
          "%s; written anew without %" PRIu64
-         " events that could not be read, the old file is kept as %s; now run `potik rebuild`",
+         " events that could not be read, the old file is kept as %s; what is derived is made anew "
+         "at the next start",
          examined->what, work.lost_seqs, work.kept_as);
     return ERR_OK;
 }
