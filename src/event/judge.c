@@ -162,7 +162,7 @@ static const struct slip {
 static const char *
 field_meant(struct slice key)
 {
-    char plain[16];
+    char plain[16] = {0};
     size_t len = 0;
 
     for (size_t i = 0; i < key.len; i++) {
