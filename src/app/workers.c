@@ -13,8 +13,8 @@
 #include <time.h>
 
 #define LOAD_WAIT_MS 500
-/* Steps of the loader begin at least this far apart: woken for each commit it would take a fifth of
- * a core from the loops, to load twenty events at a time. */
+/* Steps of the loader begin at least this far apart: waking it for each commit costs the loops
+ * futex calls, to load twenty events at a time. */
 #define LOAD_EVERY_MS 5
 #define RETRY_MS 1000
 #define IDLE_MS 2000
