@@ -18,6 +18,7 @@
 
 /* One pwritev's parts: some of the kernel's IOV_MAX (1,024), on the stack. */
 #define PARTS_AT_ONCE 64
+#define WRITE_BACK_BYTES (UINT64_C(1) << 20)
 
 static enum err
 err_of_errno(int errno_value)
@@ -219,6 +220,22 @@ enum err
 file_sync(int fd, const char *path, struct diag *diag)
 {
     return fsync(fd) == 0 ? ERR_OK : file_failed("fsync", path, errno, diag);
+}
+
+enum err
+file_sync_bulk(int fd, const char *path, struct diag *diag)
+{
+    uint64_t bytes = 0;
+    enum err err = file_size(fd, path, &bytes, diag);
+
+    for (uint64_t at = 0; err == ERR_OK && at < bytes; at += WRITE_BACK_BYTES)
+        if (sync_file_range(fd, (off_t)at, (off_t)WRITE_BACK_BYTES,
+                            SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) != 0) {
+            if (errno == ENOSYS || errno == ESPIPE || errno == EINVAL)
+                break; /* not here: fsync does it all */
+            return file_failed("sync_file_range", path, errno, diag); /* fsync would not repeat it */
+        }
+    return err == ERR_OK ? file_sync(fd, path, diag) : err;
 }
 
 enum err

@@ -46,6 +46,9 @@ MUST_USE enum err file_write_parts_at(int fd, const char *path, const struct sli
                                       size_t part_count, uint64_t offset, struct diag *diag);
 MUST_USE enum err file_sync_data(int fd, const char *path, struct diag *diag); /* fdatasync */
 MUST_USE enum err file_sync(int fd, const char *path, struct diag *diag);      /* fsync */
+/* file_sync of a file that may be large: written back in pieces first, so that a sync of another
+ * file has to wait for one piece at most. */
+MUST_USE enum err file_sync_bulk(int fd, const char *path, struct diag *diag);
 MUST_USE enum err file_sync_dir(const char *dir, struct diag *diag);
 MUST_USE enum err file_truncate(int fd, const char *path, uint64_t bytes, struct diag *diag);
 /* posix_fallocate: bytes offset .. offset+len exist and have room. */

@@ -352,7 +352,7 @@ run_writer_finish(struct run_writer *writer, struct run_file **ret_file,
     if (err == ERR_OK)
         err = write_table_and_header(writer, diag);
     if (err == ERR_OK)
-        err = file_sync(writer->file->fd, writer->tmp_path, diag);
+        err = file_sync_bulk(writer->file->fd, writer->tmp_path, diag);
     if (err == ERR_OK)
         err = file_rename(writer->tmp_path, writer->file->path, diag);
     if (err != ERR_OK)

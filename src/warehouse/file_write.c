@@ -35,7 +35,7 @@ sync_path(const char *path, struct diag *diag)
     CLOSE_FD int fd = -1;
     const enum err err = file_open(path, FILE_WRITE, &fd, diag);
 
-    return err == ERR_OK ? file_sync(fd, path, diag) : err;
+    return err == ERR_OK ? file_sync_bulk(fd, path, diag) : err;
 }
 
 /* The statement's COPY into path.tmp, synced, renamed, and read once for its checksum. */
