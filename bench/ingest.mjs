@@ -20,7 +20,7 @@ const only = option('--only')?.split(',');
 const seconds = quick ? 3 : 10;
 const rounds = quick ? 1 : 3;
 const stored = quick ? 1_000_000 : 10_000_000;
-const loops = Math.min(os.cpus().length, 8);
+const loops = Math.max(1, Math.floor(os.cpus().length / 2)); // as Potik's own default
 const singles = { connections: 64, batch: 1, warm: 1, seconds };
 const batches = { connections: 8, batch: 1000, warm: 1, seconds };
 

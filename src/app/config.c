@@ -230,7 +230,7 @@ resolve_auto(struct config *config)
     uint64_t ram = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 
     if (config->loop_threads == 0)
-        config->loop_threads = cores();
+        config->loop_threads = cores() < 4 ? 1 : cores() / 2; /* docs/adr/0006 */
     if (config->duckdb_threads == 0)
         config->duckdb_threads = cores();
     if (config->duckdb_memory_bytes == 0)

@@ -31,7 +31,7 @@ struct config {
     char *log_format; /* auto, text, json */
     char *log_level;  /* debug, info, warn, error */
 
-    uint64_t loop_threads; /* auto: the cores this process may use */
+    uint64_t loop_threads; /* auto: half the cores this process may use */
     uint64_t connections_max;
     uint64_t pipeline_max;
     uint64_t head_timeout_ms;

@@ -48,7 +48,7 @@ const struct setting settings[] = {
     CHOICE_ROW("log-level", log_level, "info", "debug|info|warn|error", "the lowest level written"),
 
     NUMBER_ROW(SETTING_COUNT, "loop-threads", loop_threads, "0", 0, 256, true,
-               "threads that serve connections"),
+               "threads that serve connections; auto: half the cores"),
     NUMBER_ROW(SETTING_COUNT, "connections-max", connections_max, "20000", 1, 1000000, false,
                "connections open at once"),
     NUMBER_ROW(SETTING_COUNT, "pipeline-max", pipeline_max, "16", 1, 64, false,

@@ -233,7 +233,8 @@ file_sync_bulk(int fd, const char *path, struct diag *diag)
                             SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) != 0) {
             if (errno == ENOSYS || errno == ESPIPE || errno == EINVAL)
                 break; /* not here: fsync does it all */
-            return file_failed("sync_file_range", path, errno, diag); /* fsync would not repeat it */
+            return file_failed("sync_file_range", path, errno,
+                               diag); /* fsync would not repeat it */
         }
     return err == ERR_OK ? file_sync(fd, path, diag) : err;
 }

@@ -58,7 +58,8 @@ export class Server {
     this.how = null;
     const words = [...wrapper, BIN, 'serve', '--data-dir', this.dataDir, '--listen', listen, ...flags];
     this.child = spawn(words[0], words.slice(1), {
-      cwd: this.dataDir, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'],
+      // Two loops on any machine, so that commits meet.
+      cwd: this.dataDir, env: { POTIK_LOOP_THREADS: '2', ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'],
     });
     running.add(this);
     this.exited = new Promise((resolve) => {

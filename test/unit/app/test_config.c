@@ -51,6 +51,7 @@ test_config__defaults(void **state)
     assert_string_equal(config.listen, "127.0.0.1:8700");
     assert_string_equal(config.time_zone, "UTC");
     assert_true(config.loop_threads >= 1);
+    assert_true(config.loop_threads <= ((uint64_t)sysconf(_SC_NPROCESSORS_CONF) + 1) / 2);
     assert_true(config.tail_bytes >= 16u << 20 && config.tail_bytes <= 512u << 20);
     assert_int_equal(config.segment_bytes, 256u << 20);
     assert_int_equal(config.query_timeout_ms, 30000);
