@@ -77,6 +77,7 @@
     X(FULL, "internal_error", 500, true, "a bounded queue, table or buffer is full")               \
     X(TIMEOUT, "internal_error", 500, true, "a deadline passed")                                   \
     X(CANCELLED, "internal_error", 500, true, "the work was called off")                           \
+    X(STALE, "not_ready", 503, true, "the store went back to an older state")                      \
     X(TOO_NEW, "internal_error", 500, false, "written by a newer version of the program")          \
     X(FATAL, "internal_error", 500, false, "this process must stop; a restart recovers")
 

@@ -88,6 +88,12 @@ store_position_at_or_before(struct store_position a, struct store_position b)
 
 /* --- dispatch ------------------------------------------------------------------------------ */
 
+uint32_t
+store_links_per_loop(const struct store *store)
+{
+    return store->vtable->links_per_loop;
+}
+
 void
 store_close(struct store **store)
 {

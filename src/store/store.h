@@ -78,7 +78,10 @@ struct store_stats {
 
 struct store_row {
     struct event event; /* slices point into the page's arena */
-    uint64_t seq; /* rises by commit order; embedded: 1, 2, 3 …, gaps where events were erased */
+    /* Rises by commit order: 1, 2, 3 …, gaps where events were erased. 0: this store has no such
+     * number; whoever loads the rows counts them. */
+    uint64_t seq;
+    struct store_position position; /* of this row: rises by commit order, in every store */
 };
 struct store_page {
     struct store_row *rows;
@@ -89,6 +92,7 @@ struct store_page {
 
 struct store_vtable {
     void (*close)(struct store *store);
+    uint32_t links_per_loop; /* batches a loop may have under way at once */
     enum err (*link_open)(struct store *store, struct store_link **ret_link, struct diag *diag);
     void (*link_close)(struct store_link *link);
     int (*link_fd)(struct store_link *link);
@@ -114,6 +118,9 @@ struct store_link {
     const struct store_vtable *vtable;
 };
 
+/* How many links a loop should open: as many batches may be under way at once. */
+#define STORE_LINKS_PER_LOOP_MAX 4
+uint32_t store_links_per_loop(const struct store *store);
 void store_close(struct store **store); /* links must be closed; flushes the footer */
 MUST_USE enum err
 store_link_open(struct store *store, struct store_link **ret_link, struct diag *diag);
@@ -125,7 +132,10 @@ void store_link_ready(struct store_link *link, uint32_t events);
 void store_link_submit(struct store_link *link, struct store_batch *batch);
 
 /* Rows after `after`, at most rows_max and about bytes_max (at least one row). Any one thread at a
- * time per arena. ERR_IO, ERR_CORRUPT (file and offset in diag), ERR_NOMEM. */
+ * time per arena. ERR_IO, ERR_CORRUPT (file and offset in diag), ERR_NOMEM, ERR_NOT_READY (its
+ * server is away: again later), ERR_STALE: the store went back to an older state (a restored
+ * backup, a failover), so that all that was read from it is to be forgotten and read again from the
+ * first position. */
 MUST_USE enum err store_read_after(struct store *store, struct store_position after,
                                    uint32_t rows_max, size_t bytes_max, struct arena *arena,
                                    struct store_page *ret_page, struct diag *diag);

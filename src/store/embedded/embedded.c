@@ -110,9 +110,12 @@ embedded_read_after(struct store *base, struct store_position after, uint32_t ro
         return ERR_INVALID;
     }
     err = ledger_read(store->ledger, after.minor, rows_max, bytes_max, arena, ret_page, diag);
-    if (err == ERR_OK)
-        ret_page->next.generation = store->generation;
-    return err;
+    if (err != ERR_OK)
+        return err;
+    ret_page->next.generation = store->generation;
+    for (uint32_t i = 0; i < ret_page->count; i++)
+        ret_page->rows[i].position = embedded_position(store, ret_page->rows[i].seq);
+    return ERR_OK;
 }
 
 /* After durable_seq has been stored. */
@@ -280,6 +283,7 @@ embedded_close(struct store *base)
 }
 
 static const struct store_vtable embedded_vtable = {
+    .links_per_loop = 1,
     .close = embedded_close,
     .link_open = embedded_link_open,
     .link_close = embedded_link_close,

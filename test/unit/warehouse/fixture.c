@@ -42,7 +42,11 @@ fake_store_add(struct fake_store *store, const struct event *event)
     copy.anonymous_id = copy_text(event->anonymous_id);
     copy.session_id = copy_text(event->session_id);
     copy.properties = copy_text(event->properties);
-    store->rows[store->count] = (struct store_row){copy, store->count + 1};
+    store->rows[store->count] = (struct store_row){
+        .event = copy,
+        .seq = store->count + 1,
+        .position = {.generation = store->generation, .minor = store->count + 1},
+    };
     store->count++;
     store->visible = store->count;
 }
