@@ -223,19 +223,30 @@ file_sync(int fd, const char *path, struct diag *diag)
 }
 
 enum err
+file_write_back(int fd, const char *path, uint64_t from, uint64_t to, struct diag *diag)
+{
+    for (uint64_t at = from; at < to; at += WRITE_BACK_BYTES) {
+        const uint64_t len = to - at < WRITE_BACK_BYTES ? to - at : WRITE_BACK_BYTES;
+
+        if (sync_file_range(fd, (off_t)at, (off_t)len,
+                            SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) == 0)
+            continue;
+        if (errno == ENOSYS || errno == ESPIPE || errno == EINVAL)
+            break; /* not here: the sync does it all */
+        /* The sync would not tell it again. */
+        return file_failed("sync_file_range", path, errno, diag);
+    }
+    return ERR_OK;
+}
+
+enum err
 file_sync_bulk(int fd, const char *path, struct diag *diag)
 {
     uint64_t bytes = 0;
     enum err err = file_size(fd, path, &bytes, diag);
 
-    for (uint64_t at = 0; err == ERR_OK && at < bytes; at += WRITE_BACK_BYTES)
-        if (sync_file_range(fd, (off_t)at, (off_t)WRITE_BACK_BYTES,
-                            SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) != 0) {
-            if (errno == ENOSYS || errno == ESPIPE || errno == EINVAL)
-                break; /* not here: fsync does it all */
-            return file_failed("sync_file_range", path, errno,
-                               diag); /* fsync would not repeat it */
-        }
+    if (err == ERR_OK)
+        err = file_write_back(fd, path, 0, bytes, diag);
     return err == ERR_OK ? file_sync(fd, path, diag) : err;
 }
 

@@ -46,8 +46,11 @@ MUST_USE enum err file_write_parts_at(int fd, const char *path, const struct sli
                                       size_t part_count, uint64_t offset, struct diag *diag);
 MUST_USE enum err file_sync_data(int fd, const char *path, struct diag *diag); /* fdatasync */
 MUST_USE enum err file_sync(int fd, const char *path, struct diag *diag);      /* fsync */
-/* file_sync of a file that may be large: written back in pieces first, so that a sync of another
- * file has to wait for one piece at most. */
+/* Writes what is dirty from `from` up to `to` back in small pieces, one after the other, so that
+ * the sync of another file has to wait for one piece at most. Makes nothing durable. */
+MUST_USE enum err
+file_write_back(int fd, const char *path, uint64_t from, uint64_t to, struct diag *diag);
+/* file_write_back of the whole file, then file_sync: for a file that may be large. */
 MUST_USE enum err file_sync_bulk(int fd, const char *path, struct diag *diag);
 MUST_USE enum err file_sync_dir(const char *dir, struct diag *diag);
 MUST_USE enum err file_truncate(int fd, const char *path, uint64_t bytes, struct diag *diag);

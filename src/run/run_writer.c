@@ -117,13 +117,15 @@ run_writer_free(struct run_writer **writer_ptr)
 static enum err
 write_out(struct run_writer *writer, struct diag *diag)
 {
+    const uint64_t from = writer->next_block * RUN_BLOCK_BYTES;
+    const uint64_t bytes = (uint64_t)writer->out_count * RUN_BLOCK_BYTES;
     enum err err = ERR_OK;
 
     if (writer->out_count == 0)
         return ERR_OK;
-    err = file_write_at(writer->file->fd, writer->tmp_path, writer->out,
-                        (size_t)writer->out_count * RUN_BLOCK_BYTES,
-                        writer->next_block * RUN_BLOCK_BYTES, diag);
+    err = file_write_at(writer->file->fd, writer->tmp_path, writer->out, (size_t)bytes, from, diag);
+    if (err == ERR_OK)
+        err = file_write_back(writer->file->fd, writer->tmp_path, from, from + bytes, diag);
     if (err != ERR_OK)
         return err;
     writer->next_block += writer->out_count;

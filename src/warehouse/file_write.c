@@ -27,6 +27,8 @@ const struct engine_column row_columns[ROW_COLUMNS] = {
 static const struct engine_column first_columns[] = {
     {"person", ENGINE_U32}, {"first_at", ENGINE_TIME}, {"type_id", ENGINE_U32}};
 
+#define PACE_ROWS 65536
+
 /* --- one COPY -------------------------------------------------------------------------------- */
 
 static enum err
@@ -36,6 +38,40 @@ sync_path(const char *path, struct diag *diag)
     const enum err err = file_open(path, FILE_WRITE, &fd, diag);
 
     return err == ERR_OK ? file_sync_bulk(fd, path, diag) : err;
+}
+
+/*
+ * Feeds the rows of another feed, and writes back meanwhile what DuckDB has put into the file: a
+ * merge may take minutes, and the kernel would start on all of it at once, in the way of the
+ * ledger's syncs.
+ */
+struct paced_feed {
+    struct engine_feed feed;
+    struct engine_feed *rows;
+    const char *path;
+    int fd; /* -1: not there yet */
+    uint64_t written_back;
+    uint64_t rows_since;
+};
+
+static enum err
+paced_fill(struct engine_feed *feed, struct engine_sheet *sheet, struct diag *diag)
+{
+    struct paced_feed *paced = (struct paced_feed *)feed;
+    enum err err = paced->rows->fill(paced->rows, sheet, diag);
+    uint64_t bytes = 0;
+
+    paced->rows_since += sheet->rows;
+    if (err != ERR_OK || paced->rows_since < PACE_ROWS)
+        return err;
+    paced->rows_since = 0;
+    if (paced->fd < 0 && file_open(paced->path, FILE_WRITE, &paced->fd, NULL) != ERR_OK)
+        return ERR_OK; /* not made yet */
+    err = file_size(paced->fd, paced->path, &bytes, diag);
+    if (err == ERR_OK)
+        err = file_write_back(paced->fd, paced->path, paced->written_back, bytes, diag);
+    paced->written_back = bytes;
+    return err;
 }
 
 /* The statement's COPY into path.tmp, synced, renamed, and read once for its checksum. */
@@ -48,14 +84,17 @@ copy_to(struct engine *engine, struct engine_guard *guard, const char *statement
     const char *const paths[] = {temporary};
     const struct sql_value values[] = {
         {.name = "path", .kind = SQL_PATH, .paths = paths, .count = 1}};
+    struct paced_feed paced = {.feed = *feed, .rows = feed, .path = temporary, .fd = -1};
     struct buf sql;
     enum err err = ERR_OK;
 
+    paced.feed.fill = paced_fill;
     snprintf(temporary, sizeof(temporary), "%s.tmp", path);
     buf_init(&sql, SQL_BYTES_MAX);
     err = sql_fill(&sql, statement, values, COUNT_OF(values));
     if (err == ERR_OK)
-        err = engine_execute_feed(engine, guard, sql.ptr, feed, diag);
+        err = engine_execute_feed(engine, guard, sql.ptr, &paced.feed, diag);
+    file_close(&paced.fd);
     buf_fini(&sql);
     if (err == ERR_OK)
         err = sync_path(temporary, diag);

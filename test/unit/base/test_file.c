@@ -273,6 +273,42 @@ test_file__sizes_and_room(void **state)
 }
 
 static void
+test_file__large_files_are_synced_in_pieces(void **state)
+{
+    const char *path = test_path(state, "a");
+    const uint64_t piece = UINT64_C(1) << 20; /* one, and two, and a byte on both sides */
+    uint64_t bytes = 0;
+    int fd = -1;
+
+    assert_int_equal(file_open(path, FILE_CREATE, &fd, NULL), ERR_OK);
+    assert_int_equal(file_sync_bulk(fd, path, NULL), ERR_OK);
+    for (uint64_t pieces = 1; pieces <= 2; pieces++)
+        for (uint64_t size = pieces * piece - 1; size <= pieces * piece + 1; size++) {
+            assert_int_equal(file_write_at(fd, path, "x", 1, size - 1, NULL), ERR_OK);
+            assert_int_equal(file_write_back(fd, path, size - 2, size, NULL), ERR_OK);
+            assert_int_equal(file_sync_bulk(fd, path, NULL), ERR_OK);
+            assert_int_equal(file_size(fd, path, &bytes, NULL), ERR_OK);
+            assert_int_equal(bytes, size);
+        }
+    assert_int_equal(file_write_back(fd, path, 5, 5, NULL), ERR_OK);
+    file_close(&fd);
+}
+
+/* Where the kernel knows no such thing (a pipe), the sync tells. */
+static void
+test_file__what_cannot_be_written_back_is_left_to_the_sync(void **state)
+{
+    int fds[2];
+
+    (void)state;
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(file_write_back(fds[1], "pipe", 0, 10, NULL), ERR_OK);
+    close(fds[0]);
+    close(fds[1]);
+    assert_int_equal(file_write_back(fds[1], "closed", 0, 10, NULL), ERR_IO);
+}
+
+static void
 test_file__path_fits_or_says_no(void **state)
 {
     static char name[FILE_PATH_MAX + 1];
@@ -306,6 +342,8 @@ main(void)
         test_in_dir(test_file__folders_are_made_and_removed_without_following_links),
         test_in_dir(test_file__lock_is_held_by_one),
         test_in_dir(test_file__sizes_and_room),
+        test_in_dir(test_file__large_files_are_synced_in_pieces),
+        cmocka_unit_test(test_file__what_cannot_be_written_back_is_left_to_the_sync),
         cmocka_unit_test(test_file__path_fits_or_says_no),
     };
 
