@@ -162,7 +162,7 @@ for (const errno of ['EIO', 'ENOSPC']) {
   for (const [form, suffix] of [['once', ''], ['for good', '+']]) {
     test(`T3: ${errno} ${form}`, { skip, timeout: 1800000 }, async (t) => {
       const hits = {};
-      for (const call of ['pwrite64', 'pwritev', 'fdatasync', 'fsync', 'rename', 'ftruncate', 'fallocate', 'openat', 'unlink']) {
+      for (const call of ['pwrite64', 'pwritev', 'fdatasync', 'fsync', 'sync_file_range', 'rename', 'ftruncate', 'fallocate', 'openat', 'unlink']) {
         const life = new Life(`t3-${errno}-${call}`);
         hits[call] = 0;
         const steps = IS_LONG ? 40 : 3;
@@ -184,3 +184,27 @@ for (const errno of ['EIO', 'ENOSPC']) {
     });
   }
 }
+
+test('T3: after a failed fdatasync those waiting get 503, and the process ends with 1 within a second', { skip, timeout: 120000 }, async (t) => {
+  const life = new Life('t3-exit');
+  const server = new Server(life.dataDir, { extra: SMALL, env: TRACED_ENV });
+  assert.notEqual(await server.start(), null, server.stderr);
+  await life.send(server, 5);
+  const traced = await attach(server.pid, 'fdatasync', 'error=EIO:when=1');
+  /* Twenty at once: one batch fails, and with it all that wait. */
+  const failed = [];
+  await Promise.all(Array.from({ length: 20 }, async () => {
+    const reply = await life.send(server, 10);
+    failed.push({ status: reply.status, at: performance.now() });
+  }));
+  const how = await server.exited;
+  const tookMs = performance.now() - Math.min(...failed.map((each) => each.at));
+  await traced.exited;
+  t.diagnostic(`${failed.filter((each) => each.status === 503).length} of 20 got 503; the process ended ${Math.round(tookMs)} ms after the first of them`);
+  assert.equal(how.code, 1, JSON.stringify(how));
+  assert.ok(failed.some((each) => each.status === 503), JSON.stringify(failed));
+  assert.ok(failed.every((each) => each.status === 503 || each.status === 0), JSON.stringify(failed));
+  assert.ok(tookMs <= 1000 * SLOWNESS, `${tookMs} ms`);
+  await life.settleAndJudge('after a failed sync');
+  life.end();
+});
