@@ -25,7 +25,11 @@ static const struct route routes[] = {
 
 #define REPLY_BYTES_MAX (UINT64_C(64) * 1024 * 1024)
 #define REPLY_BYTES_KEPT (1024 * 1024) /* a larger reply's memory is given back */
+/* A loop: what waits for its commits, and one batch for a store that answers later. A request has
+ * at most 10,000 events and so goes whole. */
 #define GATHER_EVENTS_MAX 100000
+#define BATCH_EVENTS_MAX 10000
+#define BATCH_BYTES_MAX (UINT64_C(8) * 1024 * 1024)
 
 /* --- replies ----------------------------------------------------------------------------------*/
 
@@ -237,7 +241,8 @@ loop_free(struct api_loop **place)
 
     if (loop == NULL)
         return;
-    store_link_close(&loop->link);
+    for (uint32_t i = 0; i < loop->link_count; i++)
+        store_link_close(&loop->links[i]); /* batches under way are answered */
     ingest_free(&loop->ingest);
     query_inbox_close(&loop->inbox);
     event_decoder_free(&loop->decoder);
@@ -248,13 +253,66 @@ loop_free(struct api_loop **place)
     *place = NULL;
 }
 
+/* A batch was decided, perhaps: what was gathered meanwhile goes out at once, not only when the
+ * turn ends. */
 static void
 link_ready(void *loop_state, void *arg, uint32_t events)
 {
     struct api_loop *loop = loop_state;
 
-    (void)arg;
-    store_link_ready(loop->link, events);
+    store_link_ready(arg, events);
+    ingest_flush(loop->ingest);
+}
+
+static enum err
+open_links(struct api_loop *loop, struct diag *diag)
+{
+    struct store *store = loop->api->config.store;
+    const uint32_t count = store_links_per_loop(store);
+
+    assert(count >= 1 && count <= STORE_LINKS_PER_LOOP_MAX);
+    while (loop->link_count < count) {
+        enum err err = store_link_open(store, &loop->links[loop->link_count], diag);
+
+        if (err != ERR_OK)
+            return err;
+        loop->link_count++;
+    }
+    return ERR_OK;
+}
+
+static enum err
+watch_links(struct api_loop *loop)
+{
+    enum err err = ERR_OK;
+
+    for (uint32_t i = 0; err == ERR_OK && i < loop->link_count; i++) {
+        struct store_link *link = loop->links[i];
+
+        if (store_link_fd(link) >= 0)
+            err = http_loop_watch(loop->http, store_link_fd(link), store_link_events(link),
+                                  link_ready, link);
+    }
+    return err;
+}
+
+static enum err
+start_ingest(struct api_loop *loop, struct diag *diag)
+{
+    struct ingest_config config = {
+        .link_count = loop->link_count,
+        .gather_bytes_max = loop->api->config.gather_bytes_max,
+        .gather_events_max = GATHER_EVENTS_MAX,
+    };
+
+    memcpy(config.links, loop->links, sizeof(config.links));
+    /* A store that answers at once commits a turn whole. From others answers come the sooner, and
+     * links share the work the better, the smaller their batches are. */
+    if (store_link_fd(loop->links[0]) >= 0) {
+        config.batch_bytes_max = BATCH_BYTES_MAX;
+        config.batch_events_max = BATCH_EVENTS_MAX;
+    }
+    return ingest_new(&config, &loop->ingest, diag);
 }
 
 static enum err
@@ -262,10 +320,6 @@ handle_loop_start(void *app, struct http_loop *http, void **ret_loop_state, stru
 {
     CLEANUP(loop_free) struct api_loop *loop = MEM_NEW(struct api_loop, 1);
     struct api *api = app;
-    struct ingest_config ingest_config = {
-        .gather_bytes_max = api->config.gather_bytes_max,
-        .gather_events_max = GATHER_EVENTS_MAX,
-    };
     enum err err;
 
     if (loop == NULL)
@@ -275,18 +329,15 @@ handle_loop_start(void *app, struct http_loop *http, void **ret_loop_state, stru
     loop->uploads.bytes_max = api->config.upload_bytes_max;
     buf_init(&loop->reply, REPLY_BYTES_MAX);
     key_table_renew(api->config.keys, &loop->keys);
-    err = store_link_open(api->config.store, &loop->link, diag);
-    if (err != ERR_OK)
-        return err;
-    ingest_config.link = loop->link;
-    err = ingest_new(&ingest_config, &loop->ingest, diag);
+    err = open_links(loop, diag);
+    if (err == ERR_OK)
+        err = start_ingest(loop, diag);
     if (err == ERR_OK)
         err = event_decoder_new(&loop->decoder, diag);
     if (err == ERR_OK)
         err = query_inbox_new(http, &loop->inbox, diag);
-    if (err == ERR_OK && store_link_fd(loop->link) >= 0)
-        err = http_loop_watch(http, store_link_fd(loop->link), store_link_events(loop->link),
-                              link_ready, NULL);
+    if (err == ERR_OK)
+        err = watch_links(loop);
     if (err != ERR_OK)
         return err;
     *ret_loop_state = MOVE(loop);

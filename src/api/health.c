@@ -5,8 +5,10 @@
  * Layer 6, on the loops, open to all: no label names a project, no value is a client's.
  */
 #include "api/internal.h"
+#include "api/json.h"
 #include "base/counter.h"
 
+#define READY_BYTES_MAX 8192
 #define METRICS_BYTES_MAX (4 * 1024 * 1024)
 
 GAUGE_DEFINE(ledger_events, "potik_ledger_events", "events stored");
@@ -23,6 +25,23 @@ static void
 healthz_end(struct api_request *request)
 {
     http_reply(request->exchange, 200, "application/json", SLICE("{\"status\":\"alive\"}\n"));
+}
+
+/* `warning` NULL: none. */
+static void
+reply_ready(struct api_request *request, const char *warning)
+{
+    struct buf body;
+
+    buf_init(&body, READY_BYTES_MAX);
+    buf_add_text(&body, "{\"status\":\"ready\"");
+    if (warning != NULL) {
+        buf_add_text(&body, ",\"warning\":");
+        json_add_text(&body, slice_of_text(warning));
+    }
+    buf_add_text(&body, "}\n");
+    api_reply_json(request, 200, &body);
+    buf_fini(&body);
 }
 
 static void
@@ -44,7 +63,7 @@ readyz_end(struct api_request *request)
         api_reply_diag(request, err, &diag);
         return;
     }
-    http_reply(request->exchange, 200, "application/json", SLICE("{\"status\":\"ready\"}\n"));
+    reply_ready(request, store_warning(api->config.store, &diag) ? diag.message : NULL);
 }
 
 /* Sampled when asked for: these numbers have owners that keep them anyway. */

@@ -30,7 +30,8 @@ struct api {
 struct api_loop {
     struct api *api;
     struct http_loop *http;
-    struct store_link *link;
+    struct store_link *links[STORE_LINKS_PER_LOOP_MAX];
+    uint32_t link_count;
     struct ingest *ingest;
     struct event_decoder *decoder;
     struct query_inbox *inbox;

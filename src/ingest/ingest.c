@@ -1,9 +1,8 @@
 /*
- * ingest - gathering a turn's requests into one batch of the store. See ingest.h.
+ * ingest - gathering a turn's requests into batches of the store. See ingest.h.
  *
- * Two lists of requests: `gathered` (added since the last submit) and `under_way` (their items are
- * with the store). One array of items serves the batch under way; it grows with the requests that
- * are added, so that a submit cannot fail for want of memory.
+ * One list of requests is `gathered`; a lane for each link has the list that is under way on it,
+ * and the array of their items, which is the store's until it answers.
  *
  * A store may answer within store_link_submit or in a later turn. `done` of a request may bring the
  * next pipelined request in, which then calls ingest_add: the lists are detached before it is
@@ -57,16 +56,23 @@ struct request_list {
     struct ingest_request **last_next; /* where the next one is hung; &first when empty */
 };
 
+/* A link, and the batch that is under way on it. */
+struct lane {
+    struct ingest *ingest;
+    struct store_link *link;
+    bool is_under_way;
+    struct request_list requests;
+    struct store_item *items;
+    uint32_t item_capacity;
+    struct store_batch batch;
+};
+
 struct ingest {
     struct ingest_config config;
     struct request_list gathered;
     uint64_t gathered_bytes;
     uint32_t gathered_events;
-    bool is_under_way;
-    struct request_list under_way;
-    struct store_item *items;
-    uint32_t item_capacity;
-    struct store_batch batch;
+    struct lane lanes[STORE_LINKS_PER_LOOP_MAX];
 };
 
 static void
@@ -84,16 +90,15 @@ list_append(struct request_list *list, struct ingest_request *request)
     list->last_next = &request->next;
 }
 
-/* Moves all of `from` to `to`, which is empty. */
-static void
-list_take(struct request_list *to, struct request_list *from)
+static struct ingest_request *
+list_take_first(struct request_list *list)
 {
-    assert(to->first == NULL);
-    if (from->first != NULL) {
-        to->first = from->first;
-        to->last_next = from->last_next;
-    }
-    list_clear(from);
+    struct ingest_request *request = list->first;
+
+    list->first = request->next;
+    if (list->first == NULL)
+        list_clear(list);
+    return request;
 }
 
 enum err
@@ -101,7 +106,8 @@ ingest_new(const struct ingest_config *config, struct ingest **ret_ingest, struc
 {
     struct ingest *ingest;
 
-    assert(config->link != NULL && config->gather_events_max > 0);
+    assert(config->link_count >= 1 && config->link_count <= STORE_LINKS_PER_LOOP_MAX);
+    assert(config->gather_events_max > 0);
     ingest = MEM_NEW(struct ingest, 1);
     if (ingest == NULL) {
         diag_set(diag, "no memory for gathering events");
@@ -109,7 +115,12 @@ ingest_new(const struct ingest_config *config, struct ingest **ret_ingest, struc
     }
     ingest->config = *config;
     list_clear(&ingest->gathered);
-    list_clear(&ingest->under_way);
+    for (uint32_t i = 0; i < config->link_count; i++) {
+        assert(config->links[i] != NULL);
+        ingest->lanes[i].ingest = ingest;
+        ingest->lanes[i].link = config->links[i];
+        list_clear(&ingest->lanes[i].requests);
+    }
     *ret_ingest = ingest;
     return ERR_OK;
 }
@@ -130,29 +141,6 @@ request_bytes(const struct ingest_request *request)
     return bytes;
 }
 
-/* Room for the items of everything gathered and `count` more. */
-static bool
-reserve_items(struct ingest *ingest, uint32_t count)
-{
-    uint64_t needed = (uint64_t)ingest->gathered_events + count;
-    uint64_t capacity = ingest->item_capacity != 0 ? ingest->item_capacity : 64;
-    struct store_item *items;
-
-    /* While a batch is under way its items must not move: the store reads them. */
-    if (ingest->is_under_way || needed <= ingest->item_capacity)
-        return true;
-    while (capacity < needed)
-        capacity *= 2;
-    if (capacity > UINT32_MAX)
-        return false;
-    items = mem_realloc(ingest->items, capacity * sizeof(*items));
-    if (items == NULL)
-        return false;
-    ingest->items = items;
-    ingest->item_capacity = (uint32_t)capacity;
-    return true;
-}
-
 enum err
 ingest_add(struct ingest *ingest, struct ingest_request *request)
 {
@@ -164,8 +152,7 @@ ingest_add(struct ingest *ingest, struct ingest_request *request)
          (uint64_t)ingest->gathered_events + request->batch.count >
              ingest->config.gather_events_max))
         return ERR_OVERLOADED;
-    if (!reserve_items(ingest, request->batch.count))
-        return ERR_NOMEM;
+    request->bytes = bytes;
     ingest->gathered_bytes += bytes;
     ingest->gathered_events += request->batch.count;
     list_append(&ingest->gathered, request);
@@ -225,16 +212,16 @@ has_item(const struct event_entry *entry)
 
 /* Verdicts back to every request of the batch, then `done`. */
 static void
-settle_all(struct ingest *ingest)
+settle_all(struct lane *lane)
 {
-    const struct store_item *item = ingest->items;
-    struct ingest_request *request = ingest->under_way.first;
+    const struct store_item *item = lane->items;
+    struct ingest_request *request = lane->requests.first;
     uint64_t accepted = 0;
     uint64_t duplicates = 0;
 
     for (struct ingest_request *each = request; each != NULL; each = each->next) {
         each->err = ERR_OK;
-        each->position = ingest->batch.position;
+        each->position = lane->batch.position;
         each->accepted = each->duplicates = each->rejected = 0;
         for (uint32_t i = 0; i < each->batch.count; i++)
             settle_entry(each, i,
@@ -247,8 +234,8 @@ settle_all(struct ingest *ingest)
     if (duplicates != 0)
         counter_add(&events_duplicate, duplicates);
 
-    list_clear(&ingest->under_way);
-    ingest->is_under_way = false;
+    list_clear(&lane->requests);
+    lane->is_under_way = false;
     while (request != NULL) {
         struct ingest_request *next = request->next;
 
@@ -260,31 +247,78 @@ settle_all(struct ingest *ingest)
 static void
 batch_done(struct store_batch *batch)
 {
-    struct ingest *ingest = batch->user;
+    struct lane *lane = batch->user;
 
-    assert(ingest->is_under_way);
+    assert(lane->is_under_way);
     if (batch->err == ERR_OK) {
-        settle_all(ingest);
+        settle_all(lane);
         return;
     }
     counter_add(&commits_failed, 1);
-    ingest->is_under_way = false;
-    fail_all(&ingest->under_way, client_err(batch->err));
+    lane->is_under_way = false;
+    fail_all(&lane->requests, client_err(batch->err));
+}
+
+/* Moves whole requests from what is gathered to the lane: one, and more while they fit. Entries of
+ * all of them. */
+static uint32_t
+take_gathered(struct ingest *ingest, struct lane *lane)
+{
+    const uint64_t bytes_max = ingest->config.batch_bytes_max;
+    const uint32_t events_max = ingest->config.batch_events_max;
+    uint64_t bytes = 0;
+    uint32_t events = 0;
+
+    assert(lane->requests.first == NULL);
+    while (ingest->gathered.first != NULL) {
+        struct ingest_request *request = ingest->gathered.first;
+
+        if (lane->requests.first != NULL &&
+            ((bytes_max != 0 && bytes + request->bytes > bytes_max) ||
+             (events_max != 0 && (uint64_t)events + request->batch.count > events_max)))
+            break;
+        bytes += request->bytes;
+        events += request->batch.count;
+        list_append(&lane->requests, list_take_first(&ingest->gathered));
+    }
+    ingest->gathered_bytes -= bytes;
+    ingest->gathered_events -= events;
+    return events;
+}
+
+static bool
+reserve_items(struct lane *lane, uint32_t needed)
+{
+    uint64_t capacity = lane->item_capacity != 0 ? lane->item_capacity : 64;
+    struct store_item *items;
+
+    if (needed <= lane->item_capacity)
+        return true;
+    while (capacity < needed)
+        capacity *= 2;
+    if (capacity > UINT32_MAX)
+        return false;
+    items = mem_realloc(lane->items, capacity * sizeof(*items));
+    if (items == NULL)
+        return false;
+    lane->items = items;
+    lane->item_capacity = (uint32_t)capacity;
+    return true;
 }
 
 static uint32_t
-fill_items(struct ingest *ingest)
+fill_items(struct lane *lane)
 {
     uint32_t count = 0;
 
-    for (struct ingest_request *request = ingest->under_way.first; request != NULL;
+    for (struct ingest_request *request = lane->requests.first; request != NULL;
          request = request->next) {
         for (uint32_t i = 0; i < request->batch.count; i++) {
             const struct event_entry *entry = &request->batch.entries[i];
 
             if (!has_item(entry))
                 continue;
-            ingest->items[count++] = (struct store_item){
+            lane->items[count++] = (struct store_item){
                 .event = &entry->event,
                 .is_probe = entry->err != ERR_OK,
                 .verdict = STORE_PENDING,
@@ -295,52 +329,83 @@ fill_items(struct ingest *ingest)
 }
 
 static void
-submit(struct ingest *ingest)
+submit(struct ingest *ingest, struct lane *lane)
 {
-    bool has_room = reserve_items(ingest, 0);
-
-    list_take(&ingest->under_way, &ingest->gathered);
-    ingest->gathered_bytes = 0;
-    ingest->gathered_events = 0;
-    if (!has_room) {
-        fail_all(&ingest->under_way, ERR_OVERLOADED);
+    if (!reserve_items(lane, take_gathered(ingest, lane))) {
+        fail_all(&lane->requests, ERR_OVERLOADED);
         return;
     }
-    ingest->is_under_way = true;
-    ingest->batch = (struct store_batch){
-        .items = ingest->items,
-        .count = fill_items(ingest),
+    lane->is_under_way = true;
+    lane->batch = (struct store_batch){
+        .items = lane->items,
+        .count = fill_items(lane),
         .done = batch_done,
-        .user = ingest,
+        .user = lane,
     };
-    if (ingest->batch.count == 0)
-        settle_all(ingest); /* nothing the store need be asked */
+    if (lane->batch.count == 0)
+        settle_all(lane); /* nothing the store need be asked */
     else
-        store_link_submit(ingest->config.link, &ingest->batch);
+        store_link_submit(lane->link, &lane->batch);
+}
+
+/* A lane for the next batch; NULL: wait. A link without a server answers at once that it is not
+ * ready: it is asked only where no other can serve. */
+static struct lane *
+free_lane(struct ingest *ingest)
+{
+    struct lane *last_resort = NULL;
+    bool is_busy = false;
+
+    for (uint32_t i = 0; i < ingest->config.link_count; i++) {
+        struct lane *lane = &ingest->lanes[i];
+
+        if (lane->is_under_way)
+            is_busy = true;
+        else if (store_link_is_ready(lane->link))
+            return lane;
+        else if (last_resort == NULL)
+            last_resort = lane;
+    }
+    return is_busy ? NULL : last_resort;
 }
 
 void
 ingest_flush(struct ingest *ingest)
 {
-    while (!ingest->is_under_way && ingest->gathered.first != NULL)
-        submit(ingest);
+    struct lane *lane;
+
+    while (ingest->gathered.first != NULL && (lane = free_lane(ingest)) != NULL)
+        submit(ingest, lane);
+}
+
+static bool
+is_under_way(const struct ingest *ingest)
+{
+    for (uint32_t i = 0; i < ingest->config.link_count; i++) {
+        if (ingest->lanes[i].is_under_way)
+            return true;
+    }
+    return false;
 }
 
 bool
 ingest_is_idle(const struct ingest *ingest)
 {
-    return !ingest->is_under_way && ingest->gathered.first == NULL;
+    return ingest->gathered.first == NULL && !is_under_way(ingest);
 }
 
 void
-ingest_free(struct ingest **ingest)
+ingest_free(struct ingest **place)
 {
-    if (*ingest == NULL)
+    struct ingest *ingest = *place;
+
+    if (ingest == NULL)
         return;
-    assert(!(*ingest)->is_under_way);
-    while ((*ingest)->gathered.first != NULL)
-        fail_all(&(*ingest)->gathered, ERR_NOT_READY);
-    mem_free((*ingest)->items);
-    mem_free(*ingest);
-    *ingest = NULL;
+    assert(!is_under_way(ingest));
+    while (ingest->gathered.first != NULL)
+        fail_all(&ingest->gathered, ERR_NOT_READY);
+    for (uint32_t i = 0; i < ingest->config.link_count; i++)
+        mem_free(ingest->lanes[i].items);
+    mem_free(ingest);
+    *place = NULL;
 }

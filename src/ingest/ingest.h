@@ -8,6 +8,12 @@
  * usable id of the client's, becomes a probe: if that id is stored already the verdict is
  * `duplicate`, else `rejected`. Items stand in the order in which requests came, so that of equal
  * ids the first wins, within a request and across them.
+ *
+ * A loop has one link to the store or several; one batch is under way on each, and what comes
+ * meanwhile is gathered for the next. A batch takes whole requests, in order, as many as its bounds
+ * allow. What is held: `gather_bytes_max` and `gather_events_max` for what waits, and a batch a
+ * link; beyond, `overloaded`. Batches of different links end in any order: of equal ids on two
+ * links the store decides which was first.
  */
 #ifndef POTIK_INGEST_INGEST_H
 #define POTIK_INGEST_INGEST_H
@@ -17,9 +23,12 @@
 #include "store/store.h"
 
 struct ingest_config {
-    struct store_link *link;   /* borrowed */
-    uint64_t gather_bytes_max; /* events held for the next commit; beyond: `overloaded` */
+    struct store_link *links[STORE_LINKS_PER_LOOP_MAX]; /* borrowed */
+    uint32_t link_count;                                /* 1 … STORE_LINKS_PER_LOOP_MAX */
+    uint64_t gather_bytes_max; /* events held for the next commits; beyond: `overloaded` */
     uint32_t gather_events_max;
+    uint64_t batch_bytes_max;  /* of one batch for the store; 0: all that is gathered. A request */
+    uint32_t batch_events_max; /* alone goes whole, whatever its size */
 };
 
 enum ingest_verdict { INGEST_REJECTED, INGEST_ACCEPTED, INGEST_DUPLICATE };
@@ -40,26 +49,26 @@ struct ingest_request {
     uint32_t accepted;
     uint32_t duplicates;
     uint32_t rejected;
-    struct ingest_request *next; /* ingest's own */
+    struct ingest_request *next; /* these two are ingest's own */
+    uint64_t bytes;
 };
 
 struct ingest;
 /* ERR_NOMEM. */
 MUST_USE enum err
 ingest_new(const struct ingest_config *config, struct ingest **ret_ingest, struct diag *diag);
-/* Requests not committed are answered ERR_NOT_READY. A batch under way must be over: close the link
- * first. */
+/* Requests not committed are answered ERR_NOT_READY. Batches under way must be over: close the
+ * links first. */
 void ingest_free(struct ingest **ingest);
 /*
- * ERR_OVERLOADED: too much is gathered already, ERR_NOMEM; the request stays the caller's, `done`
- * is not called. A request alone is taken whatever its size: its limits were asked by who decoded
- * it.
+ * ERR_OVERLOADED: too much is gathered already; the request stays the caller's, `done` is not
+ * called. A request alone is taken whatever its size: its limits were asked by who decoded it.
  */
 MUST_USE enum err ingest_add(struct ingest *ingest, struct ingest_request *request);
 /*
- * At the end of a turn: what is gathered becomes one batch for the store, if none is under way.
- * Requests that `done` brings in are committed too before it returns (as long as the store answers
- * at once).
+ * At the end of a turn, and after store_link_ready: what is gathered goes to the links that are
+ * free. Requests that `done` brings in are committed too before it returns (as long as the store
+ * answers at once). Never from within `done`.
  */
 void ingest_flush(struct ingest *ingest);
 /* Nothing gathered, nothing under way. */

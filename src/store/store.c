@@ -134,6 +134,12 @@ store_link_ready(struct store_link *link, uint32_t events)
     link->vtable->link_ready(link, events);
 }
 
+bool
+store_link_is_ready(struct store_link *link)
+{
+    return link->vtable->link_is_ready == NULL || link->vtable->link_is_ready(link);
+}
+
 void
 store_link_submit(struct store_link *link, struct store_batch *batch)
 {
@@ -182,6 +188,12 @@ enum err
 store_is_ready(struct store *store, struct diag *diag)
 {
     return store->vtable->is_ready(store, diag);
+}
+
+bool
+store_warning(struct store *store, struct diag *ret_words)
+{
+    return store->vtable->warning != NULL && store->vtable->warning(store, ret_words);
 }
 
 void

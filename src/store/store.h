@@ -98,6 +98,7 @@ struct store_vtable {
     int (*link_fd)(struct store_link *link);
     uint32_t (*link_events)(struct store_link *link);
     void (*link_ready)(struct store_link *link, uint32_t events);
+    bool (*link_is_ready)(struct store_link *link); /* NULL: always */
     void (*link_submit)(struct store_link *link, struct store_batch *batch);
     enum err (*read_after)(struct store *store, struct store_position after, uint32_t rows_max,
                            size_t bytes_max, struct arena *arena, struct store_page *ret_page,
@@ -108,6 +109,7 @@ struct store_vtable {
     enum err (*maintain_fast)(struct store *store, bool *ret_did_work, struct diag *diag);
     enum err (*maintain_slow)(struct store *store, bool *ret_did_work, struct diag *diag);
     enum err (*is_ready)(struct store *store, struct diag *diag);
+    bool (*warning)(struct store *store, struct diag *ret_words); /* NULL: never any */
     void (*stats)(struct store *store, struct store_stats *ret_stats);
 };
 /* Each store's struct begins with these. */
@@ -128,7 +130,10 @@ void store_link_close(struct store_link **link); /* a batch under way is answere
 int store_link_fd(struct store_link *link); /* −1: completes within submit; nothing to watch */
 uint32_t store_link_events(struct store_link *link); /* EPOLL… wanted now */
 void store_link_ready(struct store_link *link, uint32_t events);
-/* One batch under way a link; the next only after `done`. */
+/* Whether a batch submitted now would reach the store's server; false: it would be answered
+ * ERR_NOT_READY at once, so another link is the better choice. */
+bool store_link_is_ready(struct store_link *link);
+/* One batch under way a link; the next only after `done` has returned. */
 void store_link_submit(struct store_link *link, struct store_batch *batch);
 
 /* Rows after `after`, at most rows_max and about bytes_max (at least one row). Any one thread at a
@@ -150,6 +155,8 @@ MUST_USE enum err store_maintain_fast(struct store *store, bool *ret_did_work, s
 MUST_USE enum err store_maintain_slow(struct store *store, bool *ret_did_work, struct diag *diag);
 /* ERR_OK, or why ingest would be refused now (ERR_STORAGE_FULL, ERR_NOT_READY, ERR_FATAL). */
 MUST_USE enum err store_is_ready(struct store *store, struct diag *diag);
+/* Whether someone should look after it though it works: a sentence for /readyz, without secrets. */
+bool store_warning(struct store *store, struct diag *ret_words);
 void store_stats(struct store *store, struct store_stats *ret_stats);
 
 #endif

@@ -194,10 +194,12 @@ setup(void **state)
     fixture->api.config.clock = &fixture->clock.clock;
     fixture->api.config.store = &fixture->store;
     fixture->loop.api = &fixture->api;
-    fixture->loop.link = &fixture->mock.link;
+    fixture->loop.links[0] = &fixture->mock.link;
+    fixture->loop.link_count = 1;
     fixture->loop.uploads.bytes_max = 1 << 20;
     buf_init(&fixture->loop.reply, 1 << 20);
-    config.link = fixture->loop.link;
+    config.links[0] = fixture->loop.links[0];
+    config.link_count = 1;
     if (ingest_new(&config, &fixture->loop.ingest, NULL) != ERR_OK ||
         event_decoder_new(&fixture->loop.decoder, NULL) != ERR_OK)
         return -1;

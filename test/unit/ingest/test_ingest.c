@@ -1,145 +1,7 @@
 /*
  * ingest against a mocked store: what is submitted, what comes back, and every way it can fail.
- *
- * The mock keeps the last batch. It answers within submit (as the ledger does) or when told to
- * (as a database would), with the verdicts the test laid out, or with an error.
  */
-#include "base/mem.h"
-#include "ingest/ingest.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
-#define EVENTS_MAX 64
-
-struct mock_link {
-    struct store_link link; /* first: the vtable finds the mock by it */
-    bool is_late;           /* done comes from mock_answer */
-    enum err err;           /* of the next answers */
-    uint32_t submits;
-    struct store_batch *batch; /* under way */
-    uint32_t item_count;       /* of the last submit */
-    struct store_item items[EVENTS_MAX];
-    enum store_verdict verdicts[EVENTS_MAX]; /* to be given; PENDING: by the mock's own memory */
-    struct slice stored[EVENTS_MAX];
-    uint32_t stored_count;
-};
-
-static bool
-mock_is_stored(const struct mock_link *mock, struct slice id)
-{
-    for (uint32_t i = 0; i < mock->stored_count; i++) {
-        if (slice_equal(mock->stored[i], id))
-            return true;
-    }
-    return false;
-}
-
-static void
-mock_answer(struct mock_link *mock)
-{
-    struct store_batch *batch = mock->batch;
-
-    assert_non_null(batch);
-    mock->batch = NULL;
-    batch->err = mock->err;
-    for (uint32_t i = 0; mock->err == ERR_OK && i < batch->count; i++) {
-        struct store_item *item = &batch->items[i];
-
-        if (mock_is_stored(mock, item->event->event_id)) {
-            item->verdict = STORE_DUPLICATE;
-        } else if (item->is_probe) {
-            item->verdict = STORE_ABSENT;
-        } else {
-            item->verdict = STORE_ACCEPTED;
-            mock->stored[mock->stored_count++] = item->event->event_id;
-            batch->accepted_count++;
-        }
-    }
-    batch->position = (struct store_position){7, 0, mock->stored_count};
-    batch->done(batch);
-}
-
-static void
-mock_submit(struct store_link *link, struct store_batch *batch)
-{
-    struct mock_link *mock = (struct mock_link *)link;
-
-    assert_null(mock->batch); /* one under way a link */
-    assert_true(batch->count > 0 && batch->count <= EVENTS_MAX);
-    mock->submits++;
-    mock->batch = batch;
-    mock->item_count = batch->count;
-    memcpy(mock->items, batch->items, batch->count * sizeof(*batch->items));
-    if (!mock->is_late)
-        mock_answer(mock);
-}
-
-static const struct store_vtable mock_vtable = {.link_submit = mock_submit};
-
-/* One request with up to four events, and how often its `done` came. */
-struct fixture {
-    struct mock_link mock;
-    struct ingest *ingest;
-};
-
-struct probe_request {
-    struct ingest_request request;
-    struct event_entry entries[4];
-    enum ingest_verdict verdicts[4];
-    uint32_t done_count;
-    struct fixture *fixture;
-    struct probe_request *then; /* added by this one's done */
-};
-
-static void
-request_done(struct ingest_request *request)
-{
-    struct probe_request *probe = request->user;
-
-    probe->done_count++;
-    if (probe->then != NULL)
-        assert_int_equal(ingest_add(probe->fixture->ingest, &probe->then->request), ERR_OK);
-}
-
-static void
-request_init(struct probe_request *probe, struct fixture *fixture)
-{
-    memset(probe, 0, sizeof(*probe));
-    probe->fixture = fixture;
-    probe->request.batch.entries = probe->entries;
-    probe->request.verdicts = probe->verdicts;
-    probe->request.done = request_done;
-    probe->request.user = probe;
-}
-
-static void
-add_event(struct probe_request *probe, const char *id, enum err err)
-{
-    struct event_entry *entry = &probe->entries[probe->request.batch.count++];
-
-    entry->err = err;
-    entry->event.event_id = slice_of_text(id);
-    entry->has_id = id != NULL;
-    entry->event.project_id = 1;
-}
-
-static void
-fixture_open(struct fixture *fixture, uint64_t bytes_max, uint32_t events_max)
-{
-    struct ingest_config config = {
-        .gather_bytes_max = bytes_max,
-        .gather_events_max = events_max,
-    };
-
-    memset(fixture, 0, sizeof(*fixture));
-    fixture->mock.link.vtable = &mock_vtable;
-    config.link = &fixture->mock.link;
-    assert_int_equal(ingest_new(&config, &fixture->ingest, NULL), ERR_OK);
-}
+#include "fixture.h"
 
 static void
 test_ingest__one_turn_is_one_batch(void **state)
@@ -417,31 +279,31 @@ test_ingest__abandoned_request_is_stored_and_done(void **state)
 }
 
 static void
-test_ingest__out_of_memory_leaves_the_request_with_its_owner(void **state)
+test_ingest__out_of_memory_is_overload(void **state)
 {
     struct fixture fixture;
     struct probe_request a;
+    struct probe_request b;
 
     (void)state;
     fixture_open(&fixture, 1 << 20, 100);
-    request_init(&a, &fixture);
-    add_event(&a, "a", ERR_OK);
+    gather(&fixture, &a, "a");
     mem_fail_from(1, true);
-    assert_int_equal(ingest_add(fixture.ingest, &a.request), ERR_NOMEM);
-    mem_fail_from(0, false);
-    assert_int_equal(a.done_count, 0);
-    assert_true(ingest_is_idle(fixture.ingest));
-    assert_int_equal(ingest_add(fixture.ingest, &a.request), ERR_OK);
     ingest_flush(fixture.ingest);
-    assert_int_equal(a.request.accepted, 1);
+    mem_fail_from(0, false);
+    assert_int_equal(a.done_count, 1);
+    assert_int_equal(a.request.err, ERR_OVERLOADED);
+    assert_int_equal(fixture.mock.submits, 0);
+    send_one(&fixture, &b, "b");
+    assert_int_equal(b.request.accepted, 1);
 
-    /* While a batch is under way items cannot grow; the want shows at the next submit. */
     ingest_free(&fixture.ingest);
     mem_fail_from(1, false);
-    assert_int_equal(
-        ingest_new(&(struct ingest_config){.link = &fixture.mock.link, .gather_events_max = 1},
-                   &fixture.ingest, NULL),
-        ERR_NOMEM);
+    assert_int_equal(ingest_new(&(struct ingest_config){.links = {&fixture.mock.link},
+                                                        .link_count = 1,
+                                                        .gather_events_max = 1},
+                                &fixture.ingest, NULL),
+                     ERR_NOMEM);
     mem_fail_from(0, false);
     assert_null(fixture.ingest);
 }
@@ -459,7 +321,7 @@ main(void)
         cmocka_unit_test(test_ingest__done_may_bring_the_next_request),
         cmocka_unit_test(test_ingest__overload_at_the_limits),
         cmocka_unit_test(test_ingest__abandoned_request_is_stored_and_done),
-        cmocka_unit_test(test_ingest__out_of_memory_leaves_the_request_with_its_owner),
+        cmocka_unit_test(test_ingest__out_of_memory_is_overload),
     };
 
     return cmocka_run_group_tests_name("ingest", tests, NULL, NULL);
