@@ -91,10 +91,13 @@ static bool
 add(struct csv_reader *reader, const char *bytes, size_t len)
 {
     struct buf *text = &reader->text;
+    const uint64_t cell_end_max = (uint64_t)cell_start(reader) + reader->config.cell_bytes_max;
+    const uint64_t row_end_max = reader->config.row_bytes_max;
 
-    if (text->len + len - cell_start(reader) > reader->config.cell_bytes_max)
+    /* Of the two the one that is met first, however the input was cut. */
+    if (text->len + len > cell_end_max && cell_end_max <= row_end_max)
         return fail(reader, ERR_INVALID, "a cell is larger than allowed; is a quote not closed?");
-    if (text->len + len > reader->config.row_bytes_max)
+    if (text->len + len > row_end_max)
         return fail(reader, ERR_INVALID, "the row is larger than allowed; is a quote not closed?");
     buf_add(text, bytes, len);
     return !buf_failed(text) || fail(reader, ERR_NOMEM, "out of memory");

@@ -126,6 +126,11 @@ test_csv__keeps_its_limits(void **state)
     check_csv(&config, "abcd,abcd\n", "[abcd][abcd]/1/");
     check_csv(&config, "abcd,abcd,a\n",
               "!row 1 (line 1): the row is larger than allowed; is a quote not closed?");
+    /* Both at once: the limit that is met first. */
+    check_csv(&config, "abc,abc,abcde\n",
+              "!row 1 (line 1): the row is larger than allowed; is a quote not closed?");
+    check_csv(&config, "abcd,abcde\n",
+              "!row 1 (line 1): a cell is larger than allowed; is a quote not closed?");
 }
 
 static void
