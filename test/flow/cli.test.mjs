@@ -7,13 +7,16 @@ import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import zlib from 'node:zlib';
-import { BARE_ENV, BIN, MISSING, SLOWNESS, Client, startServer, temporaryFolder, until } from './server.mjs';
+import { BARE_ENV, BIN, MISSING, OF_NO_STORE, SLOWNESS, Client, startServer, storeEnv, temporaryFolder, until } from './server.mjs';
 
 const skip = MISSING;
 
-/** Starts a command; resolves to { code, stdout, stderr }. `input` goes to stdin. */
+/** Starts a command; resolves to { code, stdout, stderr }. `input` goes to stdin. A command named with its data folder is told the store, too. */
 function start(words, { input = '', env = {}, cwd = undefined } = {}) {
-  const child = spawn(BIN, words, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...BARE_ENV, ...env }, cwd });
+  const folder = words.indexOf('--data-dir') + 1;
+  const child = spawn(BIN, words, {
+    stdio: ['pipe', 'pipe', 'pipe'], cwd, env: { ...BARE_ENV, ...(folder > 0 && words[0] === 'key' ? storeEnv(words[folder]) : {}), ...env },
+  });
   const run = { child, stdout: '', stderr: '' };
   child.stdout.on('data', (part) => { run.stdout += part; });
   child.stderr.on('data', (part) => { run.stderr += part; });
@@ -158,7 +161,7 @@ test('stats: tables, and the server\'s own forms; wrong flags are exit 2', { ski
   await server.close();
 });
 
-test('stats and tail: no server, no key', { skip }, async () => {
+test('stats and tail: no server, no key', { skip: skip || OF_NO_STORE }, async () => {
   const cwd = temporaryFolder('nothing');
   for (const words of [['stats', 'dau'], ['tail'], ['import', 'x.csv']]) {
     const run = await potik(words, { cwd });
@@ -251,7 +254,7 @@ test('key: made, listed and revoked beside a running server, within a second', {
   await server.close();
 });
 
-test('demo: its tables, and nothing left behind', { skip, timeout: 300000 * SLOWNESS }, async () => {
+test('demo: its tables, and nothing left behind', { skip: skip || OF_NO_STORE, timeout: 300000 * SLOWNESS }, async () => {
   const folder = temporaryFolder('demo');
   const run = await potik(['demo'], { env: { TMPDIR: folder, POTIK_SERVER: 'http://127.0.0.1:1', POTIK_KEY: 'wk_elsewhere' }, cwd: folder });
   assert.equal(run.code, 0, run.stderr);
@@ -267,7 +270,7 @@ test('demo: its tables, and nothing left behind', { skip, timeout: 300000 * SLOW
   fs.rmSync(folder, { recursive: true });
 });
 
-test('demo: ^C ends its server and leaves nothing', { skip }, async () => {
+test('demo: ^C ends its server and leaves nothing', { skip: skip || OF_NO_STORE }, async () => {
   const folder = temporaryFolder('stopped');
   const run = start(['demo'], { env: { TMPDIR: folder }, cwd: folder });
   await until('its folder', () => fs.readdirSync(folder).length === 1);
@@ -279,7 +282,7 @@ test('demo: ^C ends its server and leaves nothing', { skip }, async () => {
   fs.rmSync(folder, { recursive: true });
 });
 
-test('every command has --help with an example', { skip }, async () => {
+test('every command has --help with an example', { skip: skip || OF_NO_STORE }, async () => {
   for (const name of ['serve', 'import', 'stats', 'tail', 'demo', 'key', 'doctor', 'rebuild', 'version']) {
     const run = await potik([name, '--help']);
     assert.equal(run.code, 0, name);

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { BARE_ENV, BIN, MISSING, SLOWNESS, startServer, temporaryFolder } from './server.mjs';
+import { BARE_ENV, BIN, MISSING, OF_NO_STORE, SLOWNESS, startServer, temporaryFolder } from './server.mjs';
 
 const skip = MISSING;
 const folder = temporaryFolder('config');
@@ -15,7 +15,7 @@ test.after(() => fs.rmSync(folder, { recursive: true, force: true }));
 const run = (words, { env = {}, cwd = folder } = {}) =>
   spawnSync(BIN, words, { encoding: 'utf8', cwd, env: { ...BARE_ENV, ...env }, timeout: 20000 * SLOWNESS, killSignal: 'SIGKILL' });
 
-test('refused: exit 2 and one sentence that names setting, value and range', { skip }, async (t) => {
+test('refused: exit 2 and one sentence that names setting, value and range', { skip: skip || OF_NO_STORE }, async (t) => {
   const dir = path.join(folder, 'unused');
   const BAD = [
     [['--seal-rows', '0'], /--seal-rows: "0".*1 … 10000000/],
@@ -44,7 +44,7 @@ test('refused: exit 2 and one sentence that names setting, value and range', { s
   }
 });
 
-test('the file: an unknown key or a bad value is exit 2 with its line', { skip }, async (t) => {
+test('the file: an unknown key or a bad value is exit 2 with its line', { skip: skip || OF_NO_STORE }, async (t) => {
   const file = path.join(folder, 'potik.conf');
   const BAD = [['seal-rows = 10\nsealrows = 5\n', /potik\.conf:2: .*sealrows/], ['# fine\n\nseal-rows = many\n', /potik\.conf:3: seal-rows: "many"/], ['seal-rows\n', /potik\.conf:1: /]];
   for (const [text, message] of BAD) {
@@ -89,7 +89,7 @@ test('an unknown POTIK_ variable is a warning; those of the client commands are 
   assert.match(how.stderr, /^potik: POTIK_SEAL_ROWS: "many"/);
 });
 
-test('every command explains itself, with an example', { skip }, async (t) => {
+test('every command explains itself, with an example', { skip: skip || OF_NO_STORE }, async (t) => {
   const overview = run(['--help']);
   assert.equal(overview.status, 0);
   const names = [...overview.stdout.matchAll(/^ {2}([a-z]+) +\S/gm)].map((found) => found[1]).filter((name) => name !== 'potik');

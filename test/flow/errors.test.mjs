@@ -5,7 +5,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import net from 'node:net';
-import { Client, MISSING, SLOWNESS, query, startServer, until } from './server.mjs';
+import { Client, MISSING, SLOWNESS, farAhead, query, startServer, until } from './server.mjs';
 
 const skip = MISSING;
 
@@ -47,9 +47,8 @@ test('questions beyond the queue: 503 overloaded with Retry-After, ingest goes o
   const server = await startServer({ flags: ['--query-threads', '1', '--query-queue', '1'] });
   const client = new Client(server);
   await client.send([{ event_id: 'a', event_type: 'v', user_id: 'u' }]);
-  const [generation] = client.position.split('.');
   const waits = Array.from({ length: 12 }, () => server.request({
-    path: `/v1/stats/dau?${query({ min_position: `${generation}.0.ffffffffffff`, wait_ms: 2000 })}`,
+    path: `/v1/stats/dau?${query({ min_position: farAhead(client.position), wait_ms: 2000 })}`,
     headers: { authorization: `Bearer ${server.keys.read}` },
   }));
   const first = await Promise.race(waits);
@@ -111,9 +110,8 @@ test('clients that go away while their question is answered do no harm', { skip 
   const client = new Client(server);
   await client.send(Array.from({ length: 2000 }, (_, i) => ({ event_id: `g${i}`, event_type: 'v', user_id: `u${i}` })));
   const { hostname, port } = new URL(server.address);
-  const [generation] = client.position.split('.');
   await Promise.all(Array.from({ length: 40 }, (_, i) => new Promise((resolve) => {
-    const wait = i % 2 === 0 ? `&min_position=${generation}.0.ffffffffffff&wait_ms=300` : '';
+    const wait = i % 2 === 0 ? `&min_position=${farAhead(client.position)}&wait_ms=300` : '';
     const socket = net.connect({ host: hostname, port: Number(port) }, () => {
       socket.write(`GET /v1/stats/retention?windows=30${wait} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${server.keys.read}\r\n\r\n`, () => {
         socket.resetAndDestroy();

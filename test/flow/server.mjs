@@ -8,6 +8,9 @@
  *     const reply = await client.stats('dau', { from: '2026-01-01', to: '2026-01-31' });
  *     await server.close();                            // SIGTERM, exit 0 asserted, folder removed
  *
+ * The store is $POTIK_TEST_STORE: embedded, or postgres, where each folder gets a database of its own in the cluster of
+ * $POTIK_TEST_POSTGRES_ADMIN_URL (tools/with-postgres sets it), and a restart on the folder finds the same database.
+ *
  * The program is $POTIK_BIN, else build/potik. A server is ended by its own process id, and nothing outlives the test file:
  * what is still running when node exits is killed. No dependencies beyond node 18.
  */
@@ -17,6 +20,7 @@ import fs from 'node:fs';
 import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
+import { createDatabase } from './postgres.mjs';
 
 export const TOP = path.resolve(path.dirname(new URL(import.meta.url).pathname), '../..');
 export const BIN = path.resolve(process.env.POTIK_BIN ?? path.join(TOP, 'build/potik'));
@@ -27,6 +31,34 @@ export const SLOWNESS = process.env.POTIK_SANITIZED !== undefined ? 5 : 1;
 /** The environment of a command that is to see nothing of ours: the sanitizers' options stay, so that what they find still ends it. */
 export const BARE_ENV = Object.fromEntries(['PATH', 'ASAN_OPTIONS', 'LSAN_OPTIONS', 'UBSAN_OPTIONS']
   .filter((name) => process.env[name] !== undefined).map((name) => [name, process.env[name]]));
+
+/** Which store the servers of this run are given. */
+export const STORE = process.env.POTIK_TEST_STORE ?? 'embedded';
+assert.ok(['embedded', 'postgres'].includes(STORE), `POTIK_TEST_STORE is embedded or postgres, not ${STORE}`);
+/** Reasons to skip, or false: what is tested does not exist with the other store, or does not ask it. */
+export const OF_THE_LEDGER = STORE === 'embedded' ? false : 'of the ledger alone: runs with the embedded store';
+export const OF_NO_STORE = STORE === 'embedded' ? false : 'asks no store: runs once, with the embedded one';
+
+const databases = new Map(); /* of a data folder */
+/** The database of a data folder, made when it is first asked for, gone with its cluster; null with the embedded store. */
+export function storeUrl(dataDir) {
+  if (STORE === 'embedded') return null;
+  const admin = process.env.POTIK_TEST_POSTGRES_ADMIN_URL;
+  assert.ok(admin !== undefined, 'POTIK_TEST_STORE=postgres needs a PostgreSQL: run under tools/with-postgres');
+  const folder = path.resolve(dataDir);
+  if (!databases.has(folder)) databases.set(folder, createDatabase(admin));
+  return databases.get(folder);
+}
+/** What a command that works on that folder needs in its environment. */
+export function storeEnv(dataDir) {
+  return STORE === 'embedded' ? {} : { POTIK_STORE: storeUrl(dataDir) };
+}
+
+/** A position of the same store, far ahead of `position`. */
+export function farAhead(position) {
+  const [generation] = position.split('.');
+  return STORE === 'embedded' ? `${generation}.0.ffffffffffff` : `${generation}.ffffffffffff.0`;
+}
 
 const running = new Set();
 process.on('exit', () => {
@@ -59,7 +91,7 @@ export class Server {
     const words = [...wrapper, BIN, 'serve', '--data-dir', this.dataDir, '--listen', listen, ...flags];
     this.child = spawn(words[0], words.slice(1), {
       // Two loops on any machine, so that commits meet.
-      cwd: this.dataDir, env: { POTIK_LOOP_THREADS: '2', ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'],
+      cwd: this.dataDir, env: { POTIK_LOOP_THREADS: '2', ...process.env, ...storeEnv(this.dataDir), ...env }, stdio: ['ignore', 'pipe', 'pipe'],
     });
     running.add(this);
     this.exited = new Promise((resolve) => {
