@@ -145,9 +145,10 @@ export class Session {
 export class Postgres {
   /**
    * `settings`: lines of postgresql.conf. `port`: 0 for a free one. `folder`: where the cluster is made (a new temporary folder).
-   * `hasArchive`: every finished WAL file is kept in <folder>/archive, for point-in-time restores.
+   * `hasArchive`: every finished WAL file is kept in <folder>/archive, for point-in-time restores. `smallDisk`: a tmpfs of that size
+   * for the tablespace `small`, in a mount namespace of the server's own (needs root; empty again after a restart).
    */
-  constructor({ settings = {}, port = 0, folder = null, hasArchive = false } = {}) {
+  constructor({ settings = {}, port = 0, folder = null, hasArchive = false, smallDisk = null } = {}) {
     this.port = port;
     this.ownsFolder = folder === null;
     this.folder = folder ?? fs.mkdtempSync(path.join(os.tmpdir(), 'potik-postgres-'));
@@ -155,6 +156,8 @@ export class Postgres {
     this.sockets = path.join(this.folder, 'run');
     this.logFile = path.join(this.folder, 'log');
     this.archive = path.join(this.folder, 'archive');
+    this.small = path.join(this.folder, 'small');
+    this.smallDisk = smallDisk;
     this.settings = { ...settings };
     if (hasArchive) {
       this.settings.archive_mode = 'on';
@@ -169,6 +172,7 @@ export class Postgres {
       await cluster.create();
       await cluster.start();
       cluster.query(`CREATE ROLE ${ROLE} LOGIN PASSWORD '${PASSWORD}';`);
+      if (cluster.smallDisk !== null) cluster.query(`CREATE TABLESPACE small LOCATION '${cluster.small}';`);
     } catch (error) {
       await cluster.close();
       throw error;
@@ -193,8 +197,8 @@ export class Postgres {
   makeFolders() {
     fs.mkdirSync(this.folder, { recursive: true });
     fs.chmodSync(this.folder, 0o711);
-    for (const place of [this.sockets, this.archive]) fs.mkdirSync(place, { recursive: true });
-    for (const place of [this.folder, this.sockets, this.archive]) this.#own(place);
+    for (const place of [this.sockets, this.archive, this.small]) fs.mkdirSync(place, { recursive: true });
+    for (const place of [this.folder, this.sockets, this.archive, this.small]) this.#own(place);
   }
 
   /** initdb. */
@@ -250,7 +254,11 @@ export class Postgres {
   async #startOnce(end) {
     const out = fs.openSync(this.logFile, 'a');
     const words = account === undefined ? [] : ['--reuid', String(account.uid), '--regid', String(account.gid), '--clear-groups'];
-    const child = spawn('setpriv', [...words, '--pdeathsig', 'QUIT', path.join(BINARIES, 'postgres'), '-D', this.data], {
+    const serve = ['setpriv', ...words, '--pdeathsig', 'QUIT', path.join(BINARIES, 'postgres'), '-D', this.data];
+    /* Each word before it becomes the next by exec, so that the process id stays. */
+    const mount = this.smallDisk === null ? [] : ['unshare', '-m', '--propagation', 'private', 'sh', '-c',
+      `mount -t tmpfs -o size=${this.smallDisk},uid=${account?.uid},gid=${account?.gid},mode=700 tmpfs "$0" && exec "$@"`, this.small];
+    const child = spawn([...mount, ...serve][0], [...mount, ...serve].slice(1), {
       detached: true, /* ^C at a terminal is for the tests, which then stop it in order */
       cwd: this.folder, stdio: ['ignore', out, out], env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' },
     });
