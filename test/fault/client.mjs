@@ -141,6 +141,9 @@ export async function load(ledger, { port, key, workers = 4, batch = () => 20, n
         break; /* the server is gone */
       } else if (reply.status !== 503) {
         throw new Error(`status ${reply.status}: ${reply.text}`);
+      } else {
+        if (!(Number(reply.headers['retry-after']) >= 1)) throw new Error(`a 503 without Retry-After: ${reply.text}`);
+        await new Promise((resolve) => setTimeout(resolve, 5));
       }
     }
   }));
