@@ -4,9 +4,22 @@
  * Layer 3. Any thread.
  */
 #include "store/store.h"
+
+#include "base/counter.h"
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+
+HISTOGRAM_DEFINE(commit_events, "potik_commit_events", "new events of one commit", HISTOGRAM_COUNT);
+HISTOGRAM_DEFINE(commit_seconds, "potik_commit_seconds",
+                 "one commit, waiting for its turn included", HISTOGRAM_SECONDS);
+
+void
+store_count_commit(uint32_t events, double seconds)
+{
+    histogram_observe(&commit_events, events);
+    histogram_observe(&commit_seconds, seconds);
+}
 
 /* --- positions: three hexadecimal numbers with dots between, without leading zeros --------- */
 

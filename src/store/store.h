@@ -22,8 +22,11 @@
 #include "event/event.h"
 
 /* A place in the stream, ordered by (generation, major, minor). Embedded: generation is the low 64
- * bits of the ledger id (one ledger = one value), major 0, minor the seq. All zero: before the
- * first event. */
+ * bits of the ledger id (one ledger = one value), major 0, minor the seq. A store whose generations
+ * follow one another has a major above 0 in every position; what it tells (`durable`, of a batch,
+ * of a page caught up) has minor 0, a row's position a minor above 0. All zero: before the first
+ * event.
+ */
 struct store_position {
     uint64_t generation;
     uint64_t major;
@@ -87,7 +90,10 @@ struct store_page {
     struct store_row *rows;
     uint32_t count;
     struct store_position next; /* the cursor after this page; rises even where a page is empty */
-    bool is_caught_up;          /* nothing durable stood after `next` when read */
+    bool is_caught_up;          /* nothing durable that can be read stood after `next` when read */
+    /* Where rows are known to be durable that cannot be read yet: received_at of the oldest. 0:
+     * none known. */
+    int64_t oldest_held_us;
 };
 
 struct store_vtable {
@@ -138,9 +144,10 @@ void store_link_submit(struct store_link *link, struct store_batch *batch);
 
 /* Rows after `after`, at most rows_max and about bytes_max (at least one row). Any one thread at a
  * time per arena. ERR_IO, ERR_CORRUPT (file and offset in diag), ERR_NOMEM, ERR_NOT_READY (its
- * server is away: again later), ERR_STALE: the store went back to an older state (a restored
- * backup, a failover), so that all that was read from it is to be forgotten and read again from the
- * first position. */
+ * server is away: again later), ERR_STALE: the store went back to an older state, or is another one
+ * (a restored backup, a failover), so that all that was read from it is to be forgotten and read
+ * again from the first position. It is told at every read, after a restart too, until one begins at
+ * the first position. */
 MUST_USE enum err store_read_after(struct store *store, struct store_position after,
                                    uint32_t rows_max, size_t bytes_max, struct arena *arena,
                                    struct store_page *ret_page, struct diag *diag);
@@ -158,5 +165,7 @@ MUST_USE enum err store_is_ready(struct store *store, struct diag *diag);
 /* Whether someone should look after it though it works: a sentence for /readyz, without secrets. */
 bool store_warning(struct store *store, struct diag *ret_words);
 void store_stats(struct store *store, struct store_stats *ret_stats);
+/* For stores: a commit of so many new events, for /metrics. Any thread. */
+void store_count_commit(uint32_t events, double seconds);
 
 #endif

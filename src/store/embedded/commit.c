@@ -21,9 +21,6 @@
 #include "store/embedded/store_embedded.h"
 #include <assert.h>
 
-HISTOGRAM_DEFINE(commit_events, "potik_commit_events", "new events of one commit", HISTOGRAM_COUNT);
-HISTOGRAM_DEFINE(commit_seconds, "potik_commit_seconds",
-                 "one commit, waiting for the lock included", HISTOGRAM_SECONDS);
 GAUGE_DEFINE(ledger_bytes, "potik_ledger_bytes", "bytes of the ledger on disk");
 
 #define FRAME_KEPT_BYTES ((size_t)4 << 20) /* scratch beyond this is given back after the batch */
@@ -306,9 +303,8 @@ embedded_submit(struct store_link *base, struct store_batch *batch)
         batch->position = embedded_position(store, atomic_load(&store->ledger->durable_seq));
         if (count != 0) {
             embedded_tell_waiters(store);
-            histogram_observe(&commit_events, count);
-            histogram_observe(&commit_seconds,
-                              (double)(clock_steady_ns(store->config.clock) - began_ns) / 1e9);
+            store_count_commit(count,
+                               (double)(clock_steady_ns(store->config.clock) - began_ns) / 1e9);
             embedded_show_bytes(store);
         }
     }

@@ -83,6 +83,13 @@ struct postgres_parameter {
 MUST_USE enum err
 postgres_query(PGconn *conn, const char *sql, const struct postgres_parameter *parameters,
                int parameter_count, int64_t timeout_ms, PGresult **ret_result, struct diag *diag);
+/* The same of a statement prepared before, under a name. */
+MUST_USE enum err postgres_prepare(PGconn *conn, const char *name, const char *sql,
+                                   int64_t timeout_ms, struct diag *diag);
+MUST_USE enum err
+postgres_query_prepared(PGconn *conn, const char *name, const struct postgres_parameter *parameters,
+                        int parameter_count, int64_t timeout_ms, PGresult **ret_result,
+                        struct diag *diag);
 MUST_USE enum err
 postgres_run(PGconn *conn, const char *sql, int64_t timeout_ms, struct diag *diag);
 /* Why a connection could not be made or was lost: cause and cure, without secrets. Of a `conn`
@@ -164,7 +171,6 @@ struct postgres_node {
     bool is_new;                       /* there was no file: what was derived before is unknown */
     bool is_clean;                     /* closed in order after the last touch */
     bool is_stale;                     /* read_after is to say ERR_STALE until it starts over */
-    bool is_stale_told;
     int64_t touched_ns;
     /* rows given behind `cursor`, in this process: must be there after a reconnect */
     struct store_position read_to;
@@ -216,6 +222,7 @@ struct postgres {
     char *data_dir;
     struct postgres_url *url;
     struct postgres_session session;
+    struct resolver *resolver; /* of the links: resolver_start before the first, resolver_stop last */
     uint8_t hash_secret[POSTGRES_HASH_SECRET_BYTES];
     pthread_mutex_t identity_lock;
     struct postgres_identity identity; /* the database the guard has passed */
@@ -264,8 +271,6 @@ void postgres_link_submit(struct store_link *base, struct store_batch *batch);
 
 /* guard.c - the reader's thread */
 
-/* The node's file, or a new node. ERR_CORRUPT: not such a file (named). ERR_IO, ERR_NOMEM. */
-MUST_USE enum err postgres_node_load(struct postgres *store, struct diag *diag);
 /* On a connection just made: is it the database we knew, in a state no older? Raises the generation
  * where needed, marks the node stale where what was read may be gone, touches the node's row, and
  * lets links in. ERR_NOT_READY, ERR_IO (the node's file), ERR_NOMEM: close the connection. */
@@ -276,7 +281,15 @@ postgres_node_touch(struct postgres *store, PGconn *conn, struct store_position 
                     bool is_clean, struct diag *diag);
 /* A page given out: counted until the next touch. */
 void postgres_node_count(struct postgres_node *node, const struct store_page *page);
+
+/* node.c - the reader's thread */
+
+/* The node's file; a new node where there is none, or a damaged one. ERR_IO, ERR_NOMEM. */
+MUST_USE enum err postgres_node_load(struct postgres *store, struct diag *diag);
 MUST_USE enum err postgres_node_save(struct postgres *store, struct diag *diag);
+/* The file's text, and back: false: it is none of ours, or damaged. Pure. */
+void postgres_node_write(const struct postgres_node *node, struct buf *buf);
+MUST_USE bool postgres_node_parse(struct slice text, struct postgres_node *ret_node);
 
 /* reader.c */
 MUST_USE enum err postgres_reader_connect(struct postgres *store, struct diag *diag);
