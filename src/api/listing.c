@@ -3,7 +3,9 @@
  * api.h.
  *
  * A cursor is the text of a store position whose minor part is the seq of the last row seen; a
- * `position` from an ingest reply or a watermark serves as one, too.
+ * `position` from an ingest reply or a watermark serves as one, too. With a store that gives no
+ * numbers (major above 0) a minor of 0 tells the two apart: a position counts for every node that
+ * reads the store, a cursor belongs to its generation (warehouse.h, seq).
  */
 #include "api/listing.h"
 
@@ -109,6 +111,7 @@ listing_refuse(struct slice name, bool is_repeated, struct diag *diag)
 }
 
 struct list_state {
+    struct store *store;
     uint32_t limit;
     bool has_after;
     struct store_position after;
@@ -149,15 +152,54 @@ parse_list(const struct url_pair *pairs, size_t count, struct list_state *state,
 
 /* --- the answer -------------------------------------------------------------------------------*/
 
-/* Where `after` goes on: behind the last row of a full page, else behind all that is counted. */
+/* Stores that number their events have positions of major 0, others never. */
+static bool
+has_numbers(struct store_position durable)
+{
+    return durable.major == 0;
+}
+
+/* The seq behind which `after` goes on. */
+static enum err
+find_after(const struct list_state *state, const struct warehouse_view *view, uint64_t *ret_seq,
+           struct diag *diag)
+{
+    const struct store_position after = state->after;
+    const struct store_position durable = store_durable(state->store);
+    const bool is_position = !has_numbers(durable) && after.minor == 0;
+
+    *ret_seq = is_position ? warehouse_view_seq_at(view, after) : after.minor;
+    if (after.generation == 0 || durable.generation == 0)
+        return ERR_OK;
+    if (has_numbers(durable) != (after.major == 0) ||
+        (after.generation != durable.generation && !is_position)) {
+        diag_set_field(diag, "after", "after: a cursor of another ledger; begin without `after`");
+        return ERR_INVALID_PARAMETER;
+    }
+    return ERR_OK;
+}
+
+/* Where `after` goes on: behind the last row of a full page, else behind all that is counted, but
+ * never before what was asked for. */
 static struct store_position
 next_cursor(const struct list_state *state, const struct listing *listing,
-            struct store_position counted)
+            const struct warehouse_view *view)
 {
-    struct store_position next = counted;
+    const struct store_position durable = store_durable(state->store);
+    const struct store_position counted = warehouse_view_watermark(view).position;
+    const bool is_full = state->has_after && listing->count == state->limit;
+    struct store_position next = has_numbers(durable) ? counted : durable;
 
-    if (state->has_after && listing->count == state->limit)
+    if (is_full)
         next.minor = listing->last_seq;
+    else if (!has_numbers(durable))
+        next.minor = warehouse_view_seq_max(view);
+    if (next.minor == 0) /* nothing yet: a position, which may be given back as well */
+        next = counted;
+    if (!is_full && state->has_after &&
+        (state->after.minor > next.minor || (!has_numbers(durable) && state->after.minor == 0 &&
+                                             !store_position_at_or_before(state->after, counted))))
+        return state->after;
     return next;
 }
 
@@ -165,26 +207,24 @@ static enum err
 list_run(struct query_job *job, struct warehouse_view *view, struct diag *diag)
 {
     const struct list_state *state = job->state;
-    struct warehouse_watermark watermark = warehouse_view_watermark(view);
     char next[STORE_POSITION_TEXT];
     struct listing listing;
-    enum err err;
+    uint64_t seq = 0;
+    enum err err = ERR_OK;
 
     listing_begin(&listing, job);
     if (!state->has_after) {
         err = warehouse_newest(view, state->limit, &job->control, listing_add, &listing, diag);
-    } else if (state->after.generation != 0 && watermark.position.generation != 0 &&
-               state->after.generation != watermark.position.generation) {
-        diag_set_field(diag, "after", "after: a cursor of another ledger; begin without `after`");
-        err = ERR_INVALID_PARAMETER;
     } else {
-        err = warehouse_after(view, state->after.minor, state->limit, &job->control, listing_add,
-                              &listing, diag);
+        err = find_after(state, view, &seq, diag);
+        if (err == ERR_OK)
+            err = warehouse_after(view, seq, state->limit, &job->control, listing_add, &listing,
+                                  diag);
     }
     if (err != ERR_OK)
         return err;
-    store_position_format(next_cursor(state, &listing, watermark.position), next);
-    listing_end(&listing, slice_of_text(next), watermark);
+    store_position_format(next_cursor(state, &listing, view), next);
+    listing_end(&listing, slice_of_text(next), warehouse_view_watermark(view));
     return ERR_OK;
 }
 
@@ -204,6 +244,8 @@ list_end(struct api_request *request)
     if (job == NULL)
         return;
     state = ARENA_NEW(&job->arena, struct list_state, 1);
+    if (state != NULL)
+        state->store = request->loop->api->config.store;
     err = state == NULL ? ERR_NOMEM : parse_list(pairs, count, state, &diag);
     if (err != ERR_OK) {
         api_reply_diag(request, err, &diag);

@@ -83,8 +83,8 @@ struct lexicon {
     char runs_dir[FILE_PATH_MAX];
     uint8_t runs_owner[RUN_OWNER_BYTES];
 };
-MUST_USE enum err
-lexicon_new(const struct project *project, uint32_t epoch, struct lexicon **ret_lexicon);
+MUST_USE enum err lexicon_new(const struct project *project, uint64_t generation, uint32_t epoch,
+                              struct lexicon **ret_lexicon);
 struct lexicon *lexicon_hold(struct lexicon *lexicon);
 void lexicon_release(struct lexicon **lexicon); /* takes NULL */
 /* The types of the project's files, in order. ERR_CORRUPT. */
@@ -125,9 +125,11 @@ struct project {
     int64_t merge_again_ns;   /* the keeper's: after a merge that failed */
 
     /* The loader's. */
-    uint64_t loaded_seq; /* rows at or before it are here already */
-    bool is_touched;     /* by the page at hand */
-    enum err broken;     /* ERR_OK, or why it takes no more rows (ERR_FULL) */
+    struct store_position loaded; /* rows at or before it are here already */
+    uint64_t loaded_seq;          /* of the last row; the next has one more where the store gives no
+                                     numbers */
+    bool is_touched;              /* by the page at hand */
+    enum err broken;              /* ERR_OK, or why it takes no more rows (ERR_FULL) */
     struct project *next_touched;
     struct store_position tail_floor; /* the cursor before the tail's first row */
     int64_t tail_began_steady_ns;
@@ -177,19 +179,23 @@ struct warehouse {
     uint32_t project_slots;
     uint32_t project_count;
     struct checkpoint *checkpoint;         /* as read at start: which projects there must be */
-    struct store_position durable_at_open; /* what covers more was made from another store's rows */
+    struct store_position durable_at_open; /* what covers more was made from another store's rows;
+                                              with `generation` under projects_lock */
     _Atomic bool has_damage;               /* some project needs_rebuild */
 
     pthread_mutex_t progress_lock;
     pthread_cond_t progress_changed;
     struct store_position loaded; /* every project that is not being rebuilt is loaded up to here */
+    struct store_position current; /* all that was durable when this was the end is loaded */
     int64_t newest_received_us;
     int64_t oldest_waiting_us; /* received_at no later than that of the oldest row not loaded */
     bool is_rebuilding;        /* the cursor is behind `loaded` */
+    bool is_held;              /* durable rows are known that cannot be read yet */
 
     /* The loader's. */
     struct store_position cursor; /* read up to here; behind `loaded` while a project is rebuilt */
     struct arena page_arena;
+    bool is_stale;  /* all is to be discarded: the store went back to an older state */
     bool is_behind; /* rows wait behind the cursor */
     uint32_t
         behind_factor; /* tails may then grow so many times their limits before they are sealed */
@@ -218,8 +224,16 @@ struct warehouse {
 int64_t warehouse_lag_us(struct warehouse *warehouse);
 /* At the end: seals tails, largest first, while time is left, and writes the checkpoint. */
 void load_seal_all(struct warehouse *warehouse, int64_t seal_ms_max);
-/* Where reading starts, and the projects that must exist. Loader (and open). */
+/* The rows that a project has in its tail count no more. Loader. */
+void load_drop_tail(struct warehouse *warehouse, struct project *project);
+/* rebuild.c, the loader's. On error both are called again by the next step. */
+MUST_USE enum err load_rebuild_damaged(struct warehouse *warehouse, struct diag *diag);
+/* The store is not the one that was read: while `is_stale` nothing is read or sealed. */
+MUST_USE enum err load_discard_all(struct warehouse *warehouse, struct diag *diag);
+/* Where reading starts, and the projects that must exist. Loader. */
 MUST_USE enum err checkpoint_write(struct warehouse *warehouse, struct diag *diag);
+/* From here on a start discards everything. */
+MUST_USE enum err checkpoint_void(struct warehouse *warehouse, struct diag *diag);
 
 /* --- a view ---------------------------------------------------------------------------------- */
 

@@ -16,11 +16,11 @@
 _Static_assert(TYPES_FILES_MANY < MANIFEST_TYPES_MAX, "a manifest holds them");
 
 enum err
-lexicon_new(const struct project *project, uint32_t epoch, struct lexicon **ret_lexicon)
+lexicon_new(const struct project *project, uint64_t generation, uint32_t epoch,
+            struct lexicon **ret_lexicon)
 {
     struct lexicon *lexicon = MEM_NEW(struct lexicon, 1);
     char name[32];
-    const uint64_t generation = project->warehouse->generation;
 
     if (lexicon == NULL)
         return ERR_NOMEM;

@@ -2,17 +2,21 @@
  * load - the loader: reads the store on, gives rows to the tails of their projects, publishes page
  * by page.
  *
- * Layer 4, the loader's thread. A page is applied whole before anyone sees a row of it; a row is
- * known by its seq, so a page that failed half way (out of memory) can be applied again.
+ * Layer 4, the loader's thread. A page is applied whole before anyone sees a row of it; what a
+ * project has already is known by its position, so a page that failed half way (out of memory) can
+ * be applied again. Rows without a number of the store's are numbered here, per project: 1, 2, 3 …
  *
  * `cursor` is where the store is read; `loaded` is how far every project is loaded that is not
  * being rebuilt. They are equal but for a rebuild: then the cursor goes back to the start, rows
  * that a project has already are skipped, and the project that is rebuilt counts as loaded only up
  * to the cursor, until it has met `loaded`.
+ *
+ * Lag is the age of the oldest row that is known to be durable and is not loaded. While the store
+ * is away nothing more becomes known: who was current stays so (0), and what had been acknowledged
+ * but not loaded grows older, truly.
  */
 #include "base/counter.h"
 #include "warehouse/inside.h"
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -31,89 +35,6 @@ COUNTER_DEFINE(seal_failed_total, "potik_seal_failed_total",
 GAUGE_DEFINE(lag_seconds, "potik_load_lag_seconds",
              "age of the oldest stored event not yet loaded");
 GAUGE_DEFINE(tail_bytes_gauge, "potik_tail_bytes", "memory of the rows not yet sealed");
-
-/* --- the checkpoint -------------------------------------------------------------------------- */
-
-/* Every project is sealed up to here: the least of the tails' beginnings, or the cursor. */
-static struct store_position
-sealed_position(const struct warehouse *warehouse)
-{
-    struct store_position least = warehouse->cursor;
-
-    for (const struct project *project = warehouse->active; project != NULL;
-         project = project->next_active) {
-        if (position_reached(project->tail_floor, least))
-            least = project->tail_floor;
-    }
-    return least;
-}
-
-static int
-compare_projects(const void *a, const void *b)
-{
-    const uint32_t left = ((const struct checkpoint_project *)a)->project_id;
-    const uint32_t right = ((const struct checkpoint_project *)b)->project_id;
-
-    return (left > right) - (left < right);
-}
-
-/* Projects that are open, and those the last checkpoint knew that are not. Under projects_lock. */
-static enum err
-list_projects(struct warehouse *warehouse, struct checkpoint *checkpoint)
-{
-    const struct checkpoint *old = warehouse->checkpoint;
-    const size_t most = (size_t)warehouse->project_count + (old != NULL ? old->project_count : 0);
-    struct checkpoint_project *projects = MEM_NEW(struct checkpoint_project, most + 1);
-    uint32_t count = 0;
-
-    if (projects == NULL)
-        return ERR_NOMEM;
-    for (uint32_t i = 0; i < warehouse->project_slots; i++) {
-        const struct project *project = warehouse->projects[i];
-
-        if (project != NULL && project->manifest.number != 0)
-            projects[count++] = (struct checkpoint_project){project->id, project->manifest.number,
-                                                            project->manifest.rows};
-    }
-    for (uint32_t i = 0; old != NULL && i < old->project_count; i++) {
-        bool is_open = false;
-
-        for (uint32_t k = 0; k < warehouse->project_slots && !is_open; k++)
-            is_open = warehouse->projects[k] != NULL &&
-                      warehouse->projects[k]->id == old->projects[i].project_id;
-        if (!is_open)
-            projects[count++] = old->projects[i];
-    }
-    qsort(projects, count, sizeof(*projects), compare_projects);
-    checkpoint->projects = projects;
-    checkpoint->project_count = count;
-    return ERR_OK;
-}
-
-enum err
-checkpoint_write(struct warehouse *warehouse, struct diag *diag)
-{
-    CLEANUP(checkpoint_free) struct checkpoint *checkpoint = MEM_NEW(struct checkpoint, 1);
-    char path[FILE_PATH_MAX];
-    struct buf buf;
-    enum err err = ERR_NOMEM;
-
-    if (checkpoint == NULL)
-        return ERR_NOMEM;
-    checkpoint->position = sealed_position(warehouse);
-    pthread_mutex_lock(&warehouse->projects_lock);
-    err = list_projects(warehouse, checkpoint);
-    pthread_mutex_unlock(&warehouse->projects_lock);
-    if (err != ERR_OK)
-        return err;
-    if (!file_path(path, warehouse->dir, "checkpoint.json"))
-        return ERR_INVALID;
-    buf_init(&buf, SIZE_MAX);
-    checkpoint_format(checkpoint, &buf);
-    err = buf_failed(&buf) ? ERR_NOMEM : file_replace_whole(path, buf_slice(&buf), diag);
-    buf_fini(&buf);
-    return err;
-}
 
 /* --- a page ---------------------------------------------------------------------------------- */
 
@@ -142,6 +63,18 @@ deactivate(struct warehouse *warehouse, struct project *project)
     project->is_active = false;
 }
 
+/* row->position at or before project->loaded, with what that means across generations (store.h). */
+static inline bool
+has_row(const struct project *project, const struct store_row *row)
+{
+    const struct store_position *at = &row->position;
+    const struct store_position *loaded = &project->loaded;
+
+    if (at->generation != loaded->generation)
+        return at->major != 0 && loaded->major != 0 && at->generation < loaded->generation;
+    return at->major != loaded->major ? at->major < loaded->major : at->minor <= loaded->minor;
+}
+
 static enum err
 apply_row(struct warehouse *warehouse, struct project *project, const struct store_row *row,
           struct diag *diag)
@@ -150,16 +83,18 @@ apply_row(struct warehouse *warehouse, struct project *project, const struct sto
     struct tail *tail = project->tail;
     const uint64_t bytes_before = tail->bytes;
     const uint64_t input_before = tail->input_bytes;
+    const uint64_t seq = row->seq != 0 ? row->seq : project->loaded_seq + 1;
     uint32_t person = 0, type_id = 0;
     enum err err = ERR_OK;
 
-    if (row->seq <= project->loaded_seq || project->broken != ERR_OK)
+    if (has_row(project, row) || project->broken != ERR_OK)
         return ERR_OK;
     err = persons_resolve(&lexicon->persons, event_person_key(&row->event), &person, diag);
     if (err == ERR_OK)
         err = types_resolve(&lexicon->types, row->event.event_type, &type_id);
     if (err == ERR_OK)
-        err = tail_append(tail, &row->event, row->seq, person, type_id);
+        err = tail_append(tail, &row->event, seq, person, type_id,
+                          row->seq == 0 ? &row->position : NULL);
     /* Also where no row was added: memory was taken, and is given back with the tail. */
     atomic_fetch_add_explicit(&warehouse->tail_bytes, tail->bytes - bytes_before,
                               memory_order_relaxed);
@@ -173,7 +108,8 @@ apply_row(struct warehouse *warehouse, struct project *project, const struct sto
         project_report_damage(project, lexicon, diag);
     if (err != ERR_OK)
         return err;
-    project->loaded_seq = row->seq;
+    project->loaded = row->position;
+    project->loaded_seq = seq;
     warehouse->bytes_read += tail->input_bytes - input_before;
     if (!project->is_active)
         activate(warehouse, project);
@@ -244,8 +180,25 @@ publish_rebuilds(struct warehouse *warehouse, struct store_position next, int64_
     pthread_mutex_unlock(&warehouse->projects_lock);
 }
 
+/* `durable`: what the store held at least when the page was read. Under progress_lock. */
 static void
-publish_page(struct warehouse *warehouse, const struct store_page *page)
+publish_lag(struct warehouse *warehouse, const struct store_page *page, int64_t newest_us,
+            struct store_position durable)
+{
+    warehouse->is_held = page->is_caught_up && page->oldest_held_us != 0;
+    if (warehouse->is_held) {
+        warehouse->oldest_waiting_us = page->oldest_held_us;
+    } else if (page->is_caught_up) {
+        warehouse->current = durable;
+        warehouse->oldest_waiting_us = clock_wall_us(warehouse->config.clock);
+    } else if (page->count != 0) {
+        warehouse->oldest_waiting_us = newest_us;
+    }
+}
+
+static void
+publish_page(struct warehouse *warehouse, const struct store_page *page,
+             struct store_position durable)
 {
     const int64_t newest = page->count != 0 ? page->rows[page->count - 1].event.received_at_us : 0;
     bool was_rebuilding = false;
@@ -271,8 +224,7 @@ publish_page(struct warehouse *warehouse, const struct store_page *page)
     }
     if (newest > warehouse->newest_received_us)
         warehouse->newest_received_us = newest;
-    warehouse->oldest_waiting_us =
-        page->is_caught_up ? clock_wall_us(warehouse->config.clock) : newest;
+    publish_lag(warehouse, page, newest, durable);
     pthread_cond_broadcast(&warehouse->progress_changed);
     pthread_mutex_unlock(&warehouse->progress_lock);
 }
@@ -284,6 +236,15 @@ count_tail_out(struct warehouse *warehouse, uint64_t bytes, uint64_t rows)
 {
     atomic_fetch_sub_explicit(&warehouse->tail_bytes, bytes, memory_order_relaxed);
     atomic_fetch_sub_explicit(&warehouse->tail_rows, rows, memory_order_relaxed);
+}
+
+void
+load_drop_tail(struct warehouse *warehouse, struct project *project)
+{
+    if (!project->is_active)
+        return;
+    count_tail_out(warehouse, project->tail->bytes, project->tail_rows);
+    deactivate(warehouse, project);
 }
 
 static enum err
@@ -385,6 +346,8 @@ load_seal_all(struct warehouse *warehouse, int64_t seal_ms_max)
     struct timespec now;
     int64_t until_ns = 0;
 
+    if (warehouse->is_stale) /* the checkpoint is void and stays so */
+        return;
     clock_gettime(CLOCK_MONOTONIC, &now);
     until_ns = now.tv_sec * NS_PER_S + now.tv_nsec + seal_ms_max * 1000000;
     for (struct project *project = largest(warehouse); project != NULL && seal_ms_max > 0;
@@ -402,38 +365,6 @@ load_seal_all(struct warehouse *warehouse, int64_t seal_ms_max)
         }
     }
     (void)!checkpoint_write(warehouse, NULL); /* an older one is as good: more is read again */
-}
-
-/* --- rebuilding ------------------------------------------------------------------------------ */
-
-static enum err
-rebuild_damaged(struct warehouse *warehouse, struct diag *diag)
-{
-    enum err err = ERR_OK;
-
-    atomic_store(&warehouse->has_damage, false);
-    /* First the checkpoint says that reading starts over: only then may a manifest go. */
-    warehouse->cursor = (struct store_position){0};
-    pthread_mutex_lock(&warehouse->progress_lock);
-    warehouse->is_rebuilding = true;
-    pthread_mutex_unlock(&warehouse->progress_lock);
-    err = checkpoint_write(warehouse, diag);
-    for (uint32_t i = 0; err == ERR_OK && i < warehouse->project_slots; i++) {
-        struct project *project = warehouse->projects[i];
-
-        if (project == NULL || !atomic_load(&project->needs_rebuild))
-            continue;
-        if (project->is_active) {
-            count_tail_out(warehouse, project->tail->bytes, project->tail_rows);
-            deactivate(warehouse, project);
-        }
-        err = project_reset(project, diag);
-        if (err == ERR_OK)
-            atomic_store(&project->needs_rebuild, false);
-    }
-    if (err != ERR_OK)
-        atomic_store(&warehouse->has_damage, true);
-    return err;
 }
 
 /* --- a step ---------------------------------------------------------------------------------- */
@@ -455,18 +386,74 @@ rest(struct warehouse *warehouse, int64_t wait_ms)
     pthread_mutex_unlock(&warehouse->progress_lock);
 }
 
-enum err
-warehouse_load_step(struct warehouse *warehouse, int64_t wait_ms, struct diag *diag)
+/* Nothing came: whatever is known to be durable is loaded, or cannot be read now. */
+static void
+note_idle(struct warehouse *warehouse)
+{
+    const struct store_position durable = store_durable(warehouse->config.store);
+
+    warehouse->is_behind = false;
+    pthread_mutex_lock(&warehouse->progress_lock);
+    if (!warehouse->is_held && (position_reached(durable, warehouse->loaded) ||
+                                position_reached(durable, warehouse->current)))
+        warehouse->oldest_waiting_us = clock_wall_us(warehouse->config.clock);
+    pthread_mutex_unlock(&warehouse->progress_lock);
+}
+
+/* ERR_NOT_READY: the store is away; ERR_STALE: it went back. */
+static enum err
+load_page(struct warehouse *warehouse, struct diag *diag)
 {
     struct store *store = warehouse->config.store;
+    const struct store_position durable = store_durable(store);
     struct store_page page = {0};
     enum err err = ERR_OK;
 
-    if (atomic_load(&warehouse->has_damage)) {
-        err = rebuild_damaged(warehouse, diag);
-        if (err != ERR_OK)
-            return err;
+    arena_clear(&warehouse->page_arena);
+    err = store_read_after(store, warehouse->cursor, PAGE_ROWS, PAGE_BYTES, &warehouse->page_arena,
+                           &page, diag);
+    if (err == ERR_OK)
+        err = apply_page(warehouse, &page, diag);
+    if (err == ERR_OK)
+        publish_page(warehouse, &page, durable);
+    return err;
+}
+
+static enum err
+load_or_wait(struct warehouse *warehouse, int64_t wait_ms, struct diag *diag)
+{
+    enum err err = ERR_OK;
+
+    if (!store_wait_after(warehouse->config.store, warehouse->cursor, wait_ms)) {
+        note_idle(warehouse);
+        return ERR_OK;
     }
+    err = load_page(warehouse, diag);
+    if (err == ERR_NOT_READY) { /* told by the store itself; what is loaded serves on */
+        rest(warehouse, wait_ms);
+        return ERR_OK;
+    }
+    if (err == ERR_STALE) {
+        SINK(warehouse->config.sink, LOG_LEVEL_WARN, "warehouse.store_went_back",
+             LOG_TEXT("why", diag != NULL ? diag->message : ""),
+             LOG_TEXT("next", "everything is loaded again from the store"));
+        warehouse->is_stale = true;
+        err = load_discard_all(warehouse, diag);
+    }
+    return err;
+}
+
+enum err
+warehouse_load_step(struct warehouse *warehouse, int64_t wait_ms, struct diag *diag)
+{
+    enum err err = ERR_OK;
+
+    if (warehouse->is_stale)
+        err = load_discard_all(warehouse, diag);
+    else if (atomic_load(&warehouse->has_damage))
+        err = load_rebuild_damaged(warehouse, diag);
+    if (err != ERR_OK)
+        return err;
     if (atomic_load(&warehouse->tail_bytes) > warehouse->config.tail_bytes_max) {
         err = seal_due(warehouse, diag); /* at the cap nothing more is read */
         if (err != ERR_OK ||
@@ -475,20 +462,7 @@ warehouse_load_step(struct warehouse *warehouse, int64_t wait_ms, struct diag *d
             return err;
         }
     }
-    if (store_wait_after(store, warehouse->cursor, wait_ms)) {
-        arena_clear(&warehouse->page_arena);
-        err = store_read_after(store, warehouse->cursor, PAGE_ROWS, PAGE_BYTES,
-                               &warehouse->page_arena, &page, diag);
-        if (err == ERR_OK)
-            err = apply_page(warehouse, &page, diag);
-        if (err == ERR_OK)
-            publish_page(warehouse, &page);
-    } else {
-        warehouse->is_behind = false;
-        pthread_mutex_lock(&warehouse->progress_lock);
-        warehouse->oldest_waiting_us = clock_wall_us(warehouse->config.clock);
-        pthread_mutex_unlock(&warehouse->progress_lock);
-    }
+    err = load_or_wait(warehouse, wait_ms, diag);
     if (err == ERR_OK)
         err = seal_due(warehouse, diag);
     gauge_set(&lag_seconds, (double)warehouse_lag_us(warehouse) / (double)US_PER_S);

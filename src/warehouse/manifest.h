@@ -53,7 +53,7 @@ struct manifest_types {
 };
 
 struct manifest {
-    uint64_t generation; /* of the ledger it was loaded from */
+    uint64_t generation; /* of the store when loading began: of the ledger, or an earlier one */
     uint32_t project_id;
     uint32_t epoch;       /* rises by one with each rebuild; names the person runs */
     uint64_t number;      /* rises by one with each replacement */

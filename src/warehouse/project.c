@@ -4,11 +4,11 @@
  *
  * Layer 4. project_get: any thread (under projects_lock); resetting: the loader.
  *
- * A project is trusted if its manifest has a right checksum, is of this layout and this ledger,
- * covers no more than the store held when the program started, is no older than the checkpoint
- * knows, and its files are all there with their sizes, its types and persons whole. Everything else
- * is damage: the project starts empty, is flagged, and the loader reads the store again for it. The
- * Parquet files' checksums are taken at their first use.
+ * A project is trusted if its manifest has a right checksum, is of this layout, covers no more than
+ * the store held when the program started (which positions of another store never do), is no older
+ * than the checkpoint knows, and its files are all there with their sizes, its types and persons
+ * whole. Everything else is damage: the project starts empty, is flagged, and the loader reads the
+ * store again for it. The Parquet files' checksums are taken at their first use.
  */
 #include "warehouse/inside.h"
 #include <inttypes.h>
@@ -71,11 +71,11 @@ read_manifest(const struct project *project, struct manifest *ret_manifest, stru
     buf_fini(&buf);
     if (err != ERR_OK)
         return err == ERR_INVALID || err == ERR_FULL ? ERR_CORRUPT : err;
-    if (manifest.generation != warehouse->generation || manifest.project_id != project->id) {
-        diag_set(diag, "%s: made from another store", path);
+    if (manifest.project_id != project->id) {
+        diag_set(diag, "%s: of another project", path);
         err = ERR_CORRUPT;
     } else if (!position_reached(manifest.covered, warehouse->durable_at_open)) {
-        diag_set(diag, "%s: covers more than the store holds", path);
+        diag_set(diag, "%s: made from another store, or from more than this one holds", path);
         err = ERR_CORRUPT;
     } else if (manifest.number < number) {
         diag_set(diag, "%s: older than the checkpoint", path);
@@ -134,7 +134,7 @@ open_manifest(struct project *project, struct manifest *manifest, struct diag *d
     enum err err = set_of_manifest(project, manifest, &set, diag);
 
     if (err == ERR_OK)
-        err = lexicon_new(project, manifest->epoch, &lexicon);
+        err = lexicon_new(project, manifest->generation, manifest->epoch, &lexicon);
     if (err == ERR_OK)
         err = lexicon_read_types(lexicon, project->dir, manifest, diag);
     if (err == ERR_OK) {
@@ -152,6 +152,7 @@ open_manifest(struct project *project, struct manifest *manifest, struct diag *d
     project->person_count = project->manifest.persons;
     project->sealed_rows = project->manifest.rows;
     project->received_min_us = project->manifest.received_min_us;
+    project->loaded = project->manifest.covered;
     project->loaded_seq = project->manifest.seq_max;
     project->next_number = project->manifest.next_number;
     return ERR_OK;
@@ -233,7 +234,7 @@ make_empty(const struct project *project, uint32_t epoch, struct file_set **ret_
     enum err err = file_set_new(NULL, 0, &set);
 
     if (err == ERR_OK)
-        err = lexicon_new(project, epoch, ret_lexicon);
+        err = lexicon_new(project, project->warehouse->generation, epoch, ret_lexicon);
     if (err != ERR_OK)
         file_set_release(&set);
     else
@@ -424,10 +425,10 @@ replace_all(struct project *project, struct file_set **set, struct lexicon **lex
     project->type_count = 0;
     project->person_count = 0;
     project->sealed_rows = 0;
+    project->waiting_us = project->received_min_us; /* its first row is the next to come */
     project->received_min_us = 0;
     project->is_rebuilding = true;
     project->covered = (struct store_position){0};
-    project->waiting_us = 0;
     pthread_mutex_unlock(&project->lock);
     *set = old_set;
     *lexicon = old_lexicon;
@@ -457,6 +458,7 @@ project_reset(struct project *project, struct diag *diag)
         project->manifest.generation = project->warehouse->generation;
         project->manifest.project_id = project->id;
         project->manifest.epoch = epoch;
+        project->loaded = (struct store_position){0};
         project->loaded_seq = 0;
         project->broken = ERR_OK;
         /* Met at the opening: nobody holds anything of it, and what stands there is of no use. */

@@ -173,13 +173,23 @@ set_with(const struct project *project, const struct manifest_file *facts,
     return err;
 }
 
+/* The project's rows up to here are in the tail or in files: up to the cursor, and beyond it where
+ * a page was applied in part, or where the cursor went back to rebuild another project. */
+static struct store_position
+covered_position(const struct project *project)
+{
+    const struct store_position cursor = project->warehouse->cursor;
+
+    return position_reached(cursor, project->loaded) ? project->loaded : cursor;
+}
+
 /* Everything but the manifest; the new file's facts stand last in it. */
 static enum err
 write_all(struct project *project, struct manifest *manifest, struct diag *diag)
 {
     struct lexicon *lexicon = project->lexicon;
     const struct persons_runs runs = {lexicon->runs_dir, lexicon->runs_owner};
-    struct manifest_file facts = {.covered = project->warehouse->cursor};
+    struct manifest_file facts = {.covered = project->loaded};
     enum err err = lexicon_write_types(lexicon, project->dir, manifest, diag);
 
     if (err == ERR_OK)
@@ -192,7 +202,7 @@ write_all(struct project *project, struct manifest *manifest, struct diag *diag)
     manifest->files[manifest->file_count++] = facts;
     manifest->persons = lexicon->persons.count;
     manifest->rows += facts.rows;
-    manifest->covered = facts.covered;
+    manifest->covered = covered_position(project);
     manifest->seq_max = facts.seq_max;
     if (manifest->received_min_us == 0 || facts.received_min_us < manifest->received_min_us)
         manifest->received_min_us = facts.received_min_us;

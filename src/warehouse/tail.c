@@ -75,12 +75,13 @@ tail_block_of(uint32_t index)
 
 /* One allocation a block: its head, then the columns, widest first, so that each is aligned. */
 static enum err
-block_add(struct tail *tail)
+block_add(struct tail *tail, bool has_places)
 {
     const uint32_t number = tail->last == NULL ? 0 : tail_block_of(tail->rows);
     const uint32_t doublings = number < TAIL_BLOCK_DOUBLINGS ? number : TAIL_BLOCK_DOUBLINGS;
     const size_t capacity = (size_t)TAIL_BLOCK_FIRST << doublings;
-    const size_t bytes = sizeof(struct tail_block) + capacity * (4 * 8 + 2 * 4);
+    const size_t place_bytes = has_places ? sizeof(struct tail_place) : 0;
+    const size_t bytes = sizeof(struct tail_block) + capacity * (4 * 8 + 2 * 4 + place_bytes);
     struct tail_block *block = mem_alloc(bytes);
 
     if (block == NULL)
@@ -92,7 +93,8 @@ block_add(struct tail *tail)
     block->received_at_us = block->occurred_at_us + capacity;
     block->seq = (uint64_t *)(void *)(block->received_at_us + capacity);
     block->row = (const struct tail_row **)(void *)(block->seq + capacity);
-    block->person = (uint32_t *)(void *)(block->row + capacity);
+    block->place = has_places ? (struct tail_place *)(void *)(block->row + capacity) : NULL;
+    block->person = (uint32_t *)(void *)((char *)(block->row + capacity) + place_bytes * capacity);
     block->type_id = block->person + capacity;
     if (tail->last == NULL)
         tail->first = block;
@@ -170,7 +172,7 @@ row_put(struct tail *tail, const struct event *event)
 
 enum err
 tail_append(struct tail *tail, const struct event *event, uint64_t seq, uint32_t person,
-            uint32_t type_id)
+            uint32_t type_id, const struct store_position *position)
 {
     struct tail_block *block = tail->last;
     struct tail_row *row = NULL;
@@ -179,7 +181,7 @@ tail_append(struct tail *tail, const struct event *event, uint64_t seq, uint32_t
     if (tail->rows == TAIL_ROWS_MAX)
         return ERR_FULL;
     if (block == NULL || tail->rows == block->first_row + block->capacity) {
-        if (block_add(tail) != ERR_OK)
+        if (block_add(tail, position != NULL) != ERR_OK)
             return ERR_NOMEM;
         block = tail->last;
     }
@@ -193,6 +195,8 @@ tail_append(struct tail *tail, const struct event *event, uint64_t seq, uint32_t
     block->received_at_us[offset] = event->received_at_us;
     block->seq[offset] = seq;
     block->row[offset] = row;
+    if (position != NULL)
+        block->place[offset] = (struct tail_place){position->generation, position->major};
     if (tail->rows == 0) {
         tail->seq_min = seq;
         tail->received_min_us = event->received_at_us;
@@ -202,6 +206,27 @@ tail_append(struct tail *tail, const struct event *event, uint64_t seq, uint32_t
     tail->seq_max = seq;
     tail->rows++;
     return ERR_OK;
+}
+
+uint32_t
+tail_rows_before(const struct tail *tail, uint32_t rows, struct store_position position)
+{
+    uint32_t count = 0;
+
+    for (const struct tail_block *block = tail->first; count < rows; block = block->next) {
+        const uint32_t left = rows - block->first_row;
+        const uint32_t in_block = left < block->capacity ? left : block->capacity;
+
+        for (uint32_t i = 0; i < in_block; i++) {
+            const struct tail_place *place = &block->place[i];
+
+            if (place->generation > position.generation ||
+                (place->generation == position.generation && place->major >= position.major))
+                return count;
+            count++;
+        }
+    }
+    return count;
 }
 
 static const char *

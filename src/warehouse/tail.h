@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "event/event.h"
+#include "store/store.h"
 #include <pthread.h>
 #include <stdint.h>
 
@@ -34,6 +35,12 @@ struct tail_row {
     char bytes[];
 };
 
+/* Where a row stands in the store, but for its order within `major`. */
+struct tail_place {
+    uint64_t generation;
+    uint64_t major;
+};
+
 struct tail_block {
     struct tail_block *next;
     uint32_t first_row; /* its place in the tail */
@@ -44,6 +51,7 @@ struct tail_block {
     int64_t *received_at_us;
     uint64_t *seq;
     const struct tail_row **row;
+    struct tail_place *place; /* NULL: seq tells it */
 };
 
 /* Rows 0 … rows−1 sorted by (person, occurred_at, seq); made when first asked for. */
@@ -78,9 +86,14 @@ struct tail {
 MUST_USE enum err tail_new(struct tail **ret_tail);
 struct tail *tail_hold(struct tail *tail);
 void tail_release(struct tail **tail); /* takes NULL */
-/* ERR_NOMEM, ERR_FULL (TAIL_ROWS_MAX): nothing was added. */
-MUST_USE enum err tail_append(struct tail *tail, const struct event *event, uint64_t seq,
-                              uint32_t person, uint32_t type_id);
+/* `position`: NULL where seq tells it; in one tail always or never. ERR_NOMEM, ERR_FULL
+ * (TAIL_ROWS_MAX): nothing was added. */
+MUST_USE enum err
+tail_append(struct tail *tail, const struct event *event, uint64_t seq, uint32_t person,
+            uint32_t type_id, const struct store_position *position);
+/* How many of the rows 0 … rows−1 stand before `position`, whose minor is 0. Only where positions
+ * were given. */
+uint32_t tail_rows_before(const struct tail *tail, uint32_t rows, struct store_position position);
 
 /* The block that holds row `index` is number tail_block_of(index), counted from the first. */
 uint32_t tail_block_of(uint32_t index);

@@ -5,6 +5,11 @@
  * Layer 4. Threads: the loader (warehouse_load_step) and the keeper (warehouse_keep_step) are run
  * by app/lifecycle, one each; views are opened by query threads. A view holds one consistent set
  * (manifest + tails) from open to close; ingest never waits for it.
+ *
+ * seq: where the store numbers its events, that number. Else the loader counts the events of each
+ * project as it reads them, 1, 2, 3 …: the same on every node (they read in the same order), for as
+ * long as the store's past stays as it is. What was restored or lost changes it: a seq belongs to
+ * the generation in which it was told.
  */
 #ifndef POTIK_WAREHOUSE_WAREHOUSE_H
 #define POTIK_WAREHOUSE_WAREHOUSE_H
@@ -66,7 +71,10 @@ struct warehouse_stats {
     uint64_t tail_bytes;
     uint64_t persons;
     struct store_position loaded;
-    double lag_s; /* age of the oldest durable event not loaded; 0 when caught up */
+    /* Age of the oldest event known to be durable and not loaded; 0 when caught up. While the store
+     * is away nothing becomes known: 0 stays 0; what was acknowledged and not loaded grows older.
+     */
+    double lag_s;
 };
 void warehouse_stats(struct warehouse *warehouse, struct warehouse_stats *ret_stats);
 
@@ -85,13 +93,23 @@ struct warehouse_watermark {
 };
 
 struct warehouse_view;
-/* `min_position`: NULL, or waits up to wait_ms until loaded, else ERR_BEHIND; of another ledger:
- * ERR_INVALID_PARAMETER. A project without events: an empty view. */
+/* `min_position`: NULL, or waits up to wait_ms until loaded, else ERR_BEHIND; of another ledger, or
+ * from before the store was restored: ERR_INVALID_PARAMETER. A project without events: an empty
+ * view. */
 MUST_USE enum err warehouse_view_open(struct warehouse *warehouse, uint32_t project_id,
                                       const struct store_position *min_position, int64_t wait_ms,
                                       struct warehouse_view **ret_view, struct diag *diag);
 void warehouse_view_close(struct warehouse_view **view);
 struct warehouse_watermark warehouse_view_watermark(const struct warehouse_view *view);
+/* The greatest seq of the view; 0: no events. */
+uint64_t warehouse_view_seq_max(const struct warehouse_view *view);
+/*
+ * For a store without numbers: the seq of the last event at or before a position that it told
+ * (minor 0), so that warehouse_after goes on there. Exact for what is not sealed yet and for
+ * positions at a seal; of an older position some events before it may follow again, never is one
+ * left out.
+ */
+uint64_t warehouse_view_seq_at(const struct warehouse_view *view, struct store_position position);
 /* Earliest received_at retained, 0 if none: "ever" in first-ever means since then. */
 int64_t warehouse_view_history_from_us(const struct warehouse_view *view);
 

@@ -89,7 +89,7 @@ test_parts__tail_rows_are_found_by_number(void **state)
 
         snprintf(id, sizeof(id), "id-%u", i);
         event.event_id = slice_of_text(id);
-        assert_int_equal(tail_append(tail, &event, i + 1, i, i % 7), ERR_OK);
+        assert_int_equal(tail_append(tail, &event, i + 1, i, i % 7, NULL), ERR_OK);
     }
     blocks = tail_blocks(tail, tail->rows);
     assert_non_null(blocks);
