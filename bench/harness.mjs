@@ -1,6 +1,6 @@
 /*
  * harness - what benches share: facts of the machine, programs started and ended by process id, the load generator, CPU time by
- * thread, and the check that a run has lost and doubled nothing.
+ * thread and by process, the loader's lag, the check that a run has lost and doubled nothing, and figures with their goals.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -8,12 +8,23 @@ import os from 'node:os';
 import path from 'node:path';
 
 export const top = path.resolve(path.dirname(new URL(import.meta.url).pathname), '..');
-export const program = (name) => path.join(top, 'build', name);
+/** Of the build folder: `./dev build`'s, or another's. */
+export const program = (name) => path.join(process.env.POTIK_TEST_TOOLS ?? path.join(top, 'build'), name);
 export const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
 const children = new Set();
-process.on('exit', () => { for (const child of children) child.kill('SIGKILL'); });
+process.on('exit', () => { for (const child of children) endNow(child); });
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
+
+/** A child that leads a process group of its own takes its children along. */
+function endNow(child) {
+  try {
+    if (child.isLeader) process.kill(-child.pid, 'SIGKILL');
+    else child.kill('SIGKILL');
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error;
+  }
+}
 
 function run(file, words) {
   const done = spawnSync(file, words, { encoding: 'utf8' });
@@ -37,12 +48,33 @@ export function machineFacts(folder) {
   };
 }
 
+/** Ticks of USER_HZ of the fields utime, stime (and, of children that were waited for, cutime, cstime) of /proc/…/stat, as seconds. */
+function cpuSeconds(statFile, withEnded = false) {
+  const stat = fs.readFileSync(statFile, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return fields.slice(11, withEnded ? 15 : 13).reduce((sum, each) => sum + Number(each), 0) / 100;
+}
+
+/** CPU seconds so far of a process (children that have ended included) and of each of its children, by process id. */
+export function cpuByProcess(pid) {
+  const found = new Map([[pid, cpuSeconds(`/proc/${pid}/stat`, true)]]);
+  for (const id of fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter((each) => each !== '')) {
+    try {
+      found.set(Number(id), cpuSeconds(`/proc/${id}/stat`, true));
+    } catch {
+      // it has just ended
+    }
+  }
+  return found;
+}
+
 /** A program that prints "listening on http://…" on its stdout. */
 export class Program {
-  constructor(file, words) {
+  constructor(file, words, { env = process.env, isLeader = false } = {}) {
     this.began = process.hrtime.bigint();
     this.stderr = '';
-    this.child = spawn(file, words, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child = spawn(file, words, { stdio: ['ignore', 'pipe', 'pipe'], env, detached: isLeader });
+    this.child.isLeader = isLeader;
     children.add(this.child);
     this.child.stderr.on('data', (part) => { this.stderr = (this.stderr + part).slice(-20000); });
     this.exited = new Promise((resolve) => {
@@ -77,17 +109,14 @@ export class Program {
   /** CPU seconds so far by kind of thread: its name without the number behind it. */
   cpuByThread() {
     const sums = {};
-    const ticks = 100; // USER_HZ
     for (const id of fs.readdirSync(`/proc/${this.pid}/task`)) {
-      let stat;
+      const thread = `/proc/${this.pid}/task/${id}`;
       try {
-        stat = fs.readFileSync(`/proc/${this.pid}/task/${id}/stat`, 'utf8');
+        const name = fs.readFileSync(`${thread}/comm`, 'utf8').trim().replace(/[-_ ]?\d+$/, '');
+        sums[name] = (sums[name] ?? 0) + cpuSeconds(`${thread}/stat`);
       } catch {
-        continue; // the thread has just ended
+        // the thread has just ended
       }
-      const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')')).replace(/[-_ ]?\d+$/, '');
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      sums[name] = (sums[name] ?? 0) + (Number(fields[11]) + Number(fields[12])) / ticks;
     }
     return sums;
   }
@@ -138,12 +167,15 @@ export class Potik extends Program {
     return found;
   }
 
+  /** Events in the store. Another store than the ledger is asked by the bench, which then replaces this. */
+  storedRows(metrics) { return metrics.potik_ledger_events; }
+
   /** Until everything stored is loaded; the seconds it took. Asked of the counts, not of the lag. */
   async caughtUp(limitSeconds = 600) {
     const began = Date.now();
     for (;;) {
       const metrics = await this.metrics();
-      if (metrics.potik_warehouse_rows === metrics.potik_ledger_events) return (Date.now() - began) / 1000;
+      if (metrics.potik_warehouse_rows === this.storedRows(metrics)) return (Date.now() - began) / 1000;
       if (Date.now() - began > limitSeconds * 1000) throw new Error(`the loader did not catch up in ${limitSeconds} s`);
       await sleep(20);
     }
@@ -195,17 +227,22 @@ export class Ledger {
     return report;
   }
 
+  /** All ids once more, in thousands and the rest one by one; what else the load generator is to be told, for each of the two. */
+  async sendAgain(server, inThousands = { resend: true }, oneByOne = { resend: true }) {
+    for (const part of this.parts) {
+      const rest = part.events % 1000;
+      const same = { seed: this.seed, connections: 4, ...(part.date ? { date: part.date } : {}) };
+      if (part.events > rest) await load(server, { ...same, first: part.first, events: part.events - rest, batch: 1000, ...inThousands });
+      if (rest > 0) await load(server, { ...same, first: part.first + part.events - rest, events: rest, batch: 1, ...oneByOne });
+    }
+  }
+
   /** Lost: an acknowledged id that is not answered `duplicate`. Doubled or invented: the warehouse counts more than was sent. */
   async verify(server) {
     await server.caughtUp();
     const counted = await server.storedEvents();
     if (counted !== this.acked) throw new Error(`acknowledged ${this.acked}, the warehouse counts ${counted}: no result`);
-    for (const part of this.parts) {
-      await load(server, {
-        seed: this.seed, first: part.first, events: part.events - part.events % 1000 || part.events, batch: part.events < 1000 ? 1 : 1000,
-        connections: 4, resend: true, ...(part.date ? { date: part.date } : {}),
-      });
-    }
+    await this.sendAgain(server);
     await server.caughtUp();
     const after = await server.storedEvents();
     if (after !== this.acked) throw new Error(`after sending all again the warehouse counts ${after}, not ${this.acked}: no result`);
@@ -214,3 +251,72 @@ export class Ledger {
 }
 
 export const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+
+/**
+ * The loader's lag, without asking the server's own figure of it: how long ago the count of stored events was what
+ * the count of loaded ones is now.
+ */
+export class LagWatch {
+  constructor(server) {
+    Object.assign(this, { server, samples: [], highest: 0, last: 0, isOver: false });
+  }
+
+  async start() {
+    this.before = await this.server.metrics();
+    this.done = (async () => {
+      while (!this.isOver) {
+        await this.sample();
+        await sleep(50);
+      }
+    })();
+    return this;
+  }
+
+  async sample() {
+    const now = Date.now();
+    const metrics = await this.server.metrics();
+    const grown = (name) => (metrics[name] ?? 0) - (this.before[name] ?? 0);
+    this.samples.push({ now, stored: grown('potik_events_accepted_total') });
+    const loaded = grown('potik_loaded_events_total');
+    const then = this.samples.findLast((each) => each.stored <= loaded) ?? this.samples[0];
+    this.last = (now - then.now) / 1000;
+    this.highest = Math.max(this.highest, this.last);
+  }
+
+  async stop() {
+    this.isOver = true;
+    await this.done;
+    await this.sample();
+  }
+}
+
+export const cpuBetween = (before, after) => Object.fromEntries(Object.keys(after).map((name) => [name, after[name] - (before[name] ?? 0)]));
+
+export const number = (value) => (Math.abs(value) >= 1000 ? Math.round(value).toLocaleString('en-US') : String(Math.round(value * 1000) / 1000));
+export const atLeast = (bound, unit = '') => ({ holds: (value) => value >= bound, words: `≥ ${number(bound)}${unit}` });
+export const atMost = (bound, unit = '') => ({ holds: (value) => value <= bound, words: `≤ ${number(bound)}${unit}` });
+
+/** Where a bench's figures go: the terminal, and a file of JSON lines in bench/results. */
+export function openFigures(bench, quick) {
+  const folder = path.join(top, 'bench/results');
+  fs.mkdirSync(folder, { recursive: true });
+  const file = path.join(folder, `${bench}-${new Date().toISOString().replace(/[:.]/g, '-')}.jsonl`);
+  const told = [];
+  const write = (value) => fs.appendFileSync(file, `${JSON.stringify({ ...value, quick })}\n`);
+
+  /** One line. goal: a test on the value, with its words. */
+  function figure(name, value, unit, goal, details) {
+    const met = goal ? goal.holds(value) : undefined;
+    told.push(met);
+    write({ name, value, unit, goal: goal?.words, met, details });
+    console.log(`${name.padEnd(62)} ${`${number(value)} ${unit}`.padStart(20)}  ${goal ? `${met ? 'met' : 'NOT MET'} (${goal.words})` : ''}`);
+  }
+
+  /** The exit code: quick runs are no figures, so that no goal can be missed. */
+  function finish() {
+    const missed = told.filter((met) => met === false).length;
+    console.log(`\n${told.filter((met) => met).length} goals met, ${missed} not met; all figures: ${path.relative(top, file)}`);
+    return missed === 0 || quick ? 0 : 1;
+  }
+  return { figure, write, finish };
+}

@@ -11,7 +11,9 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { Ledger, Potik, Program, load, machineFacts, median, program, sleep, top } from './harness.mjs';
+import {
+  LagWatch, Ledger, Potik, Program, atLeast, atMost, cpuBetween, load, machineFacts, median, number, openFigures, program, sleep, top,
+} from './harness.mjs';
 
 const words = process.argv.slice(2);
 const option = (name) => (words.includes(name) ? words[words.indexOf(name) + 1] : undefined);
@@ -33,22 +35,7 @@ const newFolder = () => {
   return made;
 };
 
-const results = path.join(top, 'bench/results');
-fs.mkdirSync(results, { recursive: true });
-const resultFile = path.join(results, `ingest-${new Date().toISOString().replace(/[:.]/g, '-')}.jsonl`);
-const table = [];
-
-/** One line of the table. goal: a test on the value, with its words. */
-function figure(name, value, unit, goal, details) {
-  const met = goal ? goal.holds(value) : undefined;
-  table.push({ name, value, unit, goal: goal?.words ?? '', met });
-  fs.appendFileSync(resultFile, `${JSON.stringify({ name, value, unit, goal: goal?.words, met, quick, details })}\n`);
-  const shown = `${number(value)} ${unit}`;
-  console.log(`${name.padEnd(58)} ${shown.padStart(20)}  ${goal ? `${met ? 'met' : 'NOT MET'} (${goal.words})` : ''}`);
-}
-const number = (value) => (Math.abs(value) >= 1000 ? Math.round(value).toLocaleString('en-US') : String(Math.round(value * 1000) / 1000));
-const atLeast = (bound, unit = '') => ({ holds: (value) => value >= bound, words: `≥ ${number(bound)}${unit}` });
-const atMost = (bound, unit = '') => ({ holds: (value) => value <= bound, words: `≤ ${number(bound)}${unit}` });
+const { figure, write, finish } = openFigures('ingest', quick);
 const latencies = (report) => ({ p50_us: report.p50_us, p99_us: report.p99_us, p999_us: report.p999_us, max_us: report.max_us, ...report });
 
 async function potik(dataDir) {
@@ -94,45 +81,6 @@ async function singleEvents() {
   figure('  rate offered and reached', report.requests_per_s, 'events/s');
 }
 
-/**
- * The loader's lag, without asking the server's own figure of it: how long ago the count of stored events was what
- * the count of loaded ones is now.
- */
-class LagWatch {
-  constructor(server) {
-    Object.assign(this, { server, samples: [], highest: 0, last: 0, isOver: false });
-  }
-
-  async start() {
-    this.before = await this.server.metrics();
-    this.done = (async () => {
-      while (!this.isOver) {
-        await this.sample();
-        await sleep(50);
-      }
-    })();
-    return this;
-  }
-
-  async sample() {
-    const now = Date.now();
-    const metrics = await this.server.metrics();
-    const grown = (name) => (metrics[name] ?? 0) - (this.before[name] ?? 0);
-    this.samples.push({ now, stored: grown('potik_events_accepted_total') });
-    const loaded = grown('potik_loaded_events_total');
-    const then = this.samples.findLast((each) => each.stored <= loaded) ?? this.samples[0];
-    this.last = (now - then.now) / 1000;
-    this.highest = Math.max(this.highest, this.last);
-  }
-
-  async stop() {
-    this.isOver = true;
-    await this.done;
-    await this.sample();
-  }
-}
-
-const cpuBetween = (before, after) => Object.fromEntries(Object.keys(after).map((name) => [name, after[name] - (before[name] ?? 0)]));
 /** Which threads take events in, and which load them, by their names: DuckDB's workers have the name of the thread that opened it. */
 const isIngest = (name) => /^loop/.test(name);
 const isLoading = (name) => /^(loader|engine)/.test(name);
@@ -285,7 +233,7 @@ async function idle() {
 const wants = (name) => only === undefined || only.includes(name);
 const facts = machineFacts(folder);
 console.log(Object.entries(facts).map(([name, value]) => `${name}: ${value}`).join('\n'));
-fs.appendFileSync(resultFile, `${JSON.stringify({ facts, quick })}\n`);
+write({ facts });
 console.log(`\nevents of about 335 bytes, random UUIDs; durability: fdatasync before each reply; ${loops} loops; ${seconds} s a run after 1 s of warm-up, median of ${rounds}\n`);
 const sync = JSON.parse(spawnSync(program('bench/fsync'), [newFolder()], { encoding: 'utf8' }).stdout);
 figure('bare write of 4 KiB + fdatasync: p50', sync.p50_us / 1000, 'ms', undefined, sync);
@@ -294,6 +242,4 @@ if (wants('idle')) await idle();
 if (wants('singles')) await singleEvents();
 if (wants('batches')) await thousands();
 if (wants('stored') || wants('queries')) await withManyStored(only ?? ['stored', 'queries']);
-const missed = table.filter((each) => each.met === false);
-console.log(`\n${table.filter((each) => each.met).length} goals met, ${missed.length} not met; all figures: ${path.relative(top, resultFile)}`);
-process.exit(missed.length === 0 || quick ? 0 : 1);
+process.exit(finish());
