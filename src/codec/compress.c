@@ -168,6 +168,11 @@ feed_gzip(struct decompress *decompress, const char *bytes, size_t len, decompre
     return ERR_OK;
 }
 
+/*
+ * The first byte of a frame goes in alone. A frame that is all there at once would else be decoded
+ * in one pass, without a look at its window: whether it is refused would hang on how the network
+ * cut it.
+ */
 static enum err
 feed_zstd(struct decompress *decompress, const char *bytes, size_t len, decompress_sink sink_call,
           void *sink)
@@ -175,11 +180,13 @@ feed_zstd(struct decompress *decompress, const char *bytes, size_t len, decompre
     ZSTD_inBuffer input = {.src = bytes, .size = len, .pos = 0};
     bool is_output_full = false;
 
-    while (input.pos < input.size || is_output_full) {
+    while (input.pos < len || is_output_full) {
         ZSTD_outBuffer output = {.dst = decompress->output, .size = OUTPUT_BYTES, .pos = 0};
         size_t before = input.pos;
-        size_t result = ZSTD_decompressStream(decompress->zstd, &output, &input);
+        size_t result;
 
+        input.size = decompress->is_within || before == len ? len : before + 1;
+        result = ZSTD_decompressStream(decompress->zstd, &output, &input);
         decompress->input_bytes += input.pos - before;
         if (ZSTD_isError(result)) {
             if (ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation)

@@ -356,6 +356,29 @@ test_compress__hands_back_the_sinks_error(void **state)
     buf_fini(&packed);
 }
 
+/* 256 times "a" in one frame, whose window is the bound, and the next larger one. */
+static void
+test_compress__asks_a_window_however_the_frame_is_cut(void **state)
+{
+    static const char frame[2][13] = {
+        "\x28\xb5\x2f\xfd\x40\x68\x00\x00\x03\x08\x00\x61",
+        "\x28\xb5\x2f\xfd\x40\x69\x00\x00\x03\x08\x00\x61",
+    };
+    struct decompress_config config = {.kind = COMPRESS_ZSTD, .output_bytes_max = 256};
+
+    (void)state;
+    for (size_t piece = 1; piece <= 12; piece++) {
+        struct buf out;
+
+        buf_init(&out, 1000);
+        assert_int_equal(unpack(&config, slice_of(frame[0], 12), piece, &out), ERR_OK);
+        assert_int_equal(buf_slice(&out).len, 256);
+        buf_clear(&out);
+        assert_int_equal(unpack(&config, slice_of(frame[1], 12), piece, &out), ERR_BAD_COMPRESSION);
+        buf_fini(&out);
+    }
+}
+
 int
 main(void)
 {
@@ -367,6 +390,7 @@ main(void)
         cmocka_unit_test(test_compress__refuses_cut_and_trailing),
         cmocka_unit_test(test_compress__stops_bombs),
         cmocka_unit_test(test_compress__hands_back_the_sinks_error),
+        cmocka_unit_test(test_compress__asks_a_window_however_the_frame_is_cut),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
