@@ -33,7 +33,6 @@ export const NO_POSTGRES = BINARIES === null ? 'no PostgreSQL on this machine (a
 export const ROLE = 'potik';
 export const PASSWORD = 'to ken@/%:?';
 const ADMIN = 'admin';
-const ADMIN_PASSWORD = 'admin';
 
 /* Who the server runs as: undefined for oneself. */
 const account = (() => {
@@ -148,7 +147,8 @@ export class Postgres {
    * `hasArchive`: every finished WAL file is kept in <folder>/archive, for point-in-time restores. `smallDisk`: a tmpfs of that size
    * for the tablespace `small`, in a mount namespace of the server's own (needs root; empty again after a restart).
    */
-  constructor({ settings = {}, port = 0, folder = null, hasArchive = false, smallDisk = null } = {}) {
+  constructor({ settings = {}, port = 0, folder = null, adminPassword = 'admin', hasArchive = false, smallDisk = null } = {}) {
+    this.adminPassword = adminPassword;
     this.port = port;
     this.ownsFolder = folder === null;
     this.folder = folder ?? fs.mkdtempSync(path.join(os.tmpdir(), 'potik-postgres-'));
@@ -169,7 +169,7 @@ export class Postgres {
   static async start(options = {}) {
     const cluster = new Postgres(options);
     try {
-      await cluster.create();
+      cluster.create();
       await cluster.start();
       cluster.query(`CREATE ROLE ${ROLE} LOGIN PASSWORD '${PASSWORD}';`);
       if (cluster.smallDisk !== null) cluster.query(`CREATE TABLESPACE small LOCATION '${cluster.small}';`);
@@ -202,21 +202,20 @@ export class Postgres {
   }
 
   /** initdb. */
-  async create() {
+  create() {
     this.makeFolders();
     const passwords = path.join(this.folder, 'password');
-    fs.writeFileSync(passwords, `${ADMIN_PASSWORD}\n`);
+    fs.writeFileSync(passwords, `${this.adminPassword}\n`, { mode: 0o600 });
     this.#own(passwords);
     this.run('initdb', ['-D', this.data, '-U', ADMIN, '--auth=scram-sha-256', `--pwfile=${passwords}`, '--no-locale', '-E', 'UTF8', '--no-sync']);
     fs.rmSync(passwords);
-    await this.configure();
+    this.configure();
   }
 
-  /** Writes the settings that are ours behind those of initdb; the port is chosen here, once. */
-  async configure() {
-    if (this.port === 0) this.port = await freePort();
+  /** Writes the settings that are ours behind those of initdb. */
+  configure() {
     const settings = {
-      listen_addresses: '127.0.0.1', port: this.port, unix_socket_directories: this.sockets, max_connections: 200,
+      listen_addresses: '127.0.0.1', unix_socket_directories: this.sockets, max_connections: 200,
       shared_buffers: '64MB', max_wal_size: '1GB', autovacuum_naptime: '10s', log_line_prefix: '%m [%p] %d ', timezone: 'UTC', ...this.settings,
     };
     const lines = Object.entries(settings).map(([name, value]) => `${name} = '${String(value).replaceAll("'", "''")}'\n`);
@@ -224,7 +223,7 @@ export class Postgres {
   }
 
   get adminUrl() {
-    return `postgresql://${ADMIN}:${ADMIN_PASSWORD}@127.0.0.1:${this.port}/postgres`;
+    return `postgresql://${ADMIN}:${this.adminPassword}@127.0.0.1:${this.port}/postgres`;
   }
 
   /** A database's URL through the unix socket. */
@@ -243,6 +242,7 @@ export class Postgres {
 
   /** Starts the postmaster and waits till it takes connections. After kill9 its predecessor's children may need a moment to go. */
   async start({ limitMs = 30000 } = {}) {
+    if (this.port === 0) this.port = await freePort(); /* and kept from now on */
     const end = Date.now() + limitMs;
     while (!(await this.#startOnce(end))) {
       assert.ok(Date.now() < end, `PostgreSQL did not start:\n${this.log.slice(-3000)}`);
@@ -254,7 +254,7 @@ export class Postgres {
   async #startOnce(end) {
     const out = fs.openSync(this.logFile, 'a');
     const words = account === undefined ? [] : ['--reuid', String(account.uid), '--regid', String(account.gid), '--clear-groups'];
-    const serve = ['setpriv', ...words, '--pdeathsig', 'QUIT', path.join(BINARIES, 'postgres'), '-D', this.data];
+    const serve = ['setpriv', ...words, '--pdeathsig', 'QUIT', path.join(BINARIES, 'postgres'), '-D', this.data, '-c', `port=${this.port}`];
     /* Each word before it becomes the next by exec, so that the process id stays. */
     const mount = this.smallDisk === null ? [] : ['unshare', '-m', '--propagation', 'private', 'sh', '-c',
       `mount -t tmpfs -o size=${this.smallDisk},uid=${account?.uid},gid=${account?.gid},mode=700 tmpfs "$0" && exec "$@"`, this.small];
@@ -368,11 +368,11 @@ export class Postgres {
   }
 
   /** A copy of the whole cluster as it is now, not started: a base backup. `isReplica`: it goes on following this one. */
-  async copy({ isReplica = false, settings = {}, port = 0 } = {}) {
+  copy({ isReplica = false, settings = {}, port = 0 } = {}) {
     const other = new Postgres({ settings: { ...this.settings, ...settings }, port });
     other.makeFolders();
     this.run('pg_basebackup', ['-d', this.adminUrl, '-D', other.data, '--checkpoint=fast', '--no-sync', '-X', 'stream', ...(isReplica ? ['-R'] : [])]);
-    await other.configure();
+    other.configure();
     return other;
   }
 
