@@ -40,9 +40,9 @@
 #define DAY_US INT64_C(1769817600000000)        /* 2026-01-31 */
 
 enum { OID_INT4 = 23, OID_TEXT = 25, OID_TIMESTAMPTZ = 1184, OID_JSONB = 3802 };
-static const uint32_t column_oids[COLUMNS] = {
-    OID_INT4, OID_TEXT,        OID_TEXT,        OID_TEXT, OID_TEXT,
-    OID_TEXT, OID_TIMESTAMPTZ, OID_TIMESTAMPTZ, OID_JSONB};
+static const uint32_t column_oids[COLUMNS] = {OID_INT4,        OID_TEXT,        OID_TEXT,
+                                              OID_TEXT,        OID_TEXT,        OID_TEXT,
+                                              OID_TIMESTAMPTZ, OID_TIMESTAMPTZ, OID_JSONB};
 static const Oid array_oids[COLUMNS] = {1007, 1009, 1009, 1009, 1009, 1009, 1185, 1185, 3807};
 
 static const char names[] =
@@ -179,7 +179,8 @@ make_rows(struct client *client, uint64_t now_be)
         cut(&text, "\"user_id\":\"", '"', &row->ptr[3], &row->len[3]);
         row->ptr[4] = NULL;
         cut(&text, "\"session_id\":\"", '"', &row->ptr[5], &row->len[5]);
-        row->occurred_be = htobe64((uint64_t)(DAY_US - EPOCH_SHIFT_US) + counter * 7 % 86400000 * 1000);
+        row->occurred_be =
+            htobe64((uint64_t)(DAY_US - EPOCH_SHIFT_US) + counter * 7 % 86400000 * 1000);
         row->ptr[6] = (const char *)&row->occurred_be;
         row->len[6] = 8;
         row->ptr[7] = received[client->number];
@@ -241,9 +242,9 @@ prepare(struct client *client)
                        names);
         PQclear(PQprepare(client->connection, "append", sql, COLUMNS, array_oids));
     } else if (options.method == METHOD_RECORD) {
-        PGresult *result = PQexec(client->connection,
-                                  "SELECT oid, typarray FROM pg_type WHERE oid = "
-                                  "to_regtype('ceiling.incoming')");
+        PGresult *result =
+            PQexec(client->connection, "SELECT oid, typarray FROM pg_type WHERE oid = "
+                                       "to_regtype('ceiling.incoming')");
 
         client->row_type = (uint32_t)strtoul(PQgetvalue(result, 0, 0), NULL, 10);
         oids[0] = (Oid)strtoul(PQgetvalue(result, 0, 1), NULL, 10);
@@ -547,8 +548,7 @@ main(int argc, char **argv)
                  "\"p50_ms\":%.2f,\"p99_ms\":%.2f}\n",
                  method_names[options.method], options.batch, options.connections, options.depth,
                  options.duplicates, (unsigned long long)stored, (double)stored / seconds,
-                 (unsigned long long)latency.count,
-                 (double)histogram_quantile(&latency, 0.5) / 1e6,
+                 (unsigned long long)latency.count, (double)histogram_quantile(&latency, 0.5) / 1e6,
                  (double)histogram_quantile(&latency, 0.99) / 1e6);
     return 0;
 }
