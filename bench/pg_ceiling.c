@@ -22,6 +22,7 @@
 #include "load/histogram.h"
 #include "load/sample.h"
 #include <arpa/inet.h>
+#include <assert.h>
 #include <endian.h>
 #include <getopt.h>
 #include <libpq-fe.h>
@@ -134,9 +135,13 @@ open_connection(void)
 static void
 cut(const char **text, const char *before, char after, const char **ret_ptr, uint32_t *ret_len)
 {
-    const char *begin = strstr(*text, before) + strlen(before);
-    const char *end = strchr(begin, after);
+    const char *begin = strstr(*text, before);
+    const char *end;
 
+    assert(begin != NULL);
+    begin += strlen(before);
+    end = strchr(begin, after);
+    assert(end != NULL);
     *ret_ptr = begin;
     *ret_len = (uint32_t)(end - begin);
     *text = end;
