@@ -13,139 +13,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* --- the store -------------------------------------------------------------------------------- */
-
-static struct slice
-copy_text(struct slice text)
-{
-    char *copy = NULL;
-
-    if (text.ptr == NULL)
-        return text;
-    copy = malloc(text.len + 1);
-    memcpy(copy, text.ptr, text.len);
-    return slice_of(copy, text.len);
-}
-
-void
-fake_store_add(struct fake_store *store, const struct event *event)
-{
-    struct event copy = *event;
-
-    if (store->count == store->capacity) {
-        store->capacity = store->capacity == 0 ? 1024 : store->capacity * 2;
-        store->rows = realloc(store->rows, store->capacity * sizeof(*store->rows));
-    }
-    copy.event_id = copy_text(event->event_id);
-    copy.event_type = copy_text(event->event_type);
-    copy.user_id = copy_text(event->user_id);
-    copy.anonymous_id = copy_text(event->anonymous_id);
-    copy.session_id = copy_text(event->session_id);
-    copy.properties = copy_text(event->properties);
-    store->rows[store->count] = (struct store_row){
-        .event = copy,
-        .seq = store->count + 1,
-        .position = {.generation = store->generation, .minor = store->count + 1},
-    };
-    store->count++;
-    store->visible = store->count;
-}
-
-static enum err
-fake_read_after(struct store *base, struct store_position after, uint32_t rows_max,
-                size_t bytes_max, struct arena *arena, struct store_page *ret_page,
-                struct diag *diag)
-{
-    struct fake_store *store = (struct fake_store *)base;
-    uint32_t from = (uint32_t)after.minor;
-
-    (void)bytes_max;
-    (void)arena;
-    (void)diag;
-    if (after.generation != 0 && after.generation != store->generation)
-        return ERR_INVALID;
-    if (store->page_rows_max != 0 && rows_max > store->page_rows_max)
-        rows_max = store->page_rows_max;
-    if (from > store->visible)
-        from = store->visible;
-    ret_page->count = store->visible - from < rows_max ? store->visible - from : rows_max;
-    ret_page->rows = store->rows + from;
-    ret_page->next = (struct store_position){store->generation, 0, from + ret_page->count};
-    ret_page->is_caught_up = from + ret_page->count == store->visible;
-    store->rows_read += ret_page->count;
-    return ERR_OK;
-}
-
-static bool
-fake_wait_after(struct store *base, struct store_position after, int64_t timeout_ms)
-{
-    (void)timeout_ms;
-    return after.minor < ((struct fake_store *)base)->visible;
-}
-
-static void
-fake_wake(struct store *base)
-{
-    (void)base;
-}
-
-static struct store_position
-fake_durable(struct store *base)
-{
-    const struct fake_store *store = (const struct fake_store *)base;
-
-    return (struct store_position){store->generation, 0, store->visible};
-}
-
-static enum err
-fake_maintain(struct store *base, bool *ret_did_work, struct diag *diag)
-{
-    (void)base;
-    (void)diag;
-    *ret_did_work = false;
-    return ERR_OK;
-}
-
-static const struct store_vtable fake_vtable = {
-    .read_after = fake_read_after,
-    .wait_after = fake_wait_after,
-    .wake = fake_wake,
-    .durable = fake_durable,
-    .maintain_fast = fake_maintain,
-    .maintain_slow = fake_maintain,
-};
-
-void
-fake_store_init(struct fake_store *store)
-{
-    *store = (struct fake_store){.store.vtable = &fake_vtable, .generation = 0x1234};
-}
-
-static void
-free_text(struct slice text)
-{
-    char *memory = NULL;
-
-    memcpy(&memory, &text.ptr, sizeof(memory));
-    free(memory);
-}
-
-void
-fake_store_fini(struct fake_store *store)
-{
-    for (uint32_t i = 0; i < store->count; i++) {
-        const struct event *event = &store->rows[i].event;
-
-        free_text(event->event_id);
-        free_text(event->event_type);
-        free_text(event->user_id);
-        free_text(event->anonymous_id);
-        free_text(event->session_id);
-        free_text(event->properties);
-    }
-    free(store->rows);
-}
-
 /* --- the warehouse on it ---------------------------------------------------------------------- */
 
 static void
@@ -296,7 +163,9 @@ fixture_load(struct fixture *fixture)
             print_error("load: %s %s\n", err_name(err), diag.message);
         assert_int_equal(err, ERR_OK);
         warehouse_stats(fixture->warehouse, &stats);
-        if (stats.loaded.minor >= fixture->store.visible && stats.rows >= fixture->store.visible)
+        if (stats.rows >= fake_store_readable(&fixture->store) &&
+            (fixture->store.held != 0 ||
+             position_reached(store_durable(&fixture->store.store), stats.loaded)))
             return;
     }
     fail_msg("not loaded: %llu rows of %u", (unsigned long long)stats.rows, fixture->store.visible);
@@ -482,7 +351,7 @@ naive_rows(const struct fake_store *store, uint32_t *ret_count)
                           malloc((store->visible + 1) * sizeof(uint32_t)), 0};
     uint32_t count = 0;
 
-    for (uint32_t i = 0; i < store->visible; i++) {
+    for (uint32_t i = 0; i < fake_store_readable(store); i++) {
         const struct store_row *row = &store->rows[i];
 
         if (row->event.project_id != PROJECT)
@@ -490,7 +359,7 @@ naive_rows(const struct fake_store *store, uint32_t *ret_count)
         rows[count].person = name_id(&persons, event_person_key(&row->event), store->visible + 1);
         rows[count].type = name_id(&types, row->event.event_type, store->visible + 1);
         rows[count].time = row->event.occurred_at_us;
-        rows[count++].seq = row->seq;
+        rows[count++].seq = i + 1;
     }
     qsort(rows, count, sizeof(*rows), compare_naive);
     free(persons.texts);

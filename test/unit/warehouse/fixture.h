@@ -3,7 +3,9 @@
  * reader.
  *
  * Layer 4 tests. The fake store gives rows in the order they were added, from any position; its
- * generation and its end can be changed, as if another ledger had been put in place.
+ * generation and its end can be changed, as if another ledger had been put in place. It has two
+ * kinds of positions, by fake_store_kind when it is made: the ledger's, and those of a database,
+ * without numbers: (generation, transaction, place), some rows a transaction.
  */
 #ifndef POTIK_TEST_WAREHOUSE_FIXTURE_H
 #define POTIK_TEST_WAREHOUSE_FIXTURE_H
@@ -21,8 +23,21 @@
 
 #define PROJECT 7
 
+enum fake_kind { FAKE_LEDGER, FAKE_DATABASE };
+extern enum fake_kind fake_store_kind; /* of the next fixture_open */
+/* Setups of a group of tests. */
+int fake_store_is_ledger(void **state);
+int fake_store_is_database(void **state);
+
 struct fake_store {
     struct store store; /* first */
+    enum fake_kind kind;
+    uint64_t transaction; /* FAKE_DATABASE: of the next row, while it has room */
+    uint32_t transaction_rows;
+    uint64_t transactions_other; /* numbers taken by others, after the last row */
+    uint32_t held;               /* of the visible rows, the last so many cannot be read yet */
+    bool is_away;                /* ERR_NOT_READY */
+    bool is_stale;               /* ERR_STALE, until read from the first position */
     struct store_row *rows;
     uint32_t count;
     uint32_t capacity;
@@ -33,8 +48,16 @@ struct fake_store {
 };
 void fake_store_init(struct fake_store *store);
 void fake_store_fini(struct fake_store *store);
-/* Copies the event; seq = place + 1. */
+/* Copies the event; seq = place + 1 (FAKE_DATABASE: 0). */
 void fake_store_add(struct fake_store *store, const struct event *event);
+/* The rows from the first `count` on never were. */
+void fake_store_cut(struct fake_store *store, uint32_t count);
+/* Put back from an older copy: cut, a new generation, and to be read again. */
+void fake_store_restore(struct fake_store *store, uint32_t count);
+/* Rows that a reader gets. */
+uint32_t fake_store_readable(const struct fake_store *store);
+/* What a reply tells once the first `count` rows are committed. */
+struct store_position fake_store_told(const struct fake_store *store, uint32_t count);
 
 /* A folder of this test's own, removed by fixture_close. */
 struct fixture {

@@ -221,5 +221,6 @@ main(void)
         cmocka_unit_test(test_compact__cuts_time_by_month),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name("compact/ledger", tests, fake_store_is_ledger, NULL) +
+           cmocka_run_group_tests_name("compact/database", tests, fake_store_is_database, NULL);
 }

@@ -190,5 +190,6 @@ main(void)
         cmocka_unit_test(test_damage__scrub_finds_it_and_it_is_rebuilt),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name("damage/ledger", tests, fake_store_is_ledger, NULL) +
+           cmocka_run_group_tests_name("damage/database", tests, fake_store_is_database, NULL);
 }

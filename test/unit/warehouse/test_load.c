@@ -72,5 +72,6 @@ main(void)
         cmocka_unit_test(test_load__seals_wait_while_rows_wait),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name("load/ledger", tests, fake_store_is_ledger, NULL) +
+           cmocka_run_group_tests_name("load/database", tests, fake_store_is_database, NULL);
 }

@@ -129,7 +129,10 @@ test_restart__another_ledger_is_loaded_anew(void **state)
     (void)state;
     open_filled(&fixture);
     fixture_stop(&fixture, 3000);
-    fixture.store.generation++;
+    if (fixture.store.kind == FAKE_LEDGER)
+        fixture.store.generation++;
+    else
+        fake_store_restore(&fixture.store, fixture.store.count);
     fixture.store.rows_read = 0;
     restart_and_check(&fixture);
     assert_true(fixture.store.rows_read >= 350);
@@ -277,5 +280,6 @@ main(void)
         cmocka_unit_test(test_restart__tails_over_their_cap_are_sealed),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name("restart/ledger", tests, fake_store_is_ledger, NULL) +
+           cmocka_run_group_tests_name("restart/database", tests, fake_store_is_database, NULL);
 }
