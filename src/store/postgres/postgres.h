@@ -40,5 +40,7 @@ postgres_migrate(const char *url, int64_t connect_timeout_ms, bool is_dry_run,
 
 /* Whether the text names a PostgreSQL store at all: by its beginning. */
 bool postgres_is_url(const char *text);
+/* Whether it can be read; nothing is connected to. ERR_INVALID, ERR_NOMEM. */
+MUST_USE enum err postgres_check_url(const char *text, struct diag *diag);
 
 #endif

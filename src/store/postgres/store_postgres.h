@@ -196,20 +196,23 @@ struct postgres_health {
     uint32_t links;      /* open */
     uint32_t links_away; /* of them, without a connection that may insert */
     bool is_reader_away;
+    bool is_quiet;                        /* while the store is opened: who opens it is told */
+    bool is_told;                         /* "away" was logged, "back" was not */
     char sentence[POSTGRES_SENTENCE_MAX]; /* why; of the last that went */
     char warning[POSTGRES_SENTENCE_MAX];  /* "": none */
 };
 
 struct postgres_reader {
     PGconn *conn;     /* NULL: away */
-    int64_t retry_ns; /* steady: no connect before */
+    int64_t retry_ns; /* steady, as all here: no connect before */
     int64_t backoff_ms;
-    int64_t poll_ns;            /* steady: the next look at the latest */
-    int64_t poll_ms;            /* doubles while something known is not readable yet */
     struct store_position next; /* as of the last page */
-    uint32_t slice_rows;        /* of the next statement */
-    /* what holds xmin back */
-    uint64_t held_xid; /* 0: nothing does */
+    struct store_position seen; /* what was known to be committed at the last page */
+    int64_t poll_ns;            /* the next page at the latest; 0: at once */
+    int64_t poll_ms;            /* doubles while something known cannot be read yet */
+    size_t row_bytes;           /* of the rows of the last page, on the average */
+    /* the transaction that holds back what can be read; 0: none does */
+    uint64_t held_xid;
     int64_t held_since_ns;
     int64_t held_looked_ns;
     bool is_held_told;
@@ -222,7 +225,8 @@ struct postgres {
     char *data_dir;
     struct postgres_url *url;
     struct postgres_session session;
-    struct resolver *resolver; /* of the links: resolver_start before the first, resolver_stop last */
+    struct resolver
+        *resolver; /* of the links: resolver_start before the first, resolver_stop last */
     uint8_t hash_secret[POSTGRES_HASH_SECRET_BYTES];
     pthread_mutex_t identity_lock;
     struct postgres_identity identity; /* the database the guard has passed */
@@ -259,6 +263,19 @@ postgres_check_passed(struct postgres *store, const PGresult *result, struct dia
  * chance. Begins at 0. */
 int64_t postgres_backoff(int64_t *backoff_ms);
 uint32_t postgres_generation(struct postgres *store);
+
+/* postgres.c - for the room's other files, any thread */
+
+struct store_position postgres_committed(struct postgres *store);
+void postgres_wake_reader(struct postgres *store);
+void postgres_note_reader(struct postgres *store, bool is_reader_away, const char *sentence);
+void postgres_set_warning(struct postgres *store, const char *warning); /* "": none */
+
+/* watch.c - the reader's thread */
+
+/* After each look at the bound. Gives received_at of the oldest event held back, 0: none known. */
+int64_t postgres_watch(struct postgres *store, uint64_t oldest_xid, uint64_t next_xid);
+void postgres_measure(struct postgres *store); /* now and then: bytes and events */
 
 /* link.c */
 MUST_USE enum err

@@ -1,0 +1,9 @@
+-- What stands in the schema: our list of migrations, or tables of our names that somebody else made; and may we create here?
+SELECT EXISTS (SELECT FROM pg_class WHERE relnamespace = current_schema()::regnamespace
+               AND relname = 'potik_migrations') AS is_listed,
+       (SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace
+        AND relname IN ('potik_state', 'events', 'erased', 'potik_nodes', 'projects', 'keys')
+        ORDER BY relname LIMIT 1) AS foreign_table,
+       current_schema()::text AS schema,
+       current_user::text AS role,
+       has_schema_privilege(current_schema(), 'CREATE') AS may_create

@@ -1,0 +1,6 @@
+-- Begins a generation, under a lock that no insert shares. $1: it must be greater than that, too.
+UPDATE potik_state
+SET generation = greatest(generation, $1) + 1,
+    system_identifier = (SELECT system_identifier FROM pg_control_system()),
+    timeline = ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer
+RETURNING generation

@@ -1,0 +1,6 @@
+-- The reader's statements are few and known: always the index in the order of reading, planned once.
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+SET enable_sort = off;
+SET plan_cache_mode = force_generic_plan;
+LISTEN potik_events;
