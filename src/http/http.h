@@ -97,6 +97,10 @@ const char *http_server_address(const struct http_server *server);
  * After it http_loop_post gives false; what it took before has been run. Threads that post must end
  * between this and http_server_stop. Does nothing the second time. */
 void http_server_drain(struct http_server *server, int64_t drain_ms);
+/* Whether `listen` has one of the forms above and its host is known; nothing is opened.
+ * ERR_INVALID.
+ */
+MUST_USE enum err http_check_listen(const char *listen, struct diag *diag);
 /* Drains if that has not been done, and frees. Takes NULL. */
 void http_server_stop(struct http_server **server, int64_t drain_ms);
 

@@ -32,9 +32,16 @@ struct place {
 static enum err
 fail(struct diag *diag, const char *listen, const char *what, int errno_value)
 {
+    if (errno_value == EADDRINUSE) {
+        diag_set(diag,
+                 "listen %s: another program serves there: stop that one, or give another --listen "
+                 "(port 0 picks a free one)",
+                 listen);
+        return ERR_EXISTS;
+    }
     diag_set(diag, "listen %s: %s", listen, what);
     diag_add_errno(diag, errno_value);
-    return errno_value == EADDRINUSE ? ERR_EXISTS : ERR_IO;
+    return ERR_IO;
 }
 
 /* Ownership leaves; CLOSE_FD now sees −1. */
@@ -74,18 +81,26 @@ clear_old_socket(const char *listen, const struct sockaddr_un *address, struct d
 }
 
 static enum err
+check_unix_path(const char *path, struct diag *diag)
+{
+    const size_t bytes_max = sizeof((struct sockaddr_un){0}.sun_path) - 1;
+
+    if (*path != '\0' && strlen(path) <= bytes_max)
+        return ERR_OK;
+    diag_set_field(diag, "listen", "listen: a unix socket's path has 1 to %zu bytes", bytes_max);
+    return ERR_INVALID;
+}
+
+static enum err
 listen_unix(struct http_server *server, const char *path, struct diag *diag)
 {
     const char *listen_text = server->config.listen;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     CLOSE_FD int fd = -1;
-    enum err err;
+    enum err err = check_unix_path(path, diag);
 
-    if (*path == '\0' || strlen(path) >= sizeof(address.sun_path)) {
-        diag_set_field(diag, "listen", "listen: a unix socket's path has 1 to %zu bytes",
-                       sizeof(address.sun_path) - 1);
-        return ERR_INVALID;
-    }
+    if (err != ERR_OK)
+        return err;
     memcpy(address.sun_path, path, strlen(path) + 1);
     err = clear_old_socket(listen_text, &address, diag);
     if (err != ERR_OK)
@@ -220,6 +235,16 @@ listen_tcp(struct http_server *server, struct diag *diag)
             err = listen_on(server, server->loops[i].listener.fd, diag);
     }
     return err;
+}
+
+enum err
+http_check_listen(const char *listen_text, struct diag *diag)
+{
+    struct place place;
+
+    if (strncmp(listen_text, "unix:", 5) == 0)
+        return check_unix_path(listen_text + 5, diag);
+    return resolve(listen_text, &place, diag);
 }
 
 enum err
