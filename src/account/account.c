@@ -21,7 +21,9 @@ enum err
 account_open(const struct account_config *config, struct account **ret_account, struct diag *diag)
 {
     struct account *account = NULL;
-    enum err err = account_sqlite_open(config->data_dir, config->may_create, &account, diag);
+    enum err err = config->postgres_url != NULL
+                       ? account_postgres_open(config, &account, diag)
+                       : account_sqlite_open(config->data_dir, config->may_create, &account, diag);
 
     if (err != ERR_OK)
         return err;
@@ -128,9 +130,10 @@ account_key_make_text(struct account *account, enum account_key_kind kind,
     make_key_text(account, kind, ret_text);
 }
 
-enum err
-account_key_add(struct account *account, uint32_t project_id, const char *name, struct slice text,
-                struct account_key *ret_key, struct diag *diag)
+/* The row of a key with this text; no id yet. */
+static enum err
+make_key(struct account *account, uint32_t project_id, const char *name, struct slice text,
+         struct account_key *ret_key, struct diag *diag)
 {
     struct account_key key = {.project_id = project_id};
     enum err err = check_name(name, diag);
@@ -145,10 +148,53 @@ account_key_add(struct account *account, uint32_t project_id, const char *name, 
     key.created_at_us = clock_wall_us(account->clock);
     hash_sha256(text, key.hash);
     memcpy(key.last4, text.ptr + text.len - 4, 4);
-    err = account->backend->key_insert(account, &key, diag);
+    *ret_key = key;
+    return ERR_OK;
+}
+
+enum err
+account_key_add(struct account *account, uint32_t project_id, const char *name, struct slice text,
+                struct account_key *ret_key, struct diag *diag)
+{
+    struct account_key key;
+    enum err err = make_key(account, project_id, name, text, &key, diag);
+
+    if (err == ERR_OK)
+        err = account->backend->key_insert(account, &key, diag);
     if (err == ERR_OK)
         *ret_key = key;
     return err;
+}
+
+bool
+account_mark_known(const struct account_list *stored, struct account_key *keys, size_t count)
+{
+    bool is_one_known = false;
+
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < stored->key_count; k++) {
+            if (sodium_memcmp(stored->keys[k].hash, keys[i].hash, ACCOUNT_HASH_BYTES) == 0) {
+                keys[i].id = stored->keys[k].id;
+                is_one_known = true;
+            }
+        }
+    }
+    return is_one_known || stored->key_count == 0;
+}
+
+enum err
+account_keys_add_first(struct account *account, uint32_t project_id, const char *name,
+                       const struct slice texts[2], bool *ret_is_first, struct diag *diag)
+{
+    struct account_key keys[2];
+
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        enum err err = make_key(account, project_id, name, texts[i], &keys[i], diag);
+
+        if (err != ERR_OK)
+            return err;
+    }
+    return account->backend->key_insert_first(account, keys, COUNT_OF(keys), ret_is_first, diag);
 }
 
 enum err

@@ -1,11 +1,11 @@
 /*
  * account - projects and their keys: who may write events where, and who may read them.
  *
- * Layer 3. The contract; the rows stand in SQLite (sqlite.c) today, and a second home may stand
- * beside it behind the same calls (backend.h is the seam). A `struct account` is one link to them,
- * used by one thread at a time; several links to the same rows may be open, in several processes:
- * `potik key new` works beside a running server. Nothing here is called by a loop: loops ask the
- * key table (key_table.h).
+ * Layer 3. The contract; the rows stand in SQLite (sqlite.c) beside the ledger, or in the
+ * PostgreSQL database that holds the events (postgres.c); backend.h is the seam. A `struct account`
+ * is one link to them, used by one thread at a time; several links to the same rows may be open, in
+ * several processes: `potik key new` works beside a running server. Nothing here is called by a
+ * loop: loops ask the key table (key_table.h).
  *
  * A key is `wk_` (write) or `rk_` (read) and 160 random bits in lower-case base32. The text is
  * shown once; only its SHA-256 is stored (with so many random bits a slow hash would add nothing),
@@ -60,6 +60,11 @@ struct account_list {
 struct account_config {
     const char *data_dir; /* the file is <data_dir>/accounts.db */
     bool may_create;      /* false: ERR_ABSENT where there is none yet */
+    /* NULL: the file above. Else postgres://…: its tables are made by the store's migrations, never
+     * here; the two times must be set. */
+    const char *postgres_url;
+    int64_t connect_timeout_ms;
+    int64_t statement_timeout_ms;
     const struct clock *clock;
     struct random_source *random; /* random_system(), or a seeded one in tests */
 };
@@ -67,8 +72,10 @@ struct account_config {
 struct account;
 
 /*
- * Common errors of all calls: ERR_LOCKED (another process writes for over 5 s), ERR_IO,
- * ERR_STORAGE_FULL, ERR_CORRUPT, ERR_NOMEM; on error nothing has changed.
+ * Common errors of all calls: ERR_LOCKED (another process writes for over 5 s), ERR_NOT_READY,
+ * ERR_OVERLOADED (PostgreSQL is away or refuses), ERR_IO, ERR_STORAGE_FULL, ERR_CORRUPT, ERR_NOMEM.
+ * On error nothing has changed, but where the connection to PostgreSQL was lost during a commit:
+ * then the change may have been made.
  */
 
 /* Brings an older layout up to date. ERR_ABSENT (see may_create); ERR_TOO_NEW: a newer program's.
@@ -102,6 +109,14 @@ void account_key_make_text(struct account *account, enum account_key_kind kind,
 MUST_USE enum err
 account_key_add(struct account *account, uint32_t project_id, const char *name, struct slice text,
                 struct account_key *ret_key, struct diag *diag);
+/*
+ * The two keys of a first run, by the texts of a write and a read key: both are in force afterwards
+ * (*ret_is_first), unless other keys were there before them. Of several who try at once, on one
+ * database, one is first.
+ */
+MUST_USE enum err
+account_keys_add_first(struct account *account, uint32_t project_id, const char *name,
+                       const struct slice texts[2], bool *ret_is_first, struct diag *diag);
 /* All projects and all keys, revoked ones too, as of one moment. Free with account_list_free. */
 MUST_USE enum err
 account_list(struct account *account, struct account_list *ret_list, struct diag *diag);

@@ -1,5 +1,5 @@
 /*
- * backend - the seam between account.h and where the rows stand: sqlite.c, and others to come.
+ * backend - the seam between account.h and where the rows stand: sqlite.c, postgres.c.
  *
  * Layer 3 (account), not for other rooms. account.c checks arguments, makes keys and reads the
  * clock; a backend only keeps rows. Each call is one transaction.
@@ -21,6 +21,11 @@ struct account_backend {
                                  const char *time_zone, struct diag *diag);
     /* Gives it an id. ERR_ABSENT: no such project; ERR_FULL. */
     enum err (*key_insert)(struct account *account, struct account_key *key, struct diag *diag);
+    /* All of `keys` (of one project; ids are given) or none, at once against all others who do the
+     * same: only where no key is stored but some of these. *ret_is_first: these are in force now.
+     */
+    enum err (*key_insert_first)(struct account *account, struct account_key *keys, size_t count,
+                                 bool *ret_is_first, struct diag *diag);
     enum err (*list)(struct account *account, struct account_list *ret_list, struct diag *diag);
     /* By id, or by hash where key_id is 0. */
     enum err (*key_revoke)(struct account *account, uint64_t key_id,
@@ -36,8 +41,16 @@ struct account {
     struct random_source *random;
 };
 
+/* Of all keys stored: gives those of `keys` that are there their id. false: none of them is, but
+ * others are. */
+bool account_mark_known(const struct account_list *stored, struct account_key *keys, size_t count);
+
 /* sqlite.c */
 MUST_USE enum err account_sqlite_open(const char *data_dir, bool may_create,
                                       struct account **ret_account, struct diag *diag);
+/* postgres.c: config->postgres_url is set. ERR_INVALID: the URL; ERR_ABSENT: its tables are not
+ * there; ERR_NOT_READY: the server is away, or refuses. */
+MUST_USE enum err account_postgres_open(const struct account_config *config,
+                                        struct account **ret_account, struct diag *diag);
 
 #endif

@@ -18,6 +18,7 @@
 #include <time.h>
 
 #define WATCH_MS 250
+#define NS_PER_MS INT64_C(1000000)
 
 struct known_key {
     uint8_t hash[ACCOUNT_HASH_BYTES];
@@ -36,10 +37,12 @@ struct key_snapshot {
 
 struct key_table {
     struct account *account; /* under look_lock */
-    const struct log_sink *sink;
+    struct key_table_config config;
     pthread_mutex_t look_lock; /* one look at the rows at a time; held while reading them */
     bool is_stale;             /* under look_lock: a change was seen and not read yet */
-    bool is_failing;           /* under look_lock: the sink has heard of it */
+    bool is_expired_told;      /* under look_lock */
+    _Atomic bool is_failing;   /* written under look_lock: the sink has heard of it */
+    _Atomic int64_t good_ns;   /* steady: when the rows were last known to be as they were read */
 
     pthread_mutex_t lock; /* short: the newest snapshot, is_stopping */
     pthread_cond_t has_stopped;
@@ -133,6 +136,45 @@ read_rows(struct key_table *table, struct diag *diag)
     return ERR_OK;
 }
 
+bool
+key_table_is_usable(const struct key_table *table)
+{
+    int64_t max_ms = table->config.cache_ms_max;
+
+    if (max_ms == 0 || !atomic_load_explicit(&table->is_failing, memory_order_relaxed))
+        return true;
+    return clock_steady_ns(table->config.clock) -
+               atomic_load_explicit(&table->good_ns, memory_order_relaxed) <=
+           max_ms * NS_PER_MS;
+}
+
+/* Under look_lock: what a look ended with. Each change is told once. */
+static void
+note(struct key_table *table, enum err err, const struct diag *diag)
+{
+    bool was_failing = atomic_load(&table->is_failing);
+
+    if (err == ERR_OK) {
+        atomic_store(&table->good_ns, clock_steady_ns(table->config.clock));
+        atomic_store(&table->is_failing, false);
+        table->is_expired_told = false;
+        if (was_failing)
+            SINK(table->config.sink, LOG_LEVEL_INFO, "account.readable");
+        return;
+    }
+    atomic_store(&table->is_failing, true);
+    if (!was_failing)
+        SINK(table->config.sink, LOG_LEVEL_ERROR, "account.unreadable",
+             LOG_TEXT("reason", diag->message),
+             LOG_TEXT("next", "keys stay as they were; looked at again soon"));
+    if (!table->is_expired_told && !key_table_is_usable(table)) {
+        table->is_expired_told = true;
+        SINK(table->config.sink, LOG_LEVEL_ERROR, "account.expired",
+             LOG_TEXT("reason", "keys were last read longer ago than --auth-cache-max"),
+             LOG_TEXT("next", "every key is answered 503 until they can be read again"));
+    }
+}
+
 enum err
 key_table_refresh(struct key_table *table, struct diag *diag)
 {
@@ -147,15 +189,7 @@ key_table_refresh(struct key_table *table, struct diag *diag)
         err = read_rows(table, &own);
         table->is_stale = err != ERR_OK;
     }
-    if ((err != ERR_OK) != table->is_failing) {
-        table->is_failing = err != ERR_OK;
-        if (err != ERR_OK)
-            SINK(table->sink, LOG_LEVEL_ERROR, "account.unreadable",
-                 LOG_TEXT("reason", own.message),
-                 LOG_TEXT("next", "keys stay as they were; looked at again soon"));
-        else
-            SINK(table->sink, LOG_LEVEL_INFO, "account.readable");
-    }
+    note(table, err, &own);
     pthread_mutex_unlock(&table->look_lock);
     if (err != ERR_OK && diag != NULL)
         *diag = own;
@@ -195,7 +229,7 @@ watch(void *arg)
 }
 
 static struct key_table *
-table_new(struct account **account, const struct log_sink *sink)
+table_new(struct account **account, const struct key_table_config *config)
 {
     struct key_table *table = MEM_NEW(struct key_table, 1);
     pthread_condattr_t attributes;
@@ -203,7 +237,8 @@ table_new(struct account **account, const struct log_sink *sink)
     if (table == NULL)
         return NULL;
     table->account = MOVE(*account);
-    table->sink = sink;
+    table->config = *config;
+    atomic_init(&table->good_ns, clock_steady_ns(config->clock));
     (void)pthread_mutex_init(&table->look_lock, NULL);
     (void)pthread_mutex_init(&table->lock, NULL);
     (void)pthread_condattr_init(&attributes);
@@ -214,10 +249,10 @@ table_new(struct account **account, const struct log_sink *sink)
 }
 
 enum err
-key_table_start(struct account **account, const struct log_sink *sink, struct key_table **ret_table,
-                struct diag *diag)
+key_table_start(struct account **account, const struct key_table_config *config,
+                struct key_table **ret_table, struct diag *diag)
 {
-    CLEANUP(key_table_stop) struct key_table *table = table_new(account, sink);
+    CLEANUP(key_table_stop) struct key_table *table = table_new(account, config);
     enum err err;
 
     if (table == NULL) {

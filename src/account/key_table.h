@@ -5,7 +5,8 @@
  * thread asks every WATCH_MS whether another link has committed (a read of a few bytes), and
  * publishes a new snapshot then, so `potik key new|revoke` beside a server takes effect within 1 s.
  * If the rows cannot be read, the last snapshot goes on serving and the sink hears of it, once, and
- * once more when they can be read again.
+ * once more when they can be read again. It serves for cache_ms_max at most, if that is set: then
+ * key_table_is_usable says no, and nobody is to be told that a key is unknown.
  *
  * A loop keeps a snapshot in hand and renews it once a turn (one atomic read if nothing changed):
  *
@@ -30,11 +31,16 @@ struct key_found {
     enum account_key_kind kind;
 };
 
+struct key_table_config {
+    const struct log_sink *sink;
+    const struct clock *clock;
+    int64_t cache_ms_max; /* how long keys serve that cannot be read anew; 0: for ever */
+};
 /*
  * Reads all keys and starts the watcher. `account` belongs to the table from here on, error or not,
  * and *account is NULL. ERR_NOMEM, and what account_list gives.
  */
-MUST_USE enum err key_table_start(struct account **account, const struct log_sink *sink,
+MUST_USE enum err key_table_start(struct account **account, const struct key_table_config *config,
                                   struct key_table **ret_table, struct diag *diag);
 /* Snapshots still held stay valid. */
 void key_table_stop(struct key_table **table);
@@ -42,6 +48,8 @@ void key_table_stop(struct key_table **table);
  */
 MUST_USE enum err key_table_refresh(struct key_table *table, struct diag *diag);
 
+/* Any thread, no lock. false: the rows have been unreadable for longer than cache_ms_max. */
+MUST_USE bool key_table_is_usable(const struct key_table *table);
 /* Any thread; give back by key_snapshot_release. Never NULL. */
 struct key_snapshot *key_table_get(struct key_table *table);
 /* *held (NULL at first) becomes the newest; what it was is given back. */

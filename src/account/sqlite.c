@@ -368,6 +368,44 @@ read_keys(struct account_sqlite *link, struct account_list *list, struct diag *d
 }
 
 static enum err
+add_first(struct account *account, struct account_key *keys, size_t count, bool *ret_is_first,
+          struct diag *diag)
+{
+    CLEANUP(account_list_free) struct account_list list = {NULL, 0, NULL, 0};
+    enum err err = read_keys(of(account), &list, diag);
+
+    if (err != ERR_OK)
+        return err;
+    *ret_is_first = account_mark_known(&list, keys, count);
+    for (size_t k = 0; k < count && *ret_is_first && err == ERR_OK; k++) {
+        if (keys[k].id == 0)
+            err = sqlite_key_insert(account, &keys[k], diag);
+    }
+    return err;
+}
+
+static enum err
+sqlite_key_insert_first(struct account *account, struct account_key *keys, size_t count,
+                        bool *ret_is_first, struct diag *diag)
+{
+    struct account_sqlite *link = of(account);
+    bool is_first = false;
+    enum err err = run_script(link, "BEGIN IMMEDIATE", diag);
+
+    if (err != ERR_OK)
+        return err;
+    err = add_first(account, keys, count, &is_first, diag);
+    if (err == ERR_OK)
+        err = run_script(link, "COMMIT", diag);
+    if (err != ERR_OK) {
+        (void)run_script(link, "ROLLBACK", NULL);
+        return err;
+    }
+    *ret_is_first = is_first;
+    return ERR_OK;
+}
+
+static enum err
 sqlite_list(struct account *account, struct account_list *ret_list, struct diag *diag)
 {
     struct account_sqlite *link = of(account);
@@ -422,6 +460,7 @@ static const struct account_backend backend = {
     .project_get = sqlite_project_get,
     .project_set_zone = sqlite_project_set_zone,
     .key_insert = sqlite_key_insert,
+    .key_insert_first = sqlite_key_insert_first,
     .list = sqlite_list,
     .key_revoke = sqlite_key_revoke,
     .has_changed = sqlite_has_changed,

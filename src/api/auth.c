@@ -88,6 +88,10 @@ auth_check(struct api_request *request, const char **ret_message)
 
     if (err != ERR_OK)
         return err;
+    if (!key_table_is_usable(request->loop->api->config.keys)) {
+        *ret_message = "keys cannot be read for too long: their store is away; retry, same ids";
+        return ERR_NOT_READY;
+    }
     if (!find_key(request->loop, text, &request->key)) {
         *ret_message = "this key is unknown or revoked";
         return ERR_UNAUTHORIZED;

@@ -61,7 +61,8 @@ struct api_request {
 
 /*
  * The key the request shows, against the kind its route asks for. ERR_UNAUTHORIZED,
- * ERR_WRONG_KEY_KIND; the words in *ret_message (static).
+ * ERR_WRONG_KEY_KIND; ERR_NOT_READY: keys could not be read for too long; the words in *ret_message
+ * (static).
  */
 MUST_USE enum err auth_check(struct api_request *request, const char **ret_message);
 /* Wipes the key kept for the next look-up. */

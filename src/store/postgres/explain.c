@@ -126,7 +126,7 @@ static const struct state states[] = {
     {"53100", ERR_STORAGE_FULL,
      "the disk of the PostgreSQL server is full: make room there; work goes on by itself"},
     {"53", ERR_OVERLOADED, "the PostgreSQL server has no memory or connections left"},
-    {"57014", ERR_OVERLOADED, "a statement took longer than --store-timeout-ms"},
+    {"57014", ERR_OVERLOADED, "a statement took longer than --store-timeout"},
     {"55P03", ERR_OVERLOADED, "a lock was not given in time: somebody holds the table"},
     {"40", ERR_OVERLOADED, "the statement met another and was undone; it can be sent again"},
     {"57P", ERR_NOT_READY, "the PostgreSQL server is stopping or restarting"},

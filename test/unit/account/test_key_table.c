@@ -113,12 +113,16 @@ report(void *state, enum log_level level, const char *event, const struct log_fi
 }
 
 static const struct log_sink sink = {.write = report, .state = NULL};
+static struct clock_fake fake;
+static struct key_table_config table_config = {.sink = &sink, .clock = &fake.clock};
 
 static int
 setup(void **state)
 {
     (void)state;
     reports[0] = '\0';
+    clock_fake_init(&fake, 1000);
+    table_config.cache_ms_max = 0;
     mock = (struct mock){.account = {.backend = &mock_backend}, .key_count = KEYS};
     return channel_new(1, &mock.looks, NULL) == ERR_OK ? 0 : -1;
 }
@@ -139,7 +143,7 @@ start(void)
     struct account *account = &mock.account;
     struct key_table *table = NULL;
 
-    assert_int_equal(key_table_start(&account, &sink, &table, NULL), ERR_OK);
+    assert_int_equal(key_table_start(&account, &table_config, &table, NULL), ERR_OK);
     assert_null(account);
     return table;
 }
@@ -234,6 +238,50 @@ test_key_table__serves_on_and_reports_once_while_rows_are_unreadable(void **stat
     assert_string_equal(reports, "account.unreadable(the file is gone)account.readable()");
 }
 
+/* The watcher looks, too, so that only the order of reports is asked. */
+static void
+test_key_table__serves_unreadable_rows_up_to_the_limit_and_no_longer(void **state)
+{
+    struct key_table *table;
+
+    (void)state;
+    table_config.cache_ms_max = 1000;
+    table = start();
+    clock_fake_move(&fake, 2000000);
+    assert_int_equal(key_table_refresh(table, NULL), ERR_OK);
+    atomic_store(&mock.is_failing, true);
+    assert_int_equal(key_table_refresh(table, NULL), ERR_IO);
+    clock_fake_move(&fake, 999999);
+    assert_true(key_table_is_usable(table));
+    clock_fake_move(&fake, 1);
+    assert_int_equal(key_table_refresh(table, NULL), ERR_IO);
+    assert_true(key_table_is_usable(table));
+    clock_fake_move(&fake, 1);
+    assert_false(key_table_is_usable(table));
+    assert_int_equal(key_table_refresh(table, NULL), ERR_IO);
+    assert_int_equal(key_table_refresh(table, NULL), ERR_IO);
+    atomic_store(&mock.is_failing, false);
+    assert_int_equal(key_table_refresh(table, NULL), ERR_OK);
+    assert_true(key_table_is_usable(table));
+    key_table_stop(&table);
+    assert_string_equal(reports, "account.unreadable(the file is gone)"
+                                 "account.expired(keys were last read longer ago than "
+                                 "--auth-cache-max)account.readable()");
+}
+
+static void
+test_key_table__serves_for_ever_without_a_limit(void **state)
+{
+    struct key_table *table = start();
+
+    (void)state;
+    atomic_store(&mock.is_failing, true);
+    assert_int_equal(key_table_refresh(table, NULL), ERR_IO);
+    clock_fake_move(&fake, INT64_C(1000) * US_PER_DAY);
+    assert_true(key_table_is_usable(table));
+    key_table_stop(&table);
+}
+
 static void
 test_key_table__watcher_looks_by_itself(void **state)
 {
@@ -272,7 +320,7 @@ test_key_table__out_of_memory_at_any_point_leaks_nothing(void **state)
         account = &mock.account;
         mock.is_closed = false;
         mem_fail_from(k, false);
-        err = key_table_start(&account, &sink, &table, NULL);
+        err = key_table_start(&account, &table_config, &table, NULL);
         mem_fail_from(0, false);
         if (err == ERR_OK)
             break;
@@ -303,7 +351,7 @@ test_key_table__follows_a_key_made_by_another_link(void **state)
     assert_int_equal(account_open(&config, &writer, NULL), ERR_OK);
     assert_int_equal(account_project_ensure_default(writer, "UTC", &project, &is_new, NULL), 0);
     assert_int_equal(account_open(&config, &watched, NULL), ERR_OK);
-    assert_int_equal(key_table_start(&watched, &sink, &table, NULL), ERR_OK);
+    assert_int_equal(key_table_start(&watched, &table_config, &table, NULL), ERR_OK);
     assert_int_equal(account_key_new(writer, 1, ACCOUNT_KEY_READ, "n", text, &key, NULL), ERR_OK);
     assert_int_equal(key_table_refresh(table, NULL), ERR_OK);
     key_table_renew(table, &held);
@@ -327,6 +375,8 @@ main(void)
         with_mock(test_key_table__finds_every_key_and_no_other),
         with_mock(test_key_table__refresh_drops_revoked_keys_from_new_snapshots_only),
         with_mock(test_key_table__serves_on_and_reports_once_while_rows_are_unreadable),
+        with_mock(test_key_table__serves_unreadable_rows_up_to_the_limit_and_no_longer),
+        with_mock(test_key_table__serves_for_ever_without_a_limit),
         with_mock(test_key_table__watcher_looks_by_itself),
         with_mock(test_key_table__out_of_memory_at_any_point_leaks_nothing),
         test_in_dir(test_key_table__follows_a_key_made_by_another_link),

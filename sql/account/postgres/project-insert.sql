@@ -1,0 +1,5 @@
+-- $1 id, $2 name, $3 time_zone, $4 created_at. A row where it was made, none where there is one of that id.
+INSERT INTO projects (id, name, time_zone, created_at)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (id) DO NOTHING
+RETURNING id, pg_notify('potik_accounts', '');

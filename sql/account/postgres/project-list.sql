@@ -1,0 +1,4 @@
+SELECT id, name, time_zone, created_at
+FROM projects
+ORDER BY id
+LIMIT $1;
