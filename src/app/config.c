@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/slice.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -36,6 +37,7 @@ apply_defaults(struct config *config, struct diag *diag)
                 return err;
         }
     }
+    config->given = 0;
     return ERR_OK;
 }
 
@@ -239,20 +241,70 @@ resolve_auto(struct config *config)
         config->tail_bytes = clamp(ram / 8, 16 * MIB, 512 * MIB);
 }
 
+bool
+config_is_given(const struct config *config, const char *name)
+{
+    const struct setting *setting = setting_find(name, strlen(name));
+
+    assert(setting != NULL);
+    return (config->given >> (size_t)(setting - settings) & 1) != 0;
+}
+
+static bool
+is_postgres_url(const char *text)
+{
+    return strncmp(text, "postgres://", 11) == 0 || strncmp(text, "postgresql://", 13) == 0;
+}
+
+bool
+config_is_postgres(const struct config *config)
+{
+    return is_postgres_url(config->store);
+}
+
+/* user:PASSWORD@… and password=PASSWORD behind the question mark. A password that should have been
+ * escaped may hold anything: it ends at the last @. */
+static void
+hide_password(char *url)
+{
+    char *user = strstr(url, "://") + 3;
+    char *colon = strchr(user, ':');
+    char *at = strrchr(user, '@');
+
+    if (colon != NULL && at != NULL && colon < at)
+        memset(colon + 1, 'x', (size_t)(at - colon - 1));
+    for (char *found = url; (found = strstr(found, "password=")) != NULL;) {
+        found += strlen("password=");
+        memset(found, 'x', strcspn(found, "&"));
+    }
+}
+
+void
+config_hide_passwords(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        char *value = strncmp(argv[i], "--", 2) == 0 && strchr(argv[i], '=') != NULL
+                          ? strchr(argv[i], '=') + 1
+                          : argv[i];
+
+        if (is_postgres_url(value))
+            hide_password(value);
+    }
+}
+
 /* What one setting's range cannot say. */
 static enum err
 check_whole(const struct config *config, struct diag *diag)
 {
-    if (strncmp(config->store, "postgres://", 11) == 0 ||
-        strncmp(config->store, "postgresql://", 13) == 0) {
+    if (!config_is_postgres(config) && strcmp(config->store, "embedded") != 0) {
+        /* what follows a scheme may hold a password */
+        size_t len = strcspn(config->store, ":@/ ");
+
         diag_set_field(diag, "store",
-                       "store: this version keeps events in its own ledger only; PostgreSQL is "
-                       "not built in yet, use --store embedded");
-        return ERR_INVALID;
-    }
-    if (strcmp(config->store, "embedded") != 0) {
-        diag_set_field(diag, "store", "store: \"%s\" will not do; it may be embedded",
-                       config->store);
+                       "store: \"%.*s%s\" will not do; it may be embedded, or "
+                       "postgres://USER@HOST:PORT/DATABASE",
+                       (int)(len < 64 ? len : 64), config->store,
+                       config->store[len] != '\0' ? "…" : "");
         return ERR_INVALID;
     }
     if (config->young_ids_seal > config->young_ids_max / 2) {
@@ -340,7 +392,7 @@ config_write_help(FILE *out, enum config_scope scope)
         if (scope == CONFIG_FOLDER && !setting->is_of_folder)
             continue;
         setting_format_range(range, sizeof(range), setting);
-        fprintf(out, "  --%-18s %s\n  %20s (%s; %s)\n", setting->name, setting->help, "", range,
+        fprintf(out, "  --%-22s %s\n  %24s (%s; %s)\n", setting->name, setting->help, "", range,
                 setting->fallback == NULL ? "none"
                 : setting->is_auto && strcmp(setting->fallback, "0") == 0
                     ? "default: by the machine"

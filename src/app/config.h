@@ -26,10 +26,14 @@ struct config {
     char *config;
     char *data_dir;
     char *listen;
-    char *store;
+    char *store; /* may hold a password: shown by postgres_describe_url alone */
     char *time_zone;
     char *log_format; /* auto, text, json */
     char *log_level;  /* debug, info, warn, error */
+
+    uint64_t store_timeout_ms; /* the three: of a PostgreSQL store */
+    uint64_t store_connect_timeout_ms;
+    uint64_t auth_cache_max_ms;
 
     uint64_t loop_threads; /* auto: half the cores this process may use */
     uint64_t connections_max;
@@ -57,12 +61,13 @@ struct config {
     uint64_t seal_idle_ms;
     uint64_t tail_bytes; /* auto: RAM / 8, at most 512 MiB */
 
+    uint64_t given;      /* a bit a setting, in the table's order: it has not its default */
     struct buf warnings; /* one sentence a line: unknown POTIK_ variables */
 };
 
 enum config_scope {
     CONFIG_ALL,    /* every setting may be a flag: serve */
-    CONFIG_FOLDER, /* only --data-dir and --config: doctor, rebuild, key */
+    CONFIG_FOLDER, /* only --data-dir, --config and --store: doctor, rebuild, key, migrate */
 };
 
 /*
@@ -74,6 +79,14 @@ MUST_USE enum err
 config_load(int argc, char *const *argv, char *const *environment, enum config_scope scope,
             struct config *ret_config, struct diag *diag);
 void config_fini(struct config *config);
+
+/* Whether a flag, the environment or the file gave the setting of this name. */
+bool config_is_given(const struct config *config, const char *name);
+/* Whether `store` is the URL of a PostgreSQL database (by its beginning), not embedded. */
+bool config_is_postgres(const struct config *config);
+/* Overwrites the passwords of postgres:// URLs among the words of the command line, which `ps`
+ * shows to everybody. Called when they have been read. */
+void config_hide_passwords(int argc, char **argv);
 
 /* The table as text for --help: flag, range, default, what it is. */
 void config_write_help(FILE *out, enum config_scope scope);

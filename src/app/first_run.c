@@ -83,20 +83,28 @@ make_texts(struct account *account, const char *path, struct first_run *run, str
     return err;
 }
 
-/* In force, unless it is already (a start that was cut off between the two keys). */
+/* Another node was first: what stands in the file was never in force. */
 static enum err
-add_key(struct account *account, const struct account_list *list, const char *text,
-        struct diag *diag)
+forget_texts(const char *path, struct first_run *run, struct diag *diag)
 {
-    struct slice key_text = slice_of(text, ACCOUNT_KEY_TEXT_BYTES);
-    uint8_t hash[ACCOUNT_HASH_BYTES];
-    struct account_key key;
+    run->is_first = false;
+    sodium_memzero(run->write_key, sizeof(run->write_key));
+    sodium_memzero(run->read_key, sizeof(run->read_key));
+    return file_unlink(path, diag);
+}
 
-    hash_sha256(key_text, hash);
-    for (size_t i = 0; i < list->key_count; i++)
-        if (sodium_memcmp(list->keys[i].hash, hash, sizeof(hash)) == 0)
-            return ERR_OK;
-    return account_key_add(account, ACCOUNT_PROJECT_DEFAULT, "first run", key_text, &key, diag);
+static enum err
+put_in_force(struct account *account, const char *path, struct first_run *run, struct diag *diag)
+{
+    const struct slice texts[2] = {slice_of(run->write_key, ACCOUNT_KEY_TEXT_BYTES),
+                                   slice_of(run->read_key, ACCOUNT_KEY_TEXT_BYTES)};
+    bool is_first = false;
+    enum err err = account_keys_add_first(account, ACCOUNT_PROJECT_DEFAULT, "first run", texts,
+                                          &is_first, diag);
+
+    if (err != ERR_OK)
+        return err;
+    return is_first ? ERR_OK : forget_texts(path, run, diag);
 }
 
 enum err
@@ -104,7 +112,6 @@ first_run_ensure(struct account *account, const char *data_dir, const char *time
                  struct first_run *ret_run, struct diag *diag)
 {
     char path[FILE_PATH_MAX];
-    struct account_project project;
     struct account_list list;
     bool is_new;
     enum err err;
@@ -112,7 +119,7 @@ first_run_ensure(struct account *account, const char *data_dir, const char *time
     memset(ret_run, 0, sizeof(*ret_run));
     if (!file_path(path, data_dir, "first-run.txt"))
         return ERR_IO;
-    err = account_project_ensure_default(account, time_zone, &project, &is_new, diag);
+    err = account_project_ensure_default(account, time_zone, &ret_run->project, &is_new, diag);
     if (err == ERR_OK)
         err = read_untold(path, ret_run, diag);
     if (err == ERR_OK)
@@ -121,11 +128,9 @@ first_run_ensure(struct account *account, const char *data_dir, const char *time
         return err;
     if (!ret_run->is_first && list.key_count == 0)
         err = make_texts(account, path, ret_run, diag);
-    if (err == ERR_OK && ret_run->is_first)
-        err = add_key(account, &list, ret_run->write_key, diag);
-    if (err == ERR_OK && ret_run->is_first)
-        err = add_key(account, &list, ret_run->read_key, diag);
     account_list_free(&list);
+    if (err == ERR_OK && ret_run->is_first)
+        err = put_in_force(account, path, ret_run, diag);
     return err;
 }
 
@@ -202,13 +207,33 @@ tell(const struct first_run *run, const char *data_dir, const char *address)
             is_unix ? " http://localhost" : "", run->read_key);
 }
 
+static void
+tell_where_keys_are(const char *data_dir)
+{
+    fprintf(stderr,
+            "\n"
+            "First start of this node. Its keys are those of the database: they were shown when it "
+            "was\n"
+            "used first, and stand in first-run.txt of the node that made them. To make more, with "
+            "the\n"
+            "same --store (or POTIK_STORE):\n"
+            "\n"
+            "  potik key new --data-dir %s --store postgres://…\n"
+            "\n",
+            data_dir);
+}
+
 enum err
 first_run_tell(struct first_run *run, const char *data_dir, const char *address, struct diag *diag)
 {
+    char path[FILE_PATH_MAX];
+    bool is_known = file_path(path, data_dir, "first-run.txt") && file_exists(path);
     enum err err = write_file(run, data_dir, address, diag);
 
     if (run->is_first)
         tell(run, data_dir, address);
+    else if (run->is_shared && !is_known)
+        tell_where_keys_are(data_dir);
     sodium_memzero(run, sizeof(*run));
     return err;
 }

@@ -9,6 +9,9 @@
  * first, then the keys are made, then, once the server listens, they are told and `server=` is
  * added. A file with keys and without `server=` therefore says "not told yet": a start that failed
  * in between (a taken port, a cut) is made good by the next one.
+ *
+ * Where several nodes share a database, one makes the keys, however many start at once; the others
+ * say where keys come from, once.
  */
 #ifndef POTIK_APP_FIRST_RUN_H
 #define POTIK_APP_FIRST_RUN_H
@@ -16,7 +19,9 @@
 #include "account/account.h"
 
 struct first_run {
-    bool is_first; /* the keys below have not been told yet */
+    struct account_project project; /* as it is stored */
+    bool is_first;                  /* the keys below have not been told yet */
+    bool is_shared;                 /* set by the caller: other nodes may have made the keys */
     char write_key[ACCOUNT_KEY_TEXT_BYTES + 1];
     char read_key[ACCOUNT_KEY_TEXT_BYTES + 1];
 };

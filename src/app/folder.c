@@ -88,3 +88,31 @@ folder_lock(const char *data_dir, bool may_create, int *ret_lock_fd, struct diag
     fd = -1;
     return ERR_OK;
 }
+
+static bool
+holds(const char *data_dir, const char *name)
+{
+    char path[FILE_PATH_MAX];
+
+    return file_path(path, data_dir, name) && file_exists(path);
+}
+
+enum err
+folder_check_store(const char *data_dir, bool is_postgres, struct diag *diag)
+{
+    if (is_postgres && holds(data_dir, "ledger")) {
+        diag_set(diag,
+                 "data folder %s holds events of its own (a ledger), which PostgreSQL would not "
+                 "have: give another --data-dir, or leave --store out",
+                 data_dir);
+        return ERR_EXISTS;
+    }
+    if (!is_postgres && holds(data_dir, "postgres-node.json")) {
+        diag_set(diag,
+                 "data folder %s belongs to a node whose events are in PostgreSQL: give --store "
+                 "postgres://… as before (or POTIK_STORE), or another --data-dir",
+                 data_dir);
+        return ERR_EXISTS;
+    }
+    return ERR_OK;
+}

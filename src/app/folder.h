@@ -10,6 +10,8 @@
 #include "base/diag.h"
 #include "base/err.h"
 
+#include <stdbool.h>
+
 /*
  * Takes the lock; with `may_create` the folder and its parents are made first. ERR_LOCKED: another
  * process has it; ERR_ABSENT: no such folder; ERR_IO, ERR_STORAGE_FULL: it cannot be made or
@@ -17,5 +19,12 @@
  */
 MUST_USE enum err
 folder_lock(const char *data_dir, bool may_create, int *ret_lock_fd, struct diag *diag);
+/*
+ * Whether the folder is one of this kind of store, or a new one. ERR_EXISTS: it holds a ledger
+ * while PostgreSQL is asked for, or was used with PostgreSQL while a ledger is. Either way events
+ * would seem to be gone, and those sent now would be missing later on; so it is refused, with the
+ * cure.
+ */
+MUST_USE enum err folder_check_store(const char *data_dir, bool is_postgres, struct diag *diag);
 
 #endif

@@ -21,12 +21,13 @@ on_fatal(void *state, const char *reason)
 }
 
 static enum err
-forget(const char *data_dir, struct diag *diag)
+forget(const struct config *config, struct diag *diag)
 {
+    const char *data_dir = config->data_dir;
     char ids[FILE_PATH_MAX];
     enum err err = warehouse_discard(data_dir, diag);
 
-    if (err != ERR_OK)
+    if (err != ERR_OK || config_is_postgres(config))
         return err;
     if (!file_path(ids, data_dir, "ids"))
         return ERR_IO;
@@ -67,11 +68,16 @@ rebuild_run(const struct config *config,
     CLOSE_FD int lock_fd = -1;
     struct store *store = NULL;
     struct warehouse *warehouse = NULL;
-    enum err err = folder_lock(config->data_dir, false, &lock_fd, diag);
+    enum err err = folder_check_store(config->data_dir, config_is_postgres(config), diag);
 
     if (err == ERR_OK)
-        err = forget(config->data_dir, diag);
+        err = folder_lock(config->data_dir, false, &lock_fd, diag);
+    /* A database that cannot be reached must not cost what is there. */
+    if (err == ERR_OK && config_is_postgres(config))
+        err = wire_open_store(config, on_fatal, NULL, &store, diag);
     if (err == ERR_OK)
+        err = forget(config, diag);
+    if (err == ERR_OK && store == NULL)
         err = wire_open_store(config, on_fatal, NULL, &store, diag);
     if (err == ERR_OK)
         err = wire_open_warehouse(config, store, &warehouse, diag);

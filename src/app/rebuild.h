@@ -1,5 +1,6 @@
 /*
- * rebuild - everything derived from the ledger, made anew: id runs, persons, Parquet files.
+ * rebuild - everything derived from the stored events, made anew: persons, Parquet files, and the
+ * id runs of a ledger.
  *
  * Layer 7, the main thread, the server stopped. What stands before it is forgotten first; should it
  * be cut off, the next start goes on where it was.

@@ -40,8 +40,14 @@ const struct setting settings[] = {
              "settings, one `name = value` a line; potik.conf if it is there"),
     TEXT_ROW("listen", listen, "127.0.0.1:8700", "HOST:PORT, [IPv6]:PORT or unix:/path", false,
              "where to serve; port 0 picks a free one"),
-    TEXT_ROW("store", store, "embedded", "embedded", false,
-             "where events are stored"),
+    TEXT_ROW("store", store, "embedded", "embedded or postgres://USER@HOST:PORT/DATABASE", true,
+             "where events and keys are stored; the password best in PGPASSFILE"),
+    NUMBER_ROW(SETTING_MS, "store-timeout", store_timeout_ms, "10s", 100, 10 * MINUTE, false,
+               "PostgreSQL: for one statement"),
+    NUMBER_ROW(SETTING_MS, "store-connect-timeout", store_connect_timeout_ms, "5s", 100, 10 * MINUTE,
+               false, "PostgreSQL: for a connection to be made"),
+    NUMBER_ROW(SETTING_MS, "auth-cache-max", auth_cache_max_ms, "1h", SECOND, 30 * 24 * HOUR, false,
+               "PostgreSQL: keys serve from memory that long while it is away"),
     TEXT_ROW("time-zone", time_zone, "UTC", "an IANA name, as Europe/Kyiv", false,
              "of project `default` when it is made"),
     CHOICE_ROW("log-format", log_format, "auto", "auto|text|json", "auto: text, coloured on a terminal"),
@@ -98,6 +104,7 @@ const struct setting settings[] = {
 };
 /* clang-format on */
 const size_t setting_count = COUNT_OF(settings);
+_Static_assert(COUNT_OF(settings) <= 64, "config.given has a bit for each");
 
 /* --- numbers with units -----------------------------------------------------------------------*/
 
@@ -226,6 +233,18 @@ parse_number(const struct setting *setting, const char *text, uint64_t *ret_valu
     return true;
 }
 
+static enum err
+set_text(char **place, const char *value)
+{
+    char *copy = mem_strdup(value);
+
+    if (copy == NULL)
+        return ERR_NOMEM;
+    mem_free(*place);
+    *place = copy;
+    return ERR_OK;
+}
+
 enum err
 setting_set(struct config *config, const struct setting *setting, const char *where,
             const char *value, struct diag *diag)
@@ -233,19 +252,14 @@ setting_set(struct config *config, const struct setting *setting, const char *wh
     char *place = (char *)config + setting->offset;
     char range[128];
     bool is_text = setting_is_text(setting);
+    bool is_good = is_text ? value[0] != '\0' &&
+                                 (setting->kind == SETTING_TEXT || is_one_of(setting->range, value))
+                           : parse_number(setting, value, (uint64_t *)place);
 
-    if (is_text && value[0] != '\0' &&
-        (setting->kind == SETTING_TEXT || is_one_of(setting->range, value))) {
-        char *copy = mem_strdup(value);
-
-        if (copy == NULL)
-            return ERR_NOMEM;
-        mem_free(*(char **)place);
-        *(char **)place = copy;
-        return ERR_OK;
+    if (is_good) {
+        config->given |= UINT64_C(1) << (size_t)(setting - settings);
+        return is_text ? set_text((char **)place, value) : ERR_OK;
     }
-    if (!is_text && parse_number(setting, value, (uint64_t *)place))
-        return ERR_OK;
     setting_format_range(range, sizeof(range), setting);
     diag_set_field(diag, setting->name, "%s: \"%s\" will not do; it may be %s", where, value,
                    range);

@@ -11,6 +11,7 @@
 #include "event/limits.h"
 #include "metric/metric.h"
 #include "store/embedded/embedded.h"
+#include "store/postgres/postgres.h"
 
 #include <string.h>
 
@@ -39,6 +40,21 @@ open_zones(struct program *program, struct diag *diag)
     return ERR_INVALID;
 }
 
+static enum err
+open_postgres(const struct config *config, struct store **ret_store, struct diag *diag)
+{
+    const struct postgres_config postgres = {
+        .url = config->store,
+        .data_dir = config->data_dir,
+        .connect_timeout_ms = (int64_t)config->store_connect_timeout_ms,
+        .statement_timeout_ms = (int64_t)config->store_timeout_ms,
+        .clock = clock_system(),
+        .sink = log_sink_default(),
+    };
+
+    return postgres_open(&postgres, ret_store, diag);
+}
+
 enum err
 wire_open_store(const struct config *config, void (*fatal)(void *state, const char *reason),
                 void *fatal_state, struct store **ret_store, struct diag *diag)
@@ -55,27 +71,52 @@ wire_open_store(const struct config *config, void (*fatal)(void *state, const ch
         .fatal_state = fatal_state,
     };
 
+    if (config_is_postgres(config))
+        return open_postgres(config, ret_store, diag);
     return embedded_open(&embedded, ret_store, diag);
+}
+
+enum err
+wire_open_account(const struct config *config, bool may_create, struct account **ret_account,
+                  struct diag *diag)
+{
+    const struct account_config account = {
+        .data_dir = config->data_dir,
+        .may_create = may_create,
+        .postgres_url = config_is_postgres(config) ? config->store : NULL,
+        .connect_timeout_ms = (int64_t)config->store_connect_timeout_ms,
+        .statement_timeout_ms = (int64_t)config->store_timeout_ms,
+        .clock = clock_system(),
+        .random = random_system(),
+    };
+
+    return account_open(&account, ret_account, diag);
 }
 
 static enum err
 open_accounts(struct program *program, struct diag *diag)
 {
-    CLEANUP(account_close) struct account *account = NULL;
-    struct account_config account_config = {
-        .data_dir = program->config->data_dir,
-        .may_create = true,
+    const struct config *config = program->config;
+    const struct key_table_config keys = {
+        .sink = log_sink_default(),
         .clock = clock_system(),
-        .random = random_system(),
+        .cache_ms_max = config_is_postgres(config) ? (int64_t)config->auth_cache_max_ms : 0,
     };
-    enum err err = account_open(&account_config, &account, diag);
+    CLEANUP(account_close) struct account *account = NULL;
+    enum err err = wire_open_account(config, true, &account, diag);
 
     if (err == ERR_OK)
-        err = first_run_ensure(account, program->config->data_dir, program->config->time_zone,
-                               &program->first_run, diag);
+        err = first_run_ensure(account, config->data_dir, config->time_zone, &program->first_run,
+                               diag);
     if (err != ERR_OK)
         return err;
-    return key_table_start(&account, log_sink_default(), &program->keys, diag);
+    program->first_run.is_shared = config_is_postgres(config);
+    if (config_is_given(config, "time-zone") &&
+        strcmp(program->first_run.project.time_zone, config->time_zone) != 0)
+        LOG_WARN("time_zone.kept", LOG_TEXT("time_zone", program->first_run.project.time_zone),
+                 LOG_TEXT("asked", config->time_zone),
+                 LOG_TEXT("reason", "project `default` was made with the first; ask with tz="));
+    return key_table_start(&account, &keys, &program->keys, diag);
 }
 
 enum err
@@ -154,10 +195,17 @@ wire_open(const struct config *config, void (*fatal)(void *state, const char *re
           void *fatal_state, struct program *ret_program, struct diag *diag)
 {
     struct program program = {.config = config, .lock_fd = -1};
-    enum err err = folder_lock(config->data_dir, true, &program.lock_fd, diag);
+    enum err err = open_zones(&program, diag);
 
+    /* What a person has mistyped is told before anything is made or asked of another program. */
     if (err == ERR_OK)
-        err = open_zones(&program, diag);
+        err = http_check_listen(config->listen, diag);
+    if (err == ERR_OK && config_is_postgres(config))
+        err = postgres_check_url(config->store, diag);
+    if (err == ERR_OK)
+        err = folder_check_store(config->data_dir, config_is_postgres(config), diag);
+    if (err == ERR_OK)
+        err = folder_lock(config->data_dir, true, &program.lock_fd, diag);
     if (err == ERR_OK)
         err = wire_open_store(config, fatal, fatal_state, &program.store, diag);
     if (err == ERR_OK)

@@ -38,6 +38,9 @@ wire_open(const struct config *config, void (*fatal)(void *state, const char *re
 MUST_USE enum err
 wire_open_store(const struct config *config, void (*fatal)(void *state, const char *reason),
                 void *fatal_state, struct store **ret_store, struct diag *diag);
+/* Projects and keys, beside a running server too. May give ERR_ABSENT unless may_create. */
+MUST_USE enum err wire_open_account(const struct config *config, bool may_create,
+                                    struct account **ret_account, struct diag *diag);
 MUST_USE enum err wire_open_warehouse(const struct config *config, struct store *store,
                                       struct warehouse **ret_warehouse, struct diag *diag);
 /* After http_server_drain, and after loader and keeper have been joined. Seals for at most

@@ -135,6 +135,30 @@ tell_no_key(enum client_key which, const char *wrong, const char *path, struct s
                  is_read ? "read" : "write", is_read ? "POTIK_READ_KEY" : "POTIK_KEY");
 }
 
+/* "127.0.0.1:8700", "[::1]:8700", "potik.example:80": what people type. */
+static bool
+is_host_and_port(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    size_t digits = colon != NULL ? strspn(colon + 1, "0123456789") : 0;
+
+    return colon != NULL && colon != text && digits != 0 && digits <= 5 &&
+           colon[1 + digits] == '\0' && strpbrk(text, "/@?# ") == NULL &&
+           (text[0] == '[' || strchr(text, ':') == colon);
+}
+
+/* HOST:PORT becomes http://HOST:PORT. */
+static void
+complete_server(char server[CLIENT_URL_BYTES])
+{
+    size_t len = strlen(server);
+
+    if (!is_host_and_port(server) || len + 7 >= CLIENT_URL_BYTES)
+        return;
+    memmove(server + 7, server, len + 1);
+    memcpy(server, "http://", 7);
+}
+
 static enum err
 discover(const struct client_flags *flags, enum client_key which, struct found *ret_found,
          struct diag *diag)
@@ -164,7 +188,10 @@ discover(const struct client_flags *flags, enum client_key which, struct found *
                  path);
     if (is_good) {
         struct slice named = value_of(text, "server");
-        bool is_same = is_dir_given || slice_equal(value, named);
+        bool is_same;
+
+        complete_server(ret_found->server);
+        is_same = is_dir_given || slice_equal(slice_of_text(ret_found->server), named);
 
         value = key != NULL ? slice_of_text(key)
                 : is_same   ? value_of(text, which == CLIENT_WRITE_KEY ? "write_key" : "read_key")
@@ -191,14 +218,17 @@ set_server(struct client *client, const char *server, struct diag *diag)
         return ERR_OK;
     }
     if (!has_start(server, "http://") && !has_start(server, "https://")) {
-        diag_set(diag, "server \"%s\": must be http://HOST:PORT, https://… or unix:/path", server);
+        diag_set(diag,
+                 "server \"%s\": must be HOST:PORT, http://HOST:PORT, https://… or unix:/path",
+                 server);
         return ERR_INVALID;
     }
     memcpy(client->base, server, len + 1);
     while (len != 0 && client->base[len - 1] == '/')
         client->base[--len] = '\0';
-    client->is_loopback = has_start(server, "http://127.") || has_start(server, "http://[::1]") ||
-                          has_start(server, "http://localhost");
+    client->is_loopback = has_start(client->base, "http://127.") ||
+                          has_start(client->base, "http://[::1]") ||
+                          has_start(client->base, "http://localhost");
     return ERR_OK;
 }
 

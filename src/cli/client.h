@@ -6,7 +6,7 @@
  * POTIK_KEY alone, each unless it is plainly of the other kind (wk_…, rk_…); else the write or read
  * key of that file, which is only sent to the server the file names (or where --data-dir was
  * given), so that a key of this machine does not go to another. Data folder: --data-dir, else
- * POTIK_DATA_DIR, else ./potik-data. Servers: http://…, https://…, unix:/path.
+ * POTIK_DATA_DIR, else ./potik-data. Servers: http://…, https://…, unix:/path; HOST:PORT is http.
  */
 #ifndef POTIK_CLI_CLIENT_H
 #define POTIK_CLI_CLIENT_H
@@ -31,7 +31,8 @@ struct client_flags {
         .name = "data-dir", .text = &(flags).data_dir                                              \
     }
 #define CLIENT_FLAGS_HELP                                                                           \
-    "  --server URL     http://HOST:PORT, https://… or unix:/path; else POTIK_SERVER, else the\n" \
+    "  --server URL     HOST:PORT, http://…, https://… or unix:/path; else POTIK_SERVER, else " \
+    "the\n"                                                                                         \
     "                   server that DIR/first-run.txt names\n"                                      \
     "  --key KEY        to read: else POTIK_READ_KEY, POTIK_KEY, or the key in "                    \
     "DIR/first-run.txt;\n"                                                                          \

@@ -31,6 +31,7 @@ extern const struct command command_stats;
 extern const struct command command_tail;
 extern const struct command command_demo;
 extern const struct command command_key;
+extern const struct command command_migrate;
 extern const struct command command_doctor;
 extern const struct command command_rebuild;
 extern const struct command command_version;

@@ -3,13 +3,19 @@
  *
  * Layer 8, the main thread. Alone it reads, also beside a running server. --repair needs the server
  * stopped: it holds the folder's LOCK, sets damaged parts aside and never deletes.
+ *
+ * Of a PostgreSQL store the events are PostgreSQL's to check (its checksums, amcheck). What applies
+ * is asked: whether the database can be reached and written to, whether its tables are up to date,
+ * whether there are keys; and the warehouse in the data folder is read as ever.
  */
 #include "app/config.h"
 #include "app/folder.h"
+#include "app/wire.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/command.h"
 #include "store/embedded/embedded.h"
+#include "store/postgres/postgres.h"
 #include "warehouse/warehouse.h"
 
 #include <inttypes.h>
@@ -92,9 +98,80 @@ discard_derived_if_damaged(const char *data_dir, struct diag *diag)
     return err;
 }
 
-static int
-examine(const char *data_dir, bool is_repair)
+/* --- a ledger ---------------------------------------------------------------------------------*/
+
+/* ERR_CORRUPT: something was found. */
+static enum err
+examine_ledger(const char *data_dir, bool is_running, bool is_repair, struct findings *findings,
+               struct diag *diag)
 {
+    enum err err = is_repair ? discard_derived_if_damaged(data_dir, diag) : ERR_OK;
+
+    if (err != ERR_OK)
+        return err;
+    return embedded_doctor(data_dir, is_running, is_repair, found_in_store, findings, diag);
+}
+
+/* --- PostgreSQL -------------------------------------------------------------------------------*/
+
+static void
+count_missing(void *state, uint32_t version, const char *name, const char *sql)
+{
+    struct findings *findings = state;
+
+    (void)sql;
+    printf("ERROR PostgreSQL: migration %04u %s is not applied: run potik migrate, or start potik "
+           "serve\n",
+           version, name);
+    findings->errors++;
+}
+
+static enum err
+examine_keys(const struct config *config, struct findings *findings, struct diag *diag)
+{
+    CLEANUP(account_close) struct account *account = NULL;
+    struct account_list list = {NULL, 0, NULL, 0};
+    size_t in_force = 0;
+    enum err err = wire_open_account(config, false, &account, diag);
+
+    if (err == ERR_OK)
+        err = account_list(account, &list, diag);
+    if (err != ERR_OK)
+        return err;
+    for (size_t i = 0; i < list.key_count; i++)
+        in_force += list.keys[i].revoked_at_us == 0;
+    printf("note  PostgreSQL: reached, its tables are up to date, %zu keys are in force\n",
+           in_force);
+    findings->notes++;
+    account_list_free(&list);
+    return ERR_OK;
+}
+
+static enum err
+examine_postgres(const struct config *config, struct findings *findings, struct diag *diag)
+{
+    enum err err = postgres_migrate(config->store, (int64_t)config->store_connect_timeout_ms, true,
+                                    count_missing, findings, diag);
+
+    if (err == ERR_OK && findings->errors != 0)
+        return ERR_CORRUPT;
+    if (err == ERR_OK)
+        err = examine_keys(config, findings, diag);
+    if (err != ERR_INVALID && err != ERR_OK) {
+        printf("ERROR PostgreSQL: %s\n", diag->message);
+        findings->errors++;
+        return ERR_CORRUPT;
+    }
+    return err;
+}
+
+/* --- both -------------------------------------------------------------------------------------*/
+
+static int
+examine(const struct config *config, bool is_repair)
+{
+    const char *data_dir = config->data_dir;
+    bool is_postgres = config_is_postgres(config);
     struct findings findings = {0};
     struct diag diag = DIAG_INIT;
     CLOSE_FD int lock_fd = -1;
@@ -107,18 +184,22 @@ examine(const char *data_dir, bool is_repair)
         diag_set(&diag, "there is no data folder %s", data_dir);
         return fail(ERR_ABSENT, &diag);
     }
-    err = folder_lock(data_dir, false, &lock_fd, &diag);
+    if (is_postgres && is_repair) {
+        diag_set(&diag,
+                 "--repair: is for a ledger; what is derived from PostgreSQL is made anew by "
+                 "potik rebuild");
+        return fail(ERR_INVALID, &diag);
+    }
+    err = folder_check_store(data_dir, is_postgres, &diag);
+    if (err == ERR_OK)
+        err = folder_lock(data_dir, false, &lock_fd, &diag);
     if (err == ERR_LOCKED && !is_repair)
         is_running = true;
     else if (err != ERR_OK)
         return fail(err, &diag);
     diag_clear(&diag);
-    if (is_repair) {
-        err = discard_derived_if_damaged(data_dir, &diag);
-        if (err != ERR_OK)
-            return fail(err, &diag);
-    }
-    store_err = embedded_doctor(data_dir, is_running, is_repair, found_in_store, &findings, &diag);
+    store_err = is_postgres ? examine_postgres(config, &findings, &diag)
+                            : examine_ledger(data_dir, is_running, is_repair, &findings, &diag);
     if (store_err != ERR_OK && store_err != ERR_CORRUPT)
         return fail(store_err, &diag);
     warehouse_err = warehouse_doctor(data_dir, found_in_warehouse, &findings, &diag);
@@ -139,9 +220,10 @@ run_doctor(int argc, char **argv)
     enum err err = config_load(argc, argv, environ, CONFIG_FOLDER, &config, &diag);
     int status;
 
+    config_hide_passwords(argc, argv);
     if (err != ERR_OK)
         return fail(err, &diag);
-    status = examine(config.data_dir, is_repair);
+    status = examine(&config, is_repair);
     config_fini(&config);
     return status;
 }
@@ -155,13 +237,16 @@ write_settings(FILE *out)
 const struct command command_doctor = {
     .name = "doctor",
     .summary = "read everything stored and tell what is wrong",
-    .help = "usage: potik doctor [--repair] [--data-dir FOLDER]\n"
+    .help = "usage: potik doctor [--repair] [--data-dir FOLDER] [--store postgres://…]\n"
             "\n"
             "Reads every file of a data folder and checks it, also beside a running server. Exit "
             "0: sound; 1:\n"
             "damaged, each place named with its cure. --repair (server stopped) sets damaged parts "
             "aside, never\n"
-            "deletes, and makes what is derived anew.\n"
+            "deletes, and makes what is derived anew. With --store postgres://… the database is "
+            "asked instead of a\n"
+            "ledger: can it be reached and written to, are its tables up to date, are there "
+            "keys.\n"
             "\n"
             "Example:\n"
             "\n"

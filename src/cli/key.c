@@ -1,11 +1,15 @@
 /*
- * key - `potik key new|list|revoke`: the keys of a data folder, beside a running server or without.
+ * key - `potik key new|list|revoke`: the keys of a data folder or of a PostgreSQL database, beside
+ * running servers or without.
  *
- * Layer 8, the main thread. Works on <data-dir>/accounts.db itself; a running server notices within
- * a second. The text of a new key goes to stdout alone, so that a script can take it.
+ * Layer 8, the main thread. Works on <data-dir>/accounts.db or on the database itself; a running
+ * server notices within a second. The text of a new key goes to stdout alone, so that a script can
+ * take it.
  */
 #include "account/account.h"
 #include "app/config.h"
+#include "app/folder.h"
+#include "app/wire.h"
 #include "base/mem.h"
 #include "cli/command.h"
 #include "cli/flags.h"
@@ -21,34 +25,70 @@ struct key_flags {
     const char *project;
     const char *data_dir;
     const char *config;
+    const char *store;
 };
+
+/* `--name value`, if it was given, for config_load. */
+static void
+pass_on(char **argv, int *argc, const char *name, const char *value)
+{
+    if (value == NULL)
+        return;
+    argv[(*argc)++] = (char *)(uintptr_t)name;
+    argv[(*argc)++] = (char *)(uintptr_t)value;
+}
 
 static enum err
 open_account(const struct key_flags *flags, struct account **ret_account, struct diag *diag)
 {
-    char *argv[6] = {(char *)(uintptr_t) "key"};
-    struct account_config account_config = {
-        .may_create = false, .clock = clock_system(), .random = random_system()};
+    char *argv[8] = {(char *)(uintptr_t) "key"};
     struct config config;
     int argc = 1;
     enum err err;
 
-    if (flags->data_dir != NULL) {
-        argv[argc++] = (char *)(uintptr_t) "--data-dir";
-        argv[argc++] = (char *)(uintptr_t)flags->data_dir;
-    }
-    if (flags->config != NULL) {
-        argv[argc++] = (char *)(uintptr_t) "--config";
-        argv[argc++] = (char *)(uintptr_t)flags->config;
-    }
+    pass_on(argv, &argc, "--data-dir", flags->data_dir);
+    pass_on(argv, &argc, "--config", flags->config);
+    pass_on(argv, &argc, "--store", flags->store);
     err = config_load(argc, argv, environ, CONFIG_FOLDER, &config, diag);
+    config_hide_passwords(argc, argv);
     if (err != ERR_OK)
         return err;
-    account_config.data_dir = config.data_dir;
-    err = account_open(&account_config, ret_account, diag);
+    err = folder_check_store(config.data_dir, config_is_postgres(&config), diag);
+    if (err == ERR_OK)
+        err = wire_open_account(&config, false, ret_account, diag);
+    /* What is wrong with the folder is no wrong usage; a URL is. */
+    if (err == ERR_INVALID && !config_is_postgres(&config))
+        err = ERR_IO;
     config_fini(&config);
-    /* What is wrong with the folder is no wrong usage. */
-    return err == ERR_INVALID ? ERR_IO : err;
+    return err;
+}
+
+/* By its number or its name; NULL: `default`. */
+static enum err
+find_project(struct account *account, const char *word, uint32_t *ret_id, struct diag *diag)
+{
+    struct account_list list = {NULL, 0, NULL, 0};
+    uint64_t id = ACCOUNT_PROJECT_DEFAULT;
+    enum err err;
+
+    if (word == NULL || flags_number("project", word, 1, UINT32_MAX, &id, NULL) == ERR_OK) {
+        *ret_id = (uint32_t)id;
+        return ERR_OK;
+    }
+    err = account_list(account, &list, diag);
+    if (err != ERR_OK)
+        return err;
+    err = ERR_ABSENT;
+    for (size_t i = 0; i < list.project_count; i++) {
+        if (strcmp(list.projects[i].name, word) == 0) {
+            *ret_id = list.projects[i].id;
+            err = ERR_OK;
+        }
+    }
+    account_list_free(&list);
+    if (err != ERR_OK)
+        diag_set(diag, "--project: there is no project \"%.64s\"", word);
+    return err;
 }
 
 static int
@@ -80,18 +120,18 @@ make_keys(struct account *account, const struct key_flags *flags)
 {
     bool is_write = flags->kind == NULL || strcmp(flags->kind, "write") == 0;
     bool is_read = flags->kind == NULL || strcmp(flags->kind, "read") == 0;
-    uint64_t project_id = ACCOUNT_PROJECT_DEFAULT;
+    uint32_t project_id = ACCOUNT_PROJECT_DEFAULT;
     struct diag diag = DIAG_INIT;
     int status = COMMAND_DONE;
 
     if (!is_write && !is_read)
         return flags_usage("key", "--kind: must be write or read");
-    if (flags_number("project", flags->project, 1, UINT32_MAX, &project_id, &diag) != ERR_OK)
-        return flags_usage("key", diag.message);
+    if (find_project(account, flags->project, &project_id, &diag) != ERR_OK)
+        return flags_failed("key", diag.message);
     if (is_write)
-        status = make_key(account, flags, (uint32_t)project_id, ACCOUNT_KEY_WRITE);
+        status = make_key(account, flags, project_id, ACCOUNT_KEY_WRITE);
     if (is_read && status == COMMAND_DONE)
-        status = make_key(account, flags, (uint32_t)project_id, ACCOUNT_KEY_READ);
+        status = make_key(account, flags, project_id, ACCOUNT_KEY_READ);
     return status;
 }
 
@@ -181,13 +221,14 @@ revoke_key(struct account *account, const char *word)
 static int
 run_key(int argc, char **argv)
 {
-    struct key_flags key_flags = {NULL, NULL, NULL, NULL, NULL};
+    struct key_flags key_flags = {NULL, NULL, NULL, NULL, NULL, NULL};
     const struct flag flags[] = {
         {.name = "kind", .text = &key_flags.kind},
         {.name = "name", .text = &key_flags.name},
         {.name = "project", .text = &key_flags.project},
         {.name = "data-dir", .text = &key_flags.data_dir},
         {.name = "config", .text = &key_flags.config},
+        {.name = "store", .text = &key_flags.store},
     };
     CLEANUP(account_close) struct account *account = NULL;
     struct diag diag = DIAG_INIT;
@@ -216,24 +257,27 @@ run_key(int argc, char **argv)
 
 const struct command command_key = {
     .name = "key",
-    .summary = "make, list and revoke keys of a data folder",
+    .summary = "make, list and revoke keys",
     .help =
-        "usage: potik key new [--kind write|read] [--name NAME] [--project ID] [--data-dir DIR]\n"
-        "       potik key list [--data-dir DIR]\n"
-        "       potik key revoke ID|KEY [--data-dir DIR]\n"
+        "usage: potik key new [--kind write|read] [--name NAME] [--project PROJECT] [OPTION…]\n"
+        "       potik key list [OPTION…]\n"
+        "       potik key revoke ID|KEY [OPTION…]\n"
         "\n"
         "A write key (wk_…) may send events, a read key (rk_…) may ask. The text of a new key is\n"
         "printed once and is stored nowhere; the list shows its last four characters. Works "
         "beside\n"
-        "a running server, which notices within a second.\n"
+        "running servers, which notice within a second.\n"
         "\n"
         "  --kind K        write or read; without it, one of each is made\n"
         "  --name NAME     what the key is for, up to 64 bytes\n"
-        "  --project ID    1, which is `default`\n"
+        "  --project P     a project's number or name; default: default\n"
         "  --data-dir DIR  else POTIK_DATA_DIR, else potik.conf, else ./potik-data\n"
+        "  --store URL     keys of a PostgreSQL database: postgres://…; else POTIK_STORE, else\n"
+        "                  potik.conf, else those of the data folder\n"
         "\n"
-        "example:\n"
+        "examples:\n"
         "\n"
-        "  potik key new --kind read --name dashboard\n",
+        "  potik key new --kind read --name dashboard\n"
+        "  potik key list --store postgres://potik@db.example/potik\n",
     .run = run_key,
 };

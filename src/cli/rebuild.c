@@ -1,5 +1,5 @@
 /*
- * rebuild - `potik rebuild`: make what is derived from the ledger anew.
+ * rebuild - `potik rebuild`: make what is derived from the stored events anew.
  *
  * Layer 8, the main thread. The server must be stopped (the folder's LOCK is taken).
  */
@@ -46,7 +46,8 @@ rebuild(const struct config *config)
     progress_end(&progress, events, events);
     if (err != ERR_OK)
         return fail(err, &diag);
-    printf("%s: %" PRIu64 " events loaded from the ledger\n", config->data_dir, events);
+    printf("%s: %" PRIu64 " events loaded from %s\n", config->data_dir, events,
+           config_is_postgres(config) ? "PostgreSQL" : "the ledger");
     return COMMAND_DONE;
 }
 
@@ -58,6 +59,7 @@ run_rebuild(int argc, char **argv)
     enum err err = config_load(argc, argv, environ, CONFIG_FOLDER, &config, &diag);
     int status;
 
+    config_hide_passwords(argc, argv);
     if (err != ERR_OK)
         return fail(err, &diag);
     status = rebuild(&config);
@@ -73,16 +75,19 @@ write_settings(FILE *out)
 
 const struct command command_rebuild = {
     .name = "rebuild",
-    .summary = "make what is derived from the ledger anew",
-    .help = "usage: potik rebuild [--data-dir FOLDER]\n"
-            "\n"
-            "Makes everything derived from the ledger anew: id runs, persons, Parquet files. The "
-            "server must be\n"
-            "stopped. No event is touched.\n"
-            "\n"
-            "Example:\n"
-            "\n"
-            "  potik rebuild --data-dir ./potik-data\n",
+    .summary = "make what is derived from the stored events anew",
+    .help =
+        "usage: potik rebuild [--data-dir FOLDER] [--store postgres://…]\n"
+        "\n"
+        "Makes everything derived from the stored events anew: persons, Parquet files, and of a "
+        "ledger the id\n"
+        "runs. The server on this folder must be stopped (other nodes of the same database need "
+        "not). No event\n"
+        "is touched.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "  potik rebuild --data-dir ./potik-data\n",
     .help_more = write_settings,
     .run = run_rebuild,
 };

@@ -17,6 +17,7 @@ run_serve(int argc, char **argv)
     enum err err = config_load(argc, argv, environ, CONFIG_ALL, &config, &diag);
     int status;
 
+    config_hide_passwords(argc, argv);
     if (err != ERR_OK) {
         fprintf(stderr, "potik: %s\n", diag.message[0] != '\0' ? diag.message : err_sentence(err));
         return err == ERR_INVALID ? COMMAND_USAGE : COMMAND_FAILED;
@@ -43,9 +44,15 @@ const struct command command_serve = {
             "key and a\n"
             "read key, and shows them once.\n"
             "\n"
-            "Example:\n"
+            "Events are stored in the data folder, or, with --store postgres://…, in a PostgreSQL "
+            "database that\n"
+            "several nodes may share; each node then keeps a data folder of its own for what is "
+            "derived.\n"
             "\n"
-            "  potik serve --data-dir ./potik-data --listen 127.0.0.1:8700\n",
+            "Examples:\n"
+            "\n"
+            "  potik serve --data-dir ./potik-data --listen 127.0.0.1:8700\n"
+            "  potik serve --store postgres://potik@db.example/potik\n",
     .help_more = write_settings,
     .run = run_serve,
 };

@@ -29,8 +29,12 @@ test('refused: exit 2 and one sentence that names setting, value and range', { s
     [['--listen', '127.0.0.1:99999'], /99999/],
     [['--listen', '127.0.0.1'], /127\.0\.0\.1/],
     [['--time-zone', 'Mars/Olympus'], /--time-zone: "Mars\/Olympus"/],
-    [['--store', 'postgres://user:secret@host/db'], /PostgreSQL/],
     [['--store', 'mysql'], /store: "mysql"/],
+    [['--store', 'mysql://user:secret@host/db'], /store: "mysql…"/],
+    [['--store', 'postgres://user:secret@host:port/db'], /port/],
+    [['--store', 'postgres://user@host/db?passwrod=secret'], /passwrod/],
+    [['--store-timeout', '99ms'], /--store-timeout: "99ms".*100ms … 10min/],
+    [['--auth-cache-max', '31'], /--auth-cache-max: "31".*1s … 720h/],
   ];
   for (const [words, message] of BAD) {
     await t.test(words.join(' '), () => {
@@ -40,8 +44,66 @@ test('refused: exit 2 and one sentence that names setting, value and range', { s
       assert.match(how.stderr, /^potik: [^\n]+\n$/);
       assert.match(how.stderr, message);
       assert.ok(!how.stderr.includes('secret'), 'no password is printed');
+      assert.ok(!fs.existsSync(dir), 'nothing is made');
     });
   }
+});
+
+test('refused before it is looked who uses the folder: a mistyped address, zone or store', { skip }, async () => {
+  const server = await startServer();
+  for (const [words, message] of [[['--listen', 'nowhere'], /nowhere/], [['--time-zone', 'Mars/Olympus'], /Mars/], [['--store', 'postgres://h:x/y'], /store/]]) {
+    const how = run(['serve', '--data-dir', server.dataDir, ...words]);
+    assert.equal(how.status, 2, how.stderr);
+    assert.match(how.stderr, message);
+  }
+  const taken = run(['serve', '--data-dir', path.join(folder, 'other'), '--listen', new URL(server.address).host]);
+  assert.equal(taken.status, 1, taken.stderr);
+  assert.match(taken.stderr, /another program serves there.*--listen/);
+  await server.close();
+});
+
+test('the zone of a project that stands is kept, and that is said', { skip }, async () => {
+  const dataDir = temporaryFolder('config');
+  const first = await startServer({ dataDir, flags: ['--time-zone', 'Europe/Kyiv'] });
+  assert.ok(!first.stderr.includes('time_zone.kept'), first.stderr);
+  assert.equal((await first.stop()).code, 0);
+  const same = await startServer({ dataDir });
+  assert.ok(!same.stderr.includes('time_zone.kept'), same.stderr);
+  assert.equal((await same.stop()).code, 0);
+  const other = await startServer({ dataDir, flags: ['--time-zone', 'UTC'] });
+  assert.match(other.stderr, /WARN +time_zone\.kept .*Europe\/Kyiv/);
+  assert.equal((await other.stop()).code, 0);
+  fs.rmSync(dataDir, { recursive: true });
+});
+
+test('a folder is of one kind of store', { skip }, async () => {
+  const dataDir = temporaryFolder('config');
+  const server = await startServer({ dataDir });
+  assert.equal((await server.stop()).code, 0);
+  const url = 'postgres://user@127.0.0.1:1/db';
+  for (const words of [['serve', '--listen', '127.0.0.1:0'], ['doctor'], ['rebuild'], ['key', 'list']]) {
+    const how = run([...words, '--data-dir', dataDir, '--store', url]);
+    assert.equal(how.status, 1, how.stderr);
+    assert.match(how.stderr, /a ledger.*another --data-dir/);
+  }
+  fs.rmSync(path.join(dataDir, 'ledger'), { recursive: true });
+  fs.writeFileSync(path.join(dataDir, 'postgres-node.json'), '{}');
+  for (const words of [['serve', '--listen', '127.0.0.1:0'], ['doctor'], ['rebuild'], ['key', 'list']]) {
+    const how = run([...words, '--data-dir', dataDir]);
+    assert.equal(how.status, 1, how.stderr);
+    assert.match(how.stderr, /in PostgreSQL.*--store/);
+  }
+  fs.rmSync(dataDir, { recursive: true });
+});
+
+test('migrate is for PostgreSQL, and says what it lacks', { skip }, () => {
+  const embedded = run(['migrate']);
+  assert.equal(embedded.status, 2, embedded.stderr);
+  assert.match(embedded.stderr, /^potik: migrate: .*--store postgres:\/\//);
+  const away = run(['migrate', '--dry-run', '--store', 'postgres://user:secret@127.0.0.1:1/db']);
+  assert.equal(away.status, 1, away.stderr);
+  assert.match(away.stderr, /^potik: [^\n]+\n$/);
+  assert.ok(!away.stderr.includes('secret'));
 });
 
 test('the file: an unknown key or a bad value is exit 2 with its line', { skip: skip || OF_NO_STORE }, async (t) => {
@@ -93,7 +155,7 @@ test('every command explains itself, with an example', { skip: skip || OF_NO_STO
   const overview = run(['--help']);
   assert.equal(overview.status, 0);
   const names = [...overview.stdout.matchAll(/^ {2}([a-z]+) +\S/gm)].map((found) => found[1]).filter((name) => name !== 'potik');
-  for (const name of ['serve', 'doctor', 'rebuild']) assert.ok(names.includes(name), overview.stdout);
+  for (const name of ['serve', 'doctor', 'rebuild', 'migrate']) assert.ok(names.includes(name), overview.stdout);
   for (const name of names) {
     await t.test(name, () => {
       const help = run([name, '--help']);
@@ -104,7 +166,7 @@ test('every command explains itself, with an example', { skip: skip || OF_NO_STO
     });
   }
   const serve = run(['serve', '--help']).stdout;
-  for (const name of ['data-dir', 'listen', 'store', 'time-zone', 'segment-size', 'query-timeout']) assert.ok(serve.includes(`--${name}`), name);
+  for (const name of ['data-dir', 'listen', 'store', 'store-timeout', 'store-connect-timeout', 'auth-cache-max', 'time-zone', 'segment-size', 'query-timeout']) assert.ok(serve.includes(`--${name}`), name);
   const none = run([]);
   assert.equal(none.status, 2);
   const unknown = run(['fly']);

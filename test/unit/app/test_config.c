@@ -153,8 +153,14 @@ test_config__refused_values_are_one_sentence(void **state)
         {"--tail-bytes 1KiB", "16MiB … 64GiB, 0 = auto"},
         {"--log-format xml", "auto|text|json"},
         {"--log-format text|json", "auto|text|json"},
-        {"--store postgres://x/y", "PostgreSQL is not built in yet"},
-        {"--store mysql", "it may be embedded"},
+        {"--store mysql", "store: \"mysql\" will not do; it may be embedded"},
+        {"--store mysql://u:secret@h", "store: \"mysql…\" will not do"},
+        {"--store", "--store: needs a value"},
+        {"--store-timeout 99ms", "100ms … 10min"},
+        {"--store-timeout 11min", "100ms … 10min"},
+        {"--store-connect-timeout 0", "100ms … 10min"},
+        {"--auth-cache-max 999ms", "1s … 720h"},
+        {"--auth-cache-max 721h", "1s … 720h"},
         {"--nonsense 1", "--nonsense: there is no such flag"},
         {"extra", "extra: there is no such argument"},
         {"--seal-rows 99999999999999999999999", "will not do"},
@@ -192,6 +198,13 @@ test_config__ranges_include_their_ends(void **state)
         "--tail-bytes 16MiB",
         "--log-level error",
         "--young-ids-max 32768 --young-ids-seal 16384",
+        "--store embedded",
+        "--store postgres://x/y",
+        "--store-timeout 100ms",
+        "--store-timeout 10min",
+        "--store-connect-timeout 100ms",
+        "--auth-cache-max 1s",
+        "--auth-cache-max 720h",
     };
 
     (void)state;
@@ -202,6 +215,60 @@ test_config__ranges_include_their_ends(void **state)
         if (load_words(rows[i], no_environment, CONFIG_ALL, &config, &diag) != ERR_OK)
             fail_msg("%s -> %s", rows[i], diag.message);
         config_fini(&config);
+    }
+}
+
+static void
+test_config__knows_what_was_given_and_which_store(void **state)
+{
+    char *environment[] = {(char[]){"POTIK_STORE=postgresql://x/y"}, NULL};
+    struct config config;
+
+    (void)state;
+    assert_int_equal(load_words("--time-zone UTC", no_environment, CONFIG_ALL, &config, NULL), 0);
+    assert_true(config_is_given(&config, "time-zone"));
+    assert_false(config_is_given(&config, "store"));
+    assert_false(config_is_postgres(&config));
+    config_fini(&config);
+    assert_int_equal(load_words("", environment, CONFIG_FOLDER, &config, NULL), ERR_OK);
+    assert_true(config_is_given(&config, "store"));
+    assert_false(config_is_given(&config, "time-zone"));
+    assert_true(config_is_postgres(&config));
+    config_fini(&config);
+    /* the last row of the table, too */
+    assert_int_equal(load_words("--tail-bytes 16MiB", no_environment, CONFIG_ALL, &config, NULL),
+                     ERR_OK);
+    assert_true(config_is_given(&config, "tail-bytes"));
+    config_fini(&config);
+}
+
+static void
+test_config__passwords_leave_the_command_line(void **state)
+{
+    static const struct {
+        const char *word;
+        const char *left;
+    } rows[] = {
+        {"postgres://user:pa55@host:5432/db", "postgres://user:xxxx@host:5432/db"},
+        {"--store=postgresql://user:pa55@h/db", "--store=postgresql://user:xxxx@h/db"},
+        {"postgres://user:p/a@s?s@host/db", "postgres://user:xxxxxxx@host/db"},
+        {"postgres://user@host:5432/db", "postgres://user@host:5432/db"},
+        {"postgres://host:5432/db", "postgres://host:5432/db"},
+        {"postgres:///db?password=pa55&user=me", "postgres:///db?password=xxxx&user=me"},
+        {"postgres:///db?user=me&sslpassword=pa55", "postgres:///db?user=me&sslpassword=xxxx"},
+        {"postgres://", "postgres://"},
+        {"http://user:pa55@host", "http://user:pa55@host"},
+        {"--listen", "--listen"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char word[128];
+        char *argv[] = {(char[]){"serve"}, word};
+
+        snprintf(word, sizeof(word), "%s", rows[i].word);
+        config_hide_passwords(2, argv);
+        assert_string_equal(word, rows[i].left);
     }
 }
 
@@ -283,6 +350,8 @@ main(void)
         cmocka_unit_test(test_config__file_errors_name_the_line),
         cmocka_unit_test(test_config__refused_values_are_one_sentence),
         cmocka_unit_test(test_config__ranges_include_their_ends),
+        cmocka_unit_test(test_config__knows_what_was_given_and_which_store),
+        cmocka_unit_test(test_config__passwords_leave_the_command_line),
         cmocka_unit_test(test_config__unknown_variables_warn),
         cmocka_unit_test(test_config__folder_scope_has_few_flags),
         cmocka_unit_test(test_config__out_of_memory_holds_nothing),

@@ -40,6 +40,27 @@ test_folder__a_file_is_no_folder(void **state)
     assert_int_equal(fd, -1);
 }
 
+static void
+test_folder__is_of_one_kind_of_store(void **state)
+{
+    const char *dir = (const char *)*state;
+    struct diag diag = DIAG_INIT;
+
+    assert_int_equal(folder_check_store("/nowhere/at/all", true, NULL), ERR_OK);
+    assert_int_equal(folder_check_store(dir, true, NULL), ERR_OK);
+    assert_int_equal(folder_check_store(dir, false, NULL), ERR_OK);
+    assert_int_equal(file_make_dir(test_path(state, "ledger"), NULL), ERR_OK);
+    assert_int_equal(folder_check_store(dir, false, NULL), ERR_OK);
+    assert_int_equal(folder_check_store(dir, true, &diag), ERR_EXISTS);
+    assert_non_null(strstr(diag.message, "another --data-dir"));
+    assert_int_equal(file_remove_tree(test_path(state, "ledger"), NULL), ERR_OK);
+    assert_int_equal(file_replace_whole(test_path(state, "postgres-node.json"), SLICE("{}"), NULL),
+                     ERR_OK);
+    assert_int_equal(folder_check_store(dir, true, NULL), ERR_OK);
+    assert_int_equal(folder_check_store(dir, false, &diag), ERR_EXISTS);
+    assert_non_null(strstr(diag.message, "--store postgres://"));
+}
+
 static struct account *
 open_account(void **state)
 {
@@ -127,6 +148,44 @@ test_first_run__untold_keys_are_told_by_the_next_start(void **state)
     account_close(&account);
 }
 
+/* Two nodes of one database: here, two folders of keys' texts and one of accounts. */
+static void
+test_first_run__one_of_several_nodes_makes_the_keys(void **state)
+{
+    struct account *account = open_account(state);
+    const char *second_dir = test_path(state, "second");
+    struct account_list list;
+    struct first_run first;
+    struct first_run second;
+    struct buf text;
+
+    buf_init(&text, 8192);
+    assert_int_equal(file_make_dir(second_dir, NULL), ERR_OK);
+    assert_int_equal(first_run_ensure(account, (const char *)*state, "UTC", &first, NULL), ERR_OK);
+    /* the second had seen no keys, and has put texts of its own down meanwhile */
+    second = first;
+    second.write_key[10] = second.write_key[10] == 'a' ? 'b' : 'a';
+    second.read_key[10] = second.read_key[10] == 'a' ? 'b' : 'a';
+    buf_printf(&text, "write_key=%s\nread_key=%s\n", second.write_key, second.read_key);
+    assert_int_equal(
+        file_replace_whole(test_path(state, "second/first-run.txt"), buf_slice(&text), NULL),
+        ERR_OK);
+    assert_int_equal(first_run_ensure(account, second_dir, "UTC", &second, NULL), ERR_OK);
+    assert_true(first.is_first);
+    assert_false(second.is_first);
+    assert_int_equal(second.write_key[0], 0);
+    assert_false(file_exists(test_path(state, "second/first-run.txt")));
+    assert_int_equal(account_list(account, &list, NULL), ERR_OK);
+    assert_int_equal(list.key_count, 2);
+    account_list_free(&list);
+    second.is_shared = true;
+    assert_int_equal(first_run_tell(&second, second_dir, "http://x", NULL), ERR_OK);
+    read_text(test_path(state, "second/first-run.txt"), &text);
+    assert_string_equal(text.ptr, "server=http://x\n");
+    buf_fini(&text);
+    account_close(&account);
+}
+
 static void
 test_first_run__the_project_gets_its_zone(void **state)
 {
@@ -147,8 +206,10 @@ main(void)
     const struct CMUnitTest tests[] = {
         test_in_dir(test_folder__is_made_with_parents_and_locked),
         test_in_dir(test_folder__a_file_is_no_folder),
+        test_in_dir(test_folder__is_of_one_kind_of_store),
         test_in_dir(test_first_run__keys_once_and_the_address_at_each_start),
         test_in_dir(test_first_run__untold_keys_are_told_by_the_next_start),
+        test_in_dir(test_first_run__one_of_several_nodes_makes_the_keys),
         test_in_dir(test_first_run__the_project_gets_its_zone),
     };
 

@@ -85,6 +85,9 @@ test_client__key_of_the_file_goes_to_its_server_alone(void **state)
 static void
 test_client__nothing_found_tells_the_cure(void **state)
 {
+    static const char *const bad[] = {"ftp://x", "host",    "host:",      "host:123456",
+                                      ":8700",   "::1:870", "a/b:8700",   "user@host:80",
+                                      "host:8x", "http:",   "host:80/way"};
     struct client_flags flags = {.data_dir = (const char *)*state};
     struct client *client = NULL;
     struct diag diag = DIAG_INIT;
@@ -97,11 +100,35 @@ test_client__nothing_found_tells_the_cure(void **state)
     flags.key = "rk_\r\nX: y";
     assert_int_equal(client_open(&flags, CLIENT_READ_KEY, &client, &diag), ERR_INVALID);
     flags.key = "rk_x";
-    flags.server = "127.0.0.1:8700";
-    assert_int_equal(client_open(&flags, CLIENT_READ_KEY, &client, &diag), ERR_INVALID);
-    flags.server = "ftp://x";
-    assert_int_equal(client_open(&flags, CLIENT_READ_KEY, &client, &diag), ERR_INVALID);
-    assert_null(client);
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        flags.server = bad[i];
+        assert_int_equal(client_open(&flags, CLIENT_READ_KEY, &client, &diag), ERR_INVALID);
+        assert_non_null(strstr(diag.message, bad[i]));
+        assert_null(client);
+    }
+}
+
+/* As people type it; and the key of the file still goes to the server it names. */
+static void
+test_client__host_and_port_is_http(void **state)
+{
+    struct client_flags flags = {.server = "127.0.0.1:1234"};
+    char here[FILE_PATH_MAX];
+
+    write_first_run(state);
+    assert_int_equal(file_make_dir(test_path(state, "potik-data"), NULL), ERR_OK);
+    assert_int_equal(file_rename(test_path(state, "first-run.txt"),
+                                 test_path(state, "potik-data/first-run.txt"), NULL),
+                     ERR_OK);
+    assert_non_null(getcwd(here, sizeof(here)));
+    assert_int_equal(chdir((const char *)*state), 0);
+    assert_client(&flags, CLIENT_WRITE_KEY, "http://127.0.0.1:1234", "wk_a");
+    assert_int_equal(chdir(here), 0);
+    flags.key = "rk_x";
+    flags.server = "[::1]:80";
+    assert_client(&flags, CLIENT_READ_KEY, "http://[::1]:80", "rk_x");
+    flags.server = "potik.example:65535";
+    assert_client(&flags, CLIENT_READ_KEY, "http://potik.example:65535", "rk_x");
 }
 
 static void
@@ -152,6 +179,7 @@ main(void)
         in_dir(test_client__flags_stand_over_environment_over_file),
         in_dir(test_client__key_of_the_file_goes_to_its_server_alone),
         in_dir(test_client__nothing_found_tells_the_cure),
+        in_dir(test_client__host_and_port_is_http),
         in_dir(test_client__unix_sockets_are_servers),
         cmocka_unit_test(test_client__pairs_are_percent_encoded),
         cmocka_unit_test(test_client__error_replies_become_a_sentence),
