@@ -283,10 +283,13 @@ export class LagWatch {
     this.highest = Math.max(this.highest, this.last);
   }
 
+  /** `last` is the lag at this moment; it is known to the 50 ms between two samples. */
   async stop() {
     this.isOver = true;
-    await this.done;
     await this.sample();
+    const { last } = this;
+    await this.done;
+    this.last = last;
   }
 }
 

@@ -84,12 +84,13 @@ function postgresCpu() {
 const walBytes = () => Number(cluster.query("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn;"));
 const total = (sums) => Object.values(sums).reduce((sum, each) => sum + each, 0);
 
-/** One load on a server: its report, with PostgreSQL's and the server's CPU and the WAL written meanwhile. */
-async function measured(ledger, server, how, serverCpu) {
+/** One load on a server: its report, and what PostgreSQL and the server took of CPU and wrote of WAL until `settled`. */
+async function measured(ledger, server, how, serverCpu, settled = async () => ({})) {
   const before = { postgres: postgresCpu(), server: serverCpu(), wal: walBytes() };
   const report = await ledger.load(server, how);
   return {
     ...report,
+    ...await settled(),
     wal_bytes_an_event: (walBytes() - before.wal) / ledger.acked,
     cpu_postgres: cpuBetween(before.postgres, postgresCpu()),
     cpu_server: cpuBetween(before.server, serverCpu()),
@@ -138,15 +139,16 @@ function potikRun(how, seed) {
     await server.readyMs();
     const ledger = new Ledger(seed);
     const lag = await new LagWatch(server).start();
-    const report = await measured(ledger, server, how, () => server.cpuByThread());
-    await lag.stop();
-    mustBe(countRows(url), ledger.acked, 'Potik');
     server.storedRows = () => ledger.acked;
-    const caughtUp = await server.caughtUp();
+    const report = await measured(ledger, server, how, () => server.cpuByThread(), async () => {
+      await lag.stop();
+      return { lag_at_end_s: lag.last, lag_highest_s: lag.highest, caught_up_s: await server.caughtUp() };
+    });
+    mustBe(countRows(url), ledger.acked, 'Potik');
     await ledger.verify(server);
     mustBe(countRows(url), ledger.acked, 'Potik, all ids sent again');
     await server.stop();
-    return { ...report, lag_at_end_s: lag.last, lag_highest_s: lag.highest, caught_up_s: caughtUp };
+    return report;
   });
 }
 
@@ -222,6 +224,7 @@ function tellServer(name, who, list) {
   figure('  WAL bytes an event', middle(list, (each) => each.wal_bytes_an_event), 'bytes');
   if (list[0].lag_at_end_s === undefined) return;
   figure(`  load lag at the end of a burst of ${seconds + 1} s`, middle(list, (each) => each.lag_at_end_s), 's');
+  figure('  highest lag during the burst', middle(list, (each) => each.lag_highest_s), 's');
   figure('  until all is loaded, after it', middle(list, (each) => each.caught_up_s), 's');
 }
 
