@@ -123,7 +123,7 @@ link_lose(struct postgres_link *link, const char *sentence)
         postgres_note_away(link->store, diag.message);
     }
     if (link->batch != NULL)
-        link_answer(link, ERR_NOT_READY, diag.message);
+        link_answer(link, ERR_NOT_READY);
 }
 
 void
@@ -133,6 +133,8 @@ link_lose_connection(struct postgres_link *link)
 
     if (link->last_words[0] != 0)
         diag_set(&diag, "%s", link->last_words);
+    else if (link->state == LINK_BUSY && link->err != ERR_OK)
+        diag = link->diag; /* the server said why, before it went */
     else
         postgres_explain_connection(link->conn, link->store->url, &diag);
     link_lose(link, diag.message);
@@ -530,7 +532,7 @@ postgres_link_close(struct store_link *base)
     close_connection(link);
     link->state = LINK_AWAY;
     if (link->batch != NULL)
-        link_answer(link, ERR_NOT_READY, "the server is stopping");
+        link_answer(link, ERR_NOT_READY);
     postgres_note_link_closed(link->store, link->is_away_told);
     link_free(&link);
 }

@@ -29,13 +29,22 @@
 #define ATTEMPTS_MAX 5
 #define NOTIFY_EVERY_NS (NS_PER_S / 20)
 /* The server's own statement_timeout ends a slow statement and leaves the connection whole; ours is
- * for a server that is silent, and closes it. */
+ * for a server that is silent, and closes it. Each piece sent and each answer begins it anew: a
+ * batch of many pieces may take longer. */
 #define DEADLINE_SLACK_MS 1000
 
 COUNTER_DEFINE(deadlocks, "potik_store_deadlocks_total",
                "batches undone by PostgreSQL for a conflict with another transaction");
 
 /* --- sending --------------------------------------------------------------------------------- */
+
+static void
+extend_deadline(struct postgres_link *link)
+{
+    link->deadline_ns =
+        link_now_ns(link) +
+        (link->store->config.statement_timeout_ms + DEADLINE_SLACK_MS) * (NS_PER_S / 1000);
+}
 
 static bool
 send_piece(struct postgres_link *link, const char *statement)
@@ -67,6 +76,7 @@ send_rows(struct postgres_link *link, enum link_row_kind kind)
         link->pieces_asked++;
     else
         link->pieces_stored++;
+    extend_deadline(link);
     return send_piece(link, is_ask ? LINK_STATEMENT_PROBE : LINK_STATEMENT_APPEND);
 }
 
@@ -159,6 +169,20 @@ link_notify(struct postgres_link *link)
 
 /* --- a batch begins ------------------------------------------------------------------------ */
 
+/* A line when batches begin to fail or work again: not one a batch. */
+static void
+tell_change(struct postgres_link *link, enum err err, const char *sentence)
+{
+    if (err == link->err_told)
+        return;
+    link->err_told = err;
+    if (err != ERR_OK)
+        SINK(link->store->config.sink, LOG_LEVEL_WARN, "postgres.batch_failed",
+             LOG_TEXT("code", err_code(err)), LOG_TEXT("reason", sentence));
+    else
+        SINK(link->store->config.sink, LOG_LEVEL_INFO, "postgres.batch_works");
+}
+
 static void
 begin_attempt(struct postgres_link *link)
 {
@@ -183,7 +207,7 @@ link_begin_batch(struct postgres_link *link, struct store_batch *batch)
     link_notify(link); /* under load there is no other moment */
     if (link->state != LINK_IDLE) {
         link->batch = batch;
-        link_answer(link, ERR_NOT_READY, "the connection was lost");
+        link_answer(link, ERR_NOT_READY);
         return;
     }
     for (uint32_t i = 0; i < batch->count; i++)
@@ -196,13 +220,12 @@ link_begin_batch(struct postgres_link *link, struct store_batch *batch)
     diag_clear(&link->diag);
     err = link_rows_take(&link->rows, batch);
     if (err != ERR_OK) {
-        link_answer(link, err, "out of memory for a batch");
+        tell_change(link, err, "out of memory for a batch");
+        link_answer(link, err);
         return;
     }
     link->state = LINK_BUSY;
-    link->deadline_ns =
-        link->began_ns +
-        (link->store->config.statement_timeout_ms + DEADLINE_SLACK_MS) * (NS_PER_S / 1000);
+    extend_deadline(link);
     link_arm(link);
     begin_attempt(link);
     link_pump(link);
@@ -210,22 +233,8 @@ link_begin_batch(struct postgres_link *link, struct store_batch *batch)
 
 /* --- answers --------------------------------------------------------------------------------- */
 
-/* A line when batches begin to fail or work again: not one a batch. */
-static void
-tell_change(struct postgres_link *link, enum err err, const char *sentence)
-{
-    if (err == link->err_told)
-        return;
-    link->err_told = err;
-    if (err != ERR_OK)
-        SINK(link->store->config.sink, LOG_LEVEL_WARN, "postgres.batch_failed",
-             LOG_TEXT("code", err_code(err)), LOG_TEXT("reason", sentence));
-    else
-        SINK(link->store->config.sink, LOG_LEVEL_INFO, "postgres.batch_works");
-}
-
 void
-link_answer(struct postgres_link *link, enum err err, const char *sentence)
+link_answer(struct postgres_link *link, enum err err)
 {
     struct store_batch *batch = link->batch;
 
@@ -241,7 +250,6 @@ link_answer(struct postgres_link *link, enum err err, const char *sentence)
         }
     }
     link->rows.batch = NULL;
-    tell_change(link, err, sentence);
     batch->done(batch); /* may submit the next */
 }
 
@@ -283,6 +291,7 @@ take_tuples(struct postgres_link *link, const PGresult *result)
 {
     const uint32_t number = link->results++;
 
+    extend_deadline(link); /* the timer looks at it when it goes off */
     if (number < link->pieces_asked)
         return take_rows(link, result, LINK_ROW_ASK);
     if (number < link->pieces_asked + link->pieces_stored)
@@ -339,7 +348,8 @@ finish(struct postgres_link *link)
     diag = link->diag;
     link->state = LINK_IDLE;
     link->deadline_ns = 0;
-    link_answer(link, link->err, diag.message);
+    tell_change(link, link->err, diag.message);
+    link_answer(link, link->err);
 }
 
 void

@@ -101,7 +101,7 @@ void link_pump(struct postgres_link *link);
 void link_take_result(struct postgres_link *link, const PGresult *result);
 void link_begin_batch(struct postgres_link *link, struct store_batch *batch);
 /* Answers the batch under way. The state is already one in which the next may be submitted. */
-void link_answer(struct postgres_link *link, enum err err, const char *sentence);
+void link_answer(struct postgres_link *link, enum err err);
 /* Tells other nodes, if it is time. */
 void link_notify(struct postgres_link *link);
 
