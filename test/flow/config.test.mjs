@@ -49,8 +49,9 @@ test('refused: exit 2 and one sentence that names setting, value and range', { s
   }
 });
 
-test('refused before it is looked who uses the folder: a mistyped address, zone or store', { skip }, async () => {
+test('refused before it is looked who uses the folder: a mistyped address, zone or store', { skip }, async (t) => {
   const server = await startServer();
+  t.after(() => server.close());
   for (const [words, message] of [[['--listen', 'nowhere'], /nowhere/], [['--time-zone', 'Mars/Olympus'], /Mars/], [['--store', 'postgres://h:x/y'], /store/]]) {
     const how = run(['serve', '--data-dir', server.dataDir, ...words]);
     assert.equal(how.status, 2, how.stderr);
@@ -59,7 +60,6 @@ test('refused before it is looked who uses the folder: a mistyped address, zone 
   const taken = run(['serve', '--data-dir', path.join(folder, 'other'), '--listen', new URL(server.address).host]);
   assert.equal(taken.status, 1, taken.stderr);
   assert.match(taken.stderr, /another program serves there.*--listen/);
-  await server.close();
 });
 
 test('the zone of a project that stands is kept, and that is said', { skip }, async () => {

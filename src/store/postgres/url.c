@@ -14,6 +14,7 @@
 #include "store/postgres/store_postgres.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define SHOWN_BYTES_MAX 1024
 
@@ -68,13 +69,35 @@ add_unless_set(struct postgres_url *url, size_t *count, const char *keyword, con
         add(url, count, keyword, value);
 }
 
+/* "5432", or one a host with commas between, each of which may be left out. */
+static bool
+is_port_list(const char *text)
+{
+    for (;;) {
+        const size_t digits = strspn(text, "0123456789");
+        const long port = digits > 0 && digits <= 5 ? strtol(text, NULL, 10) : 0;
+
+        if (digits != 0 && (port < 1 || port > 65535))
+            return false;
+        text += digits;
+        if (*text != ',')
+            return *text == '\0';
+        text++;
+    }
+}
+
 /* What was asked for and cannot be: events are to be written, by ordinary means. */
 static enum err
 refuse(const struct postgres_url *url, struct diag *diag)
 {
     const char *attributes = postgres_url_value(url, "target_session_attrs");
     const char *encoding = postgres_url_value(url, "client_encoding");
+    const char *port = postgres_url_value(url, "port");
 
+    if (port != NULL && !is_port_list(port)) {
+        diag_set(diag, "the store's URL: a port is a number from 1 to 65535");
+        return ERR_INVALID;
+    }
     if (attributes != NULL && strcmp(attributes, "read-write") != 0 &&
         strcmp(attributes, "primary") != 0) {
         diag_set(diag, "the store's URL: target_session_attrs must be read-write or primary, since "
@@ -152,7 +175,8 @@ explain_unreadable(const char *text, const char *words, struct diag *diag)
                        "postgres://user@host:5432/database");
     else if (strncmp(words, "invalid URI query parameter", 27) == 0 && query != NULL &&
              strchr(query, '@') == NULL)
-        diag_set(diag, "the store's URL: PostgreSQL's library knows no parameter %.60s", quote + 2);
+        diag_set(diag, "the store's URL: PostgreSQL's library knows no parameter %.*s",
+                 (int)strcspn(quote + 2, "\n"), quote + 2);
     else
         diag_set(diag,
                  "the store's URL cannot be read: %.*s; it looks like "
