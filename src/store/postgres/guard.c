@@ -259,6 +259,7 @@ postgres_node_touch(struct postgres *store, PGconn *conn, struct store_position 
     node->read_xid_sum = 0;
     node->read_seq_sum = 0;
     node->is_clean = is_clean;
+    node->is_touched = true;
     node->touched_ns = clock_steady_ns(store->config.clock);
     err = postgres_node_save(store, diag);
     if (err == ERR_OK) {
@@ -302,7 +303,7 @@ enum err
 postgres_guard(struct postgres *store, PGconn *conn, struct diag *diag)
 {
     struct postgres_node *node = &store->node;
-    const bool is_process_new = node->touched_ns == 0;
+    const bool is_process_new = !node->is_touched;
     struct found found = {0};
     const char *why = NULL;
     bool are_rows_there = true;
@@ -324,6 +325,7 @@ postgres_guard(struct postgres *store, PGconn *conn, struct diag *diag)
         if (!node->is_new && strcmp(node->store_id, found.store_id) == 0)
             above = node->identity.generation;
         node->is_stale = true;
+        postgres_forget_committed(store);
     }
     memcpy(node->store_id, found.store_id, sizeof(node->store_id));
     if (why != NULL)

@@ -35,6 +35,14 @@ postgres_committed(struct postgres *store)
 }
 
 void
+postgres_forget_committed(struct postgres *store)
+{
+    pthread_mutex_lock(&store->notice.lock);
+    store->notice.committed = (struct store_position){0};
+    pthread_mutex_unlock(&store->notice.lock);
+}
+
+void
 postgres_wake_reader(struct postgres *store)
 {
     const uint64_t one = 1;
@@ -170,6 +178,25 @@ postgres_is_ready(struct store *base, struct diag *diag)
     }
     pthread_mutex_unlock(&store->health.lock);
     return err;
+}
+
+static bool
+postgres_warning(struct store *base, struct diag *ret_words)
+{
+    struct postgres *store = (struct postgres *)base;
+    const struct postgres_health *health = &store->health;
+    bool is_any = true;
+
+    pthread_mutex_lock(&store->health.lock);
+    if (health->is_reader_away)
+        diag_set(ret_words, "stats stand still, since the loader's connection is away: %.400s",
+                 health->sentence);
+    else if (health->warning[0] != '\0')
+        diag_set(ret_words, "%s", health->warning);
+    else
+        is_any = false;
+    pthread_mutex_unlock(&store->health.lock);
+    return is_any;
 }
 
 int64_t
@@ -309,6 +336,7 @@ static const struct store_vtable postgres_vtable = {
     .maintain_fast = postgres_maintain_fast,
     .maintain_slow = postgres_maintain_slow,
     .is_ready = postgres_is_ready,
+    .warning = postgres_warning,
     .stats = postgres_stats,
 };
 

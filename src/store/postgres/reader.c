@@ -95,7 +95,7 @@ set_up(struct postgres *store, PGconn *conn, struct diag *diag)
         err = postgres_prepare(conn, "page", sql_read_page, timeout_ms, diag);
     if (err == ERR_OK)
         err = postgres_guard(store, conn, diag);
-    return err;
+    return err == ERR_OVERLOADED || err == ERR_STORAGE_FULL ? ERR_NOT_READY : err;
 }
 
 enum err

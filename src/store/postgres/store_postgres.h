@@ -171,6 +171,7 @@ struct postgres_node {
     bool is_new;                       /* there was no file: what was derived before is unknown */
     bool is_clean;                     /* closed in order after the last touch */
     bool is_stale;                     /* read_after is to say ERR_STALE until it starts over */
+    bool is_touched;                   /* in this process */
     int64_t touched_ns;
     /* rows given behind `cursor`, in this process: must be there after a reconnect */
     struct store_position read_to;
@@ -267,6 +268,8 @@ uint32_t postgres_generation(struct postgres *store);
 /* postgres.c - for the room's other files, any thread */
 
 struct store_position postgres_committed(struct postgres *store);
+/* What was known counts no more: it is another database, or an older state. */
+void postgres_forget_committed(struct postgres *store);
 void postgres_wake_reader(struct postgres *store);
 void postgres_note_reader(struct postgres *store, bool is_reader_away, const char *sentence);
 void postgres_set_warning(struct postgres *store, const char *warning); /* "": none */
