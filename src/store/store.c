@@ -167,6 +167,15 @@ store_read_after(struct store *store, struct store_position after, uint32_t rows
     return store->vtable->read_after(store, after, rows_max, bytes_max, arena, ret_page, diag);
 }
 
+struct store_position
+store_first_position(struct store *store)
+{
+    const struct store_position durable = store_durable(store);
+
+    return durable.major == 0 ? (struct store_position){0}
+                              : (struct store_position){.generation = 1, .major = 1};
+}
+
 bool
 store_wait_after(struct store *store, struct store_position after, int64_t timeout_ms)
 {

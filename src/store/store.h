@@ -147,10 +147,13 @@ void store_link_submit(struct store_link *link, struct store_batch *batch);
  * server is away: again later), ERR_STALE: the store went back to an older state, or is another one
  * (a restored backup, a failover), so that all that was read from it is to be forgotten and read
  * again from the first position. It is told at every read, after a restart too, until one begins at
- * the first position. */
+ * the first position, all zero. Who reads everything over without having forgotten anything begins
+ * at store_first_position instead. */
 MUST_USE enum err store_read_after(struct store *store, struct store_position after,
                                    uint32_t rows_max, size_t bytes_max, struct arena *arena,
                                    struct store_page *ret_page, struct diag *diag);
+/* Before every event; not all zero where generations follow one another. */
+struct store_position store_first_position(struct store *store);
 /* Sleeps until something durable stands after `after` (true), or timeout or store_wake (false). */
 bool store_wait_after(struct store *store, struct store_position after, int64_t timeout_ms);
 void store_wake(struct store *store);

@@ -153,6 +153,18 @@ read_checkpoint(struct warehouse *warehouse, struct diag *diag)
     return ERR_OK;
 }
 
+static enum err
+has_projects(const char *dir, bool *ret_is_filled, struct diag *diag)
+{
+    CLEANUP(file_list_free) struct file_list list = {0};
+    const enum err err = file_list_dir(dir, &list, diag);
+
+    *ret_is_filled = false;
+    for (size_t i = 0; err == ERR_OK && i < list.count; i++)
+        *ret_is_filled |= list.names[i][0] >= '0' && list.names[i][0] <= '9';
+    return err;
+}
+
 /* Where the store is read from. Without a checkpoint that can be believed, from its start; what a
  * project's manifest covers is skipped, so that only time is lost. A new secret or another store:
  * nothing is of use. */
@@ -161,6 +173,7 @@ find_start(struct warehouse *warehouse, struct diag *diag)
 {
     struct diag why = DIAG_INIT;
     bool is_new_secret = false;
+    bool is_filled = false;
     enum err err = read_secret(warehouse, &is_new_secret, diag);
 
     if (err != ERR_OK)
@@ -170,7 +183,13 @@ find_start(struct warehouse *warehouse, struct diag *diag)
         return err == ERR_OK ? write_secret(warehouse, diag) : err;
     }
     err = read_checkpoint(warehouse, &why);
-    if (err == ERR_ABSENT || err == ERR_OK)
+    if (err == ERR_ABSENT) {
+        err = has_projects(warehouse->dir, &is_filled, diag);
+        if (is_filled) /* of another time of the store's, perhaps */
+            warehouse->cursor = store_first_position(warehouse->config.store);
+        return err;
+    }
+    if (err == ERR_OK)
         return ERR_OK;
     if (err == ERR_CORRUPT || err == ERR_FULL) {
         SINK(warehouse->config.sink, LOG_LEVEL_WARN, "warehouse.checkpoint_damaged",

@@ -142,9 +142,9 @@ database_read_after(struct fake_store *store, struct store_position after, uint3
         ret_page->next = fake_store_told(store, fake_store_readable(store));
         if (store->transaction_rows != 0) /* what is committed gets no more rows */
             store->transaction_rows = TRANSACTION_ROWS;
-        if (store->held == 0)
+        if (store->held == 0 && !store->is_other_running)
             ret_page->next.major += store->transactions_other;
-        else
+        if (store->held != 0)
             ret_page->oldest_held_us = store->rows[fake_store_readable(store)].event.received_at_us;
     }
     store->rows_read += ret_page->count;

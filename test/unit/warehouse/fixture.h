@@ -35,6 +35,7 @@ struct fake_store {
     uint64_t transaction; /* FAKE_DATABASE: of the next row, while it has room */
     uint32_t transaction_rows;
     uint64_t transactions_other; /* numbers taken by others, after the last row */
+    bool is_other_running;       /* and these are under way still */
     uint32_t held;               /* of the visible rows, the last so many cannot be read yet */
     bool is_away;                /* ERR_NOT_READY */
     bool is_stale;               /* ERR_STALE, until read from the first position */

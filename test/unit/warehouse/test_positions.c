@@ -315,6 +315,21 @@ test_positions__stale_forgets_everything(void **state)
 }
 
 static void
+test_positions__an_empty_folder_has_nothing_to_forget(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    fixture_open(&fixture);
+    fixture_add_events(&fixture, 1, 50, 60, 5, 30);
+    fixture.store.is_stale = true; /* to this node the store is new */
+    fixture_load(&fixture);
+    fixture_check(&fixture);
+    assert_int_equal(fixture.warnings, 0);
+    fixture_close(&fixture);
+}
+
+static void
 test_positions__stale_at_start_forgets_what_is_not_open(void **state)
 {
     struct fixture fixture;
@@ -331,6 +346,47 @@ test_positions__stale_at_start_forgets_what_is_not_open(void **state)
     fixture_load(&fixture);
     fixture_check(&fixture);
     fixture_close(&fixture);
+}
+
+/* Read from the start for one project's sake, or for want of a checkpoint, nothing is forgotten
+ * yet.
+ */
+static void
+test_positions__stale_is_heard_by_who_reads_over(void **state)
+{
+    (void)state;
+    for (uint32_t kind = 0; kind < 3; kind++) {
+        struct fixture fixture;
+        struct project *project = NULL;
+        struct diag diag = DIAG_INIT;
+        char path[FILE_PATH_MAX];
+
+        fixture_open_small(&fixture, 100, 50);
+        fixture_add_events(&fixture, 1, 350, 60, 5, 30);
+        add_other(&fixture, 120);
+        fixture_load(&fixture);
+        if (kind != 2) {
+            assert_int_equal(project_get(fixture.warehouse, PROJECT + 1, &project, NULL), ERR_OK);
+            diag_set(&diag, "for the test");
+            project_report_damage(project, project->lexicon, &diag);
+        }
+        if (kind == 1)
+            assert_int_equal(load_step(&fixture), ERR_OK);
+        if (kind != 0)
+            fixture_stop(&fixture, 3000);
+        if (kind == 2) {
+            snprintf(path, sizeof(path), "%s/warehouse/checkpoint.json", fixture.dir);
+            assert_int_equal(file_unlink(path, NULL), ERR_OK);
+        }
+        fake_store_restore(&fixture.store, 200);
+        fixture_add_events(&fixture, 7, 300, 90, 7, 30);
+        fixture.store.transactions_other = 1000;
+        if (kind != 0)
+            fixture_start(&fixture);
+        fixture_load(&fixture);
+        fixture_check(&fixture);
+        fixture_close(&fixture);
+    }
 }
 
 /* Stopped at any moment of forgetting: the start that follows reads all again. */
@@ -430,6 +486,14 @@ test_positions__lag_with_others_in_the_cluster(void **state)
     fixture_load(&fixture);
     assert_true(lag_s(&fixture) == 0.0);
     fixture_check(&fixture);
+    /* Others take numbers all the time, of which nothing concerns us. */
+    fixture.store.is_other_running = true;
+    for (uint32_t i = 0; i < 3; i++) {
+        fixture.store.transactions_other += 7;
+        assert_int_equal(load_step(&fixture), ERR_OK);
+        clock_fake_move(&fixture.clock, US_PER_S / 2);
+        assert_true(lag_s(&fixture) == 0.0);
+    }
     fixture_close(&fixture);
 }
 
@@ -443,7 +507,9 @@ main(void)
         cmocka_unit_test(test_positions__projects_sealed_at_different_positions),
         cmocka_unit_test(test_positions__a_new_generation_keeps_what_is_loaded),
         cmocka_unit_test(test_positions__stale_forgets_everything),
+        cmocka_unit_test(test_positions__an_empty_folder_has_nothing_to_forget),
         cmocka_unit_test(test_positions__stale_at_start_forgets_what_is_not_open),
+        cmocka_unit_test(test_positions__stale_is_heard_by_who_reads_over),
         cmocka_unit_test(test_positions__stale_is_not_forgotten_by_a_crash),
         cmocka_unit_test(test_positions__lag_while_the_store_is_away),
         cmocka_unit_test(test_positions__lag_with_others_in_the_cluster),
