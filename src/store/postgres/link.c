@@ -550,6 +550,14 @@ postgres_link_events(struct store_link *base)
     return EPOLLIN;
 }
 
+bool
+postgres_link_is_ready(struct store_link *base)
+{
+    const struct postgres_link *link = (const struct postgres_link *)base;
+
+    return link->state == LINK_IDLE || link->state == LINK_BUSY;
+}
+
 void
 postgres_link_submit(struct store_link *base, struct store_batch *batch)
 {

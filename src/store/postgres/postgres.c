@@ -328,6 +328,7 @@ static const struct store_vtable postgres_vtable = {
     .link_fd = postgres_link_fd,
     .link_events = postgres_link_events,
     .link_ready = postgres_link_ready,
+    .link_is_ready = postgres_link_is_ready,
     .link_submit = postgres_link_submit,
     .read_after = postgres_read_after,
     .wait_after = postgres_wait_after,

@@ -287,6 +287,7 @@ void postgres_link_close(struct store_link *base);
 int postgres_link_fd(struct store_link *base);
 uint32_t postgres_link_events(struct store_link *base);
 void postgres_link_ready(struct store_link *base, uint32_t events);
+bool postgres_link_is_ready(struct store_link *base);
 void postgres_link_submit(struct store_link *base, struct store_batch *batch);
 
 /* guard.c - the reader's thread */

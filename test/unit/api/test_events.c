@@ -135,6 +135,9 @@ http_loop_watch(struct http_loop *loop, int fd, uint32_t events,
 
 /* --- the store: answers when told to -----------------------------------------------------------*/
 
+static bool store_is_away;
+static bool has_warning;
+
 struct mock_link {
     struct store_link link;
     struct store_batch *batch;
@@ -153,7 +156,30 @@ mock_durable(struct store *store)
     return (struct store_position){1, 0, 99};
 }
 
-static const struct store_vtable vtable = {.link_submit = mock_submit, .durable = mock_durable};
+static enum err
+mock_is_ready(struct store *store, struct diag *diag)
+{
+    (void)store;
+    if (store_is_away)
+        diag_set(diag, "PostgreSQL is away");
+    return store_is_away ? ERR_NOT_READY : ERR_OK;
+}
+
+static bool
+mock_warning(struct store *store, struct diag *ret_words)
+{
+    (void)store;
+    if (has_warning)
+        diag_set(ret_words, "pid 123 holds \"loading\" back");
+    return has_warning;
+}
+
+static const struct store_vtable vtable = {
+    .link_submit = mock_submit,
+    .durable = mock_durable,
+    .is_ready = mock_is_ready,
+    .warning = mock_warning,
+};
 
 static void
 mock_answer(struct mock_link *mock, enum err err)
@@ -349,6 +375,31 @@ test_events__nothing_to_store_tells_what_is_durable(void **state)
     arena_fini(&exchange.arena);
 }
 
+static void
+test_readyz__ready_warned_and_away(void **state)
+{
+    struct fixture *fixture = *state;
+
+    for (int i = 0; i < 4; i++) {
+        struct http_exchange exchange = {0};
+        struct api_request request = {.loop = &fixture->loop, .exchange = &exchange};
+
+        has_warning = (i & 1) != 0;
+        store_is_away = (i & 2) != 0;
+        readyz_handler.end(&request);
+        assert_int_equal(exchange.status, store_is_away ? 503 : 200);
+        if (store_is_away)
+            assert_int_equal(exchange.err, ERR_NOT_READY);
+        else
+            assert_string_equal(
+                exchange.body,
+                has_warning
+                    ? "{\"status\":\"ready\",\"warning\":\"pid 123 holds \\\"loading\\\" back\"}\n"
+                    : "{\"status\":\"ready\"}\n");
+    }
+    has_warning = store_is_away = false;
+}
+
 int
 main(void)
 {
@@ -364,6 +415,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_events__overload_and_refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(test_events__nothing_to_store_tells_what_is_durable, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_readyz__ready_warned_and_away, setup, teardown),
     };
 
     return cmocka_run_group_tests_name("events", tests, NULL, NULL);
