@@ -1,0 +1,227 @@
+/*
+ * Units of account/postgres: the contract on PostgreSQL, and what only a server can do. Each test
+ * has a schema of its own; without POTIK_TEST_POSTGRES_URL: exit 77.
+ */
+#include "contract.h"
+
+#include "../store/postgres/postgres_fixture.h"
+#include "base/thread.h"
+#include <poll.h>
+
+static struct account_config
+config_of(void **state)
+{
+    const struct fixture *fixture = (const struct fixture *)*state;
+    static char url[1200];
+
+    (void)snprintf(url, sizeof(url), "%s&application_name=%s", fixture->url, fixture->schema);
+    return (struct account_config){.postgres_url = url,
+                                   .connect_timeout_ms = 5000,
+                                   .statement_timeout_ms = 10000,
+                                   .clock = &fake.clock,
+                                   .random = random_system()};
+}
+
+static struct account *
+open_account(void **state, uint64_t seed)
+{
+    static struct random_source random[4];
+    static size_t next;
+    struct account_config config = config_of(state);
+    struct account *account = NULL;
+    struct diag diag = DIAG_INIT;
+
+    clock_fake_init(&fake, 1000);
+    if (seed != 0) {
+        config.random = &random[next++ % 4];
+        random_seeded_init(config.random, seed);
+    }
+    if (account_open(&config, &account, &diag) != ERR_OK)
+        fail_msg("%s", diag.message);
+    return account;
+}
+
+static void
+add_keys(void **state, uint32_t count)
+{
+    fixture_run(((struct fixture *)*state)->other,
+                "INSERT INTO keys (project_id, kind, name, hash, last4, created_at) "
+                "SELECT 1, 'read', 'n', sha256(i::text::bytea), 'abcd', now() "
+                "FROM generate_series(1, %u) AS i",
+                count);
+}
+
+static bool
+holds(void **state, const void *bytes, size_t len)
+{
+    char digits[2 * 64 + 1];
+
+    assert_true(len <= 64);
+    for (size_t i = 0; i < len; i++)
+        (void)snprintf(digits + 2 * i, 3, "%02x", ((const unsigned char *)bytes)[i]);
+    return strcmp(fixture_ask(((struct fixture *)*state)->other,
+                              "SELECT count(*) > 0 FROM keys WHERE position('\\x%s'::bytea IN "
+                              "convert_to(keys::text, 'UTF8') || hash) > 0",
+                              digits),
+                  "t") == 0;
+}
+
+const struct home home = {open_account, add_keys, holds};
+
+static int
+setup(void **state)
+{
+    struct diag diag = DIAG_INIT;
+
+    if (fixture_setup(state) != 0)
+        return -1;
+    fixture_run(((struct fixture *)*state)->other, "SET search_path = %s",
+                ((struct fixture *)*state)->schema);
+    if (postgres_migrate(((struct fixture *)*state)->url, 5000, false, NULL, NULL, &diag) != ERR_OK)
+        fail_msg("%s", diag.message);
+    return 0;
+}
+#define test_migrated(function) cmocka_unit_test_setup_teardown(function, setup, fixture_teardown)
+
+static void
+test_account_postgres__says_that_tables_are_missing(void **state)
+{
+    const struct account_config config = config_of(state);
+    struct account *account = NULL;
+    struct diag diag = DIAG_INIT;
+
+    assert_int_equal(account_open(&config, &account, &diag), ERR_ABSENT);
+    assert_null(account);
+    assert_non_null(strstr(diag.message, "potik migrate"));
+    assert_null(strstr(diag.message, "to ken"));
+}
+
+static void
+test_account_postgres__refuses_a_bad_url(void **state)
+{
+    struct account_config config = config_of(state);
+    struct account *account = NULL;
+    struct diag diag = DIAG_INIT;
+
+    config.postgres_url = "postgres://u:sesame@h:port/x";
+    assert_int_equal(account_open(&config, &account, &diag), ERR_INVALID);
+    assert_null(strstr(diag.message, "sesame"));
+    config.postgres_url = "postgres://u:sesame@127.0.0.1:1/x";
+    assert_int_equal(account_open(&config, &account, &diag), ERR_NOT_READY);
+    assert_null(strstr(diag.message, "sesame"));
+    assert_null(account);
+}
+
+static void
+count_changes(struct account *account, int64_t limit_ms, int *ret_changes)
+{
+    int64_t until = clock_steady_ns(clock_system()) + limit_ms * 1000000;
+
+    *ret_changes = 0;
+    while (*ret_changes == 0 && clock_steady_ns(clock_system()) < until) {
+        bool has_changed = false;
+        enum err err = account_has_changed(account, &has_changed, NULL);
+
+        *ret_changes += err == ERR_OK && has_changed;
+        (void)poll(NULL, 0, 10);
+    }
+}
+
+/* Who writes with psql tells nobody: noticed by the look every 5 s. */
+static void
+test_account_postgres__notices_what_is_changed_by_hand(void **state)
+{
+    struct fixture *fixture = (struct fixture *)*state;
+    struct account *account;
+    int changes;
+
+    fixture_run(fixture->other, "INSERT INTO projects VALUES (1, 'default', 'UTC', now())");
+    add_keys(state, 2);
+    account = open_account(state, 0);
+    fixture_run(fixture->other, "UPDATE keys SET revoked_at = now() WHERE id = 1");
+    count_changes(account, 20000, &changes);
+    assert_int_equal(changes, 1);
+    account_close(&account);
+}
+
+/* Its connections are ended: one error, no more; what was changed meanwhile is seen. */
+static void
+test_account_postgres__comes_back_after_the_server_was_away(void **state)
+{
+    struct fixture *fixture = (struct fixture *)*state;
+    struct account *account, *other;
+    struct account_list list;
+    struct account_key key;
+    struct diag diag = DIAG_INIT;
+    char text[ACCOUNT_KEY_TEXT_BYTES + 1];
+    bool has_changed;
+    int changes;
+
+    fixture_run(fixture->other, "INSERT INTO projects VALUES (1, 'default', 'UTC', now())");
+    account = open_account(state, 0);
+    other = open_account(state, 0);
+    assert_int_equal(account_has_changed(account, &has_changed, NULL), ERR_OK);
+    /* `other`'s connection goes, too: its first call fails, the next one connects */
+    fixture_run(
+        fixture->other,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '%s'",
+        fixture->schema);
+    for (int i = 0; i < 1000 && strcmp(fixture_ask(fixture->other,
+                                                   "SELECT count(*) FROM pg_stat_activity WHERE "
+                                                   "application_name = '%s'",
+                                                   fixture->schema),
+                                       "0") != 0;
+         i++)
+        (void)poll(NULL, 0, 10);
+    assert_int_equal(account_list(other, &list, &diag), ERR_NOT_READY);
+    assert_true(diag.message[0] != '\0');
+    assert_int_equal(account_key_new(other, 1, ACCOUNT_KEY_READ, "n", text, &key, NULL), ERR_OK);
+    count_changes(account, 20000, &changes);
+    assert_int_equal(changes, 1);
+    assert_int_equal(account_list(account, &list, NULL), ERR_OK);
+    assert_int_equal(list.key_count, 1);
+    account_list_free(&list);
+    account_close(&account);
+    account_close(&other);
+}
+
+/* A table that somebody holds: an error within the deadline, and nothing of it stays. */
+static void
+test_account_postgres__does_not_wait_for_ever(void **state)
+{
+    struct fixture *fixture = (struct fixture *)*state;
+    struct account_config config = config_of(state);
+    struct account *account = NULL;
+    struct account_list list;
+    struct account_key key;
+    char text[ACCOUNT_KEY_TEXT_BYTES + 1];
+
+    fixture_run(fixture->other, "INSERT INTO projects VALUES (1, 'default', 'UTC', now())");
+    config.statement_timeout_ms = 300;
+    assert_int_equal(account_open(&config, &account, NULL), ERR_OK);
+    fixture_run(fixture->other, "BEGIN; LOCK TABLE keys IN SHARE ROW EXCLUSIVE MODE");
+    assert_int_not_equal(account_key_new(account, 1, ACCOUNT_KEY_READ, "n", text, &key, NULL),
+                         ERR_OK);
+    assert_int_equal(account_list(account, &list, NULL), ERR_OK); /* reading goes on */
+    assert_int_equal(list.key_count, 0);
+    account_list_free(&list);
+    fixture_run(fixture->other, "ROLLBACK");
+    assert_int_equal(account_key_new(account, 1, ACCOUNT_KEY_READ, "n", text, &key, NULL), ERR_OK);
+    account_close(&account);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CONTRACT_TESTS(test_migrated),
+        test_with_postgres(test_account_postgres__says_that_tables_are_missing),
+        test_with_postgres(test_account_postgres__refuses_a_bad_url),
+        test_migrated(test_account_postgres__notices_what_is_changed_by_hand),
+        test_migrated(test_account_postgres__comes_back_after_the_server_was_away),
+        test_migrated(test_account_postgres__does_not_wait_for_ever),
+    };
+
+    fixture_need_server();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
