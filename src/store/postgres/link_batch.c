@@ -6,7 +6,7 @@
  *
  *     potik_append_probe …     which of the ids of probes are taken (only where there are probes,
  *                              before anything is stored)
- *     potik_append …           a piece of the rows each, ≤ 4 MiB; RETURNING tells the new ones
+ *     potik_append …           a piece of the rows each, ≤ 2 MiB; RETURNING tells the new ones
  *     potik_append_position    generation and major
  *     Sync                     COMMIT
  *

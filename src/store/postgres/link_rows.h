@@ -28,7 +28,7 @@
 #include "codec/hash.h"
 #include "store/store.h"
 
-#define LINK_PIECE_BYTES ((size_t)4 << 20) /* a piece ends before the row that would pass this */
+#define LINK_PIECE_BYTES ((size_t)2 << 20) /* a piece ends before the row that would pass this */
 #define LINK_PIECE_ROWS 10000
 
 enum link_row_kind {

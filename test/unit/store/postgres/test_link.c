@@ -1,6 +1,7 @@
 /*
  * test_link - what a link stores and what it says, on a real PostgreSQL.
  */
+#include "base/counter.h"
 #include "codec/hash.h"
 #include "event/decode.h"
 #include "event/limits.h"
@@ -165,6 +166,19 @@ test_link__a_batch_of_the_largest_properties_is_stored(void **state)
     free(text);
 }
 
+static void
+assert_metric(const char *line)
+{
+    struct buf buf;
+
+    buf_init(&buf, 1 << 20);
+    counter_write_all(&buf);
+    buf_add_char(&buf, 0);
+    if (buf_failed(&buf) || strstr(buf.ptr, line) == NULL)
+        fail_msg("not in the metrics: %s", line);
+    buf_fini(&buf);
+}
+
 /* The same ids in opposite order, at once, many times: nobody waits for the other in a circle. */
 static void
 test_link__two_links_with_the_same_ids_in_opposite_order(void **state)
@@ -190,6 +204,7 @@ test_link__two_links_with_the_same_ids_in_opposite_order(void **state)
             assert_true((fixture->items[0][i].verdict == STORE_ACCEPTED) !=
                         (fixture->items[1][499 - i].verdict == STORE_ACCEPTED));
     }
+    assert_metric("\npotik_store_deadlocks_total 0\n"); /* none that was tried again, either */
 }
 
 static void

@@ -86,14 +86,20 @@ test_link__deadlocks_are_tried_again(void **state)
 {
     struct link_fixture *fixture = *state;
 
+    (void)link_fixture_add(fixture, 0, "old", false);
+    assert_int_equal(link_fixture_run(fixture, 0), ERR_OK);
     make_inserts_fail(fixture, "40P01", 4);
+    link_fixture_clear(fixture, 0);
     (void)link_fixture_add(fixture, 0, "a", false);
     (void)link_fixture_add(fixture, 0, "b", true);
     (void)link_fixture_add(fixture, 0, "b", false);
+    (void)link_fixture_add(fixture, 0, "old", true);
     assert_int_equal(link_fixture_run(fixture, 0), ERR_OK);
     assert_int_equal(fixture->batches[0].accepted_count, 2);
+    assert_int_equal(fixture->items[0][1].verdict, STORE_ABSENT);
+    assert_int_equal(fixture->items[0][3].verdict, STORE_DUPLICATE);
     assert_int_equal(link_fixture_sql(fixture, "SELECT last_value FROM tries"), 4);
-    assert_stored(fixture, 2);
+    assert_stored(fixture, 3);
 }
 
 static void
