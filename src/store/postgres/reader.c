@@ -103,8 +103,10 @@ postgres_reader_connect(struct postgres *store, struct diag *diag)
 {
     struct postgres_reader *reader = &store->reader;
     CLEANUP(postgres_disconnect) PGconn *conn = NULL;
+    struct diag own = DIAG_INIT;
     enum err err = ERR_OK;
 
+    diag = diag != NULL ? diag : &own;
     atomic_store(&store->is_check_wanted, false);
     err = postgres_connect(store->url, store->config.connect_timeout_ms, &store->session, &conn,
                            diag);
@@ -388,6 +390,7 @@ postgres_read_after(struct store *base, struct store_position after, uint32_t ro
                     struct diag *diag)
 {
     struct postgres *store = (struct postgres *)base;
+    struct diag own = DIAG_INIT; /* what goes wrong is kept for /readyz, even if nobody asks */
     struct filling filling = {
         .arena = arena, .rows_max = rows_max, .bytes_max = bytes_max, .after = after};
     struct store_position bound = {0};
@@ -395,8 +398,10 @@ postgres_read_after(struct store *base, struct store_position after, uint32_t ro
     struct store_page page = {0};
     uint64_t next_xid = 0;
     bool is_end = false;
-    enum err err = be_connected(store, diag);
+    enum err err = ERR_OK;
 
+    diag = diag != NULL ? diag : &own;
+    err = be_connected(store, diag);
     if (err == ERR_OK)
         err = ask_stale(store, after, diag);
     if (err != ERR_OK)
@@ -536,8 +541,10 @@ postgres_maintain_fast(struct store *base, bool *ret_did_work, struct diag *diag
     struct postgres *store = (struct postgres *)base;
     const struct postgres_node *node = &store->node;
     const int64_t age_ns = clock_steady_ns(store->config.clock) - node->touched_ns;
+    struct diag own = DIAG_INIT;
     enum err err = ERR_OK;
 
+    diag = diag != NULL ? diag : &own;
     *ret_did_work = false;
     if (store->reader.conn == NULL || node->is_stale)
         return ERR_OK;

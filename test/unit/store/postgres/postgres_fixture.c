@@ -28,14 +28,25 @@ count_line(void *state, enum log_level level, const char *event, const struct lo
     snprintf(fixture->sink_last, sizeof(fixture->sink_last), "%s", event);
 }
 
-PGconn *
-fixture_connect(const struct fixture *fixture)
+static PGconn *
+connect_other(const struct fixture *fixture)
 {
     PGconn *conn = PQconnectdb(fixture->url);
 
     if (PQstatus(conn) != CONNECTION_OK)
         fail_msg("%s", PQerrorMessage(conn));
     return conn;
+}
+
+PGconn *
+fixture_connect(struct fixture *fixture)
+{
+    for (size_t i = 0; i < COUNT_OF(fixture->more); i++) {
+        if (fixture->more[i] == NULL)
+            return fixture->more[i] = connect_other(fixture);
+    }
+    fail_msg("no more connections");
+    return NULL;
 }
 
 static PGresult *
@@ -100,7 +111,7 @@ fixture_setup(void **state)
                                                .clock = &fixture->clock.clock,
                                                .sink = &sink};
     arena_init(&fixture->arena, 1 << 16, (size_t)256 << 20);
-    fixture->other = fixture_connect(fixture);
+    fixture->other = connect_other(fixture);
     fixture_run(fixture->other, "SET client_min_messages = error; CREATE SCHEMA %s",
                 fixture->schema);
     *state = fixture;
@@ -113,6 +124,8 @@ fixture_teardown(void **state)
     struct fixture *fixture = *state;
     void *dir = fixture->dir;
 
+    for (size_t i = 0; i < COUNT_OF(fixture->more); i++)
+        postgres_disconnect(&fixture->more[i]);
     fixture_close(fixture);
     fixture_run(fixture->other, "ROLLBACK");
     fixture_run(fixture->other, "DROP SCHEMA %s CASCADE", fixture->schema);

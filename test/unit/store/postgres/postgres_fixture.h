@@ -20,6 +20,7 @@ struct fixture {
     struct store *store;
     struct arena arena;
     PGconn *other;
+    PGconn *more[4]; /* of fixture_connect */
     uint32_t sink_lines;
     char sink_last[64]; /* event name of the last line */
 };
@@ -39,7 +40,8 @@ void fixture_run(PGconn *conn, const char *format, ...) __attribute__((format(pr
 /* The first value as text, "" for NULL or no row. Valid until the next call. */
 const char *
 fixture_ask(PGconn *conn, const char *format, ...) __attribute__((format(printf, 2, 3)));
-PGconn *fixture_connect(const struct fixture *fixture);
+/* One more; closed at the end, whatever the test's outcome. */
+PGconn *fixture_connect(struct fixture *fixture);
 /* One event "e<number>" of project 1, by SQL. */
 void fixture_insert(PGconn *conn, uint32_t number);
 void fixture_insert_many(PGconn *conn, uint32_t first, uint32_t count);

@@ -155,6 +155,24 @@ test_guard__stays_stale_until_reading_begins_anew(void **state)
     assert_goes_on(fixture, store_durable(fixture->store), 101); /* it has begun: all is well */
 }
 
+/* That it is stale is written down before the node's row says that all is well. */
+static void
+test_guard__is_stale_although_its_file_could_not_be_written(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct store_position cursor = open_and_read(fixture);
+    char path[FILE_PATH_MAX];
+
+    fixture_close(fixture);
+    fixture_run(fixture->other, "UPDATE potik_nodes SET counter = counter - 1");
+    assert_true(file_path(path, fixture->dir, "postgres-node.json.tmp"));
+    assert_int_equal(file_make_dir(path, NULL), ERR_OK); /* stands in the way */
+    assert_int_equal(postgres_open(&fixture->config, &fixture->store, NULL), ERR_IO);
+    assert_int_equal(file_remove_tree(path, NULL), ERR_OK);
+    fixture_open(fixture);
+    assert_stale(fixture, cursor);
+}
+
 static void
 test_guard__notices_that_it_is_not_known(void **state)
 {
@@ -285,7 +303,6 @@ test_guard__waits_for_inserts_before_it_raises(void **state)
     assert_int_equal(generation(fixture), 2);
     assert_int_equal(fixture_read(fixture, &cursor, 10, numbers, NUMBERS_MAX), 1);
     assert_int_equal(numbers[0], 4);
-    PQfinish(late);
 }
 
 static void
@@ -381,6 +398,7 @@ main(void)
         test_with_postgres(test_guard__knows_rows_with_xids_not_given_yet),
         test_with_postgres(test_guard__notices_an_older_row_of_its_node),
         test_with_postgres(test_guard__stays_stale_until_reading_begins_anew),
+        test_with_postgres(test_guard__is_stale_although_its_file_could_not_be_written),
         test_with_postgres(test_guard__notices_that_it_is_not_known),
         test_with_postgres(test_guard__notices_that_what_it_read_last_is_gone),
         test_with_postgres(test_guard__trusts_another_timeline_after_a_clean_stop),

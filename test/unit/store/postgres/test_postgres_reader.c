@@ -61,7 +61,6 @@ test_reader__never_skips_a_late_committer(void **state)
     assert_int_equal(numbers[1], 3);
     assert_int_equal(numbers[2], 4);
     assert_int_equal(fixture_read(fixture, &cursor, 10, numbers, 16), 0);
-    PQfinish(late);
 }
 
 /* The latest of three is first to commit, the earliest last; each meets the reader in between. */
@@ -87,8 +86,6 @@ test_reader__keeps_the_order_of_xids_whatever_the_order_of_commits(void **state)
     assert_int_equal(fixture_read(fixture, &cursor, 10, numbers, 16), 2);
     assert_int_equal(numbers[0], 1);
     assert_int_equal(numbers[1], 3);
-    for (uint32_t i = 0; i < 3; i++)
-        PQfinish(conns[i]);
 }
 
 static void
@@ -311,7 +308,6 @@ test_reader__names_who_holds_it_back(void **state)
     assert_int_equal(fixture_read(fixture, &cursor, 10, numbers, 16), 1);
     assert_string_equal(store->health.warning, "");
     assert_int_equal(fixture->sink_lines, 2);
-    PQfinish(late);
 }
 
 int
