@@ -169,20 +169,6 @@ link_notify(struct postgres_link *link)
 
 /* --- a batch begins ------------------------------------------------------------------------ */
 
-/* A line when batches begin to fail or work again: not one a batch. */
-static void
-tell_change(struct postgres_link *link, enum err err, const char *sentence)
-{
-    if (err == link->err_told)
-        return;
-    link->err_told = err;
-    if (err != ERR_OK)
-        SINK(link->store->config.sink, LOG_LEVEL_WARN, "postgres.batch_failed",
-             LOG_TEXT("code", err_code(err)), LOG_TEXT("reason", sentence));
-    else
-        SINK(link->store->config.sink, LOG_LEVEL_INFO, "postgres.batch_works");
-}
-
 static void
 begin_attempt(struct postgres_link *link)
 {
@@ -220,7 +206,7 @@ link_begin_batch(struct postgres_link *link, struct store_batch *batch)
     diag_clear(&link->diag);
     err = link_rows_take(&link->rows, batch);
     if (err != ERR_OK) {
-        tell_change(link, err, "out of memory for a batch");
+        postgres_note_batch(link->store, err, "out of memory for a batch");
         link_answer(link, err);
         return;
     }
@@ -313,7 +299,7 @@ take_error(struct postgres_link *link, const PGresult *result)
     link->is_connection_useless = strcmp(code, "25006") == 0 || strncmp(code, "57P", 3) == 0;
     /* Cannot be, as long as what is refused at the edge is all that PostgreSQL cannot hold. */
     if (strncmp(code, "22", 2) == 0 || strncmp(code, "23", 2) == 0 || strncmp(code, "54", 2) == 0)
-        SINK(link->store->config.sink, LOG_LEVEL_ERROR, "postgres.data_refused",
+        SINK(link->store->config.sink, LOG_LEVEL_ERROR, "store.data_refused",
              LOG_TEXT("sqlstate", code), LOG_U64("events", link->batch->count),
              LOG_TEXT("reason", link->diag.message));
 }
@@ -348,7 +334,7 @@ finish(struct postgres_link *link)
     diag = link->diag;
     link->state = LINK_IDLE;
     link->deadline_ns = 0;
-    tell_change(link, link->err, diag.message);
+    postgres_note_batch(link->store, link->err, diag.message);
     link_answer(link, link->err);
 }
 

@@ -71,7 +71,6 @@ struct postgres_link {
     bool is_connection_useless; /* read-only now, or stopping: another one is needed */
     struct diag diag;
     int64_t began_ns;
-    enum err err_told; /* of the last batch: a change is told, not each batch */
 
     /* NOTIFY */
     bool is_notify_under_way;

@@ -15,6 +15,9 @@
 
 #define LINKS_PER_LOOP 2
 #define LOCK_TIMEOUT_MS_MAX 5000
+#define BATCH_TOLD_EVERY_NS (10 * NS_PER_S)
+/* A full disk is believed so long after it was last met: the next batch asks again. */
+#define FULL_BELIEVED_NS (10 * NS_PER_S)
 
 GAUGE_DEFINE(connections_gauge, "potik_store_connections", "connections to PostgreSQL");
 COUNTER_DEFINE(reconnects_total, "potik_store_reconnects_total",
@@ -156,6 +159,34 @@ postgres_note_reader(struct postgres *store, bool is_reader_away, const char *se
 }
 
 void
+postgres_note_batch(struct postgres *store, enum err err, const char *sentence)
+{
+    struct postgres_health *health = &store->health;
+    const int64_t now_ns = clock_steady_ns(store->config.clock);
+
+    if (err == ERR_OK && !atomic_load(&store->is_batch_failing))
+        return;
+    pthread_mutex_lock(&health->lock);
+    atomic_store(&store->is_batch_failing, err != ERR_OK);
+    health->batch_err = err;
+    if (err == ERR_OK && health->batch_err_told != ERR_OK) {
+        health->batch_err_told = ERR_OK;
+        SINK(store->config.sink, LOG_LEVEL_INFO, "store.batch_works");
+    } else if (err != ERR_OK) {
+        health->batch_failed_ns = now_ns;
+        snprintf(health->batch_sentence, sizeof(health->batch_sentence), "%s", sentence);
+        if (err != health->batch_err_told &&
+            (health->batch_told_ns == 0 || now_ns - health->batch_told_ns >= BATCH_TOLD_EVERY_NS)) {
+            health->batch_err_told = err;
+            health->batch_told_ns = now_ns;
+            SINK(store->config.sink, LOG_LEVEL_WARN, "store.batch_failed",
+                 LOG_TEXT("code", err_code(err)), LOG_TEXT("why", sentence));
+        }
+    }
+    pthread_mutex_unlock(&health->lock);
+}
+
+void
 postgres_set_warning(struct postgres *store, const char *warning)
 {
     pthread_mutex_lock(&store->health.lock);
@@ -175,6 +206,11 @@ postgres_is_ready(struct store *base, struct diag *diag)
                  store->health.sentence[0] != '\0' ? store->health.sentence
                                                    : "PostgreSQL is being connected to");
         err = ERR_NOT_READY;
+    } else if (store->health.batch_err == ERR_STORAGE_FULL &&
+               clock_steady_ns(store->config.clock) - store->health.batch_failed_ns <
+                   FULL_BELIEVED_NS) {
+        diag_set(diag, "%s", store->health.batch_sentence);
+        err = ERR_STORAGE_FULL;
     }
     pthread_mutex_unlock(&store->health.lock);
     return err;

@@ -201,6 +201,12 @@ struct postgres_health {
     bool is_told;                         /* "away" was logged, "back" was not */
     char sentence[POSTGRES_SENTENCE_MAX]; /* why; of the last that went */
     char warning[POSTGRES_SENTENCE_MAX];  /* "": none */
+    /* of the last batch decided, of any link */
+    enum err batch_err;
+    enum err batch_err_told; /* in the log */
+    int64_t batch_failed_ns;
+    int64_t batch_told_ns; /* 0: never */
+    char batch_sentence[POSTGRES_SENTENCE_MAX];
 };
 
 struct postgres_reader {
@@ -226,8 +232,7 @@ struct postgres {
     char *data_dir;
     struct postgres_url *url;
     struct postgres_session session;
-    struct resolver
-        *resolver; /* of the links: resolver_start before the first, resolver_stop last */
+    struct resolver *resolver; /* of the links */
     uint8_t hash_secret[POSTGRES_HASH_SECRET_BYTES];
     pthread_mutex_t identity_lock;
     struct postgres_identity identity; /* the database the guard has passed */
@@ -235,7 +240,8 @@ struct postgres {
     struct postgres_notice notice;
     struct postgres_health health;
     struct postgres_reader reader;
-    atomic_bool is_check_wanted; /* a link met another database: the reader connects anew */
+    atomic_bool is_batch_failing; /* health.batch_err is set */
+    atomic_bool is_check_wanted;  /* a link met another database: the reader connects anew */
     _Atomic uint64_t bytes;
     _Atomic uint64_t events;
 };
@@ -251,6 +257,9 @@ void postgres_note_link_opened(struct postgres *store);
 void postgres_note_link_closed(struct postgres *store, bool was_away);
 void postgres_note_away(struct postgres *store, const char *sentence);
 void postgres_note_back(struct postgres *store);
+/* A batch was decided by the server: ERR_OK, or why it refused it. Logs when that changes, at most
+ * every 10 s. */
+void postgres_note_batch(struct postgres *store, enum err err, const char *sentence);
 /* Committed and answered: everything told is stored at or before `position`. Wakes the reader. */
 void postgres_note_committed(struct postgres *store, struct store_position position);
 /* On a new connection, after the session's statement and before the first insert: sends the
@@ -315,9 +324,18 @@ MUST_USE bool postgres_node_parse(struct slice text, struct postgres_node *ret_n
 /* reader.c */
 MUST_USE enum err postgres_reader_connect(struct postgres *store, struct diag *diag);
 void postgres_reader_close(struct postgres *store);
+/* Connected, and to the database the links see. ERR_NOT_READY: away, and it may be tried only later
+ * again. */
+MUST_USE enum err postgres_reader_be_connected(struct postgres *store, struct diag *diag);
+void postgres_reader_give_up(struct postgres *store, const struct diag *diag);
 MUST_USE enum err postgres_read_after(struct store *base, struct store_position after,
                                       uint32_t rows_max, size_t bytes_max, struct arena *arena,
                                       struct store_page *ret_page, struct diag *diag);
+/* wait.c - the reader's thread; postgres_wake: any */
+
+/* After a page. `seen`: what was known to be committed before its bound was asked for. */
+void postgres_plan_look(struct postgres *store, struct store_position seen,
+                        const struct store_page *page);
 bool postgres_wait_after(struct store *base, struct store_position after, int64_t timeout_ms);
 void postgres_wake(struct store *base);
 MUST_USE enum err postgres_maintain_fast(struct store *base, bool *ret_did_work, struct diag *diag);

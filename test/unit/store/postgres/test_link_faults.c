@@ -70,15 +70,21 @@ static void
 test_link__a_full_disk_is_told_once_and_mended_without_a_hand(void **state)
 {
     struct link_fixture *fixture = *state;
+    struct diag diag = DIAG_INIT;
 
     make_inserts_fail(fixture, "53100", 0);
     (void)link_fixture_add(fixture, 0, "a", false);
     for (int i = 0; i < 5; i++)
         assert_int_equal(link_fixture_run(fixture, 0), ERR_STORAGE_FULL);
-    assert_null(strstr(strstr(fixture->log, "postgres.batch_failed") + 1, "postgres.batch_failed"));
+    assert_null(strstr(strstr(fixture->log, "store.batch_failed") + 1, "store.batch_failed"));
+    assert_int_equal(store_is_ready(fixture->store, &diag), ERR_STORAGE_FULL);
+    assert_non_null(strstr(diag.message, "full"));
     mend(fixture);
+    (void)link_fixture_add(fixture, 1, "b", false);
+    assert_int_equal(link_fixture_run(fixture, 1), ERR_OK); /* the other link's, too */
+    assert_int_equal(store_is_ready(fixture->store, &diag), ERR_OK);
     assert_int_equal(link_fixture_run(fixture, 0), ERR_OK);
-    assert_non_null(strstr(fixture->log, "postgres.batch_works"));
+    assert_non_null(strstr(fixture->log, "store.batch_works"));
 }
 
 static void
@@ -122,7 +128,7 @@ test_link__refused_data_is_told_loudly(void **state)
     make_inserts_fail(fixture, "22001", 0);
     (void)link_fixture_add(fixture, 0, "a", false);
     assert_int_equal(link_fixture_run(fixture, 0), ERR_NOT_READY);
-    assert_non_null(strstr(fixture->log, "postgres.data_refused"));
+    assert_non_null(strstr(fixture->log, "store.data_refused"));
     mend(fixture);
     assert_int_equal(link_fixture_run(fixture, 0), ERR_OK);
 }
