@@ -320,6 +320,18 @@ settle_connection(struct postgres_link *link)
     }
 }
 
+/* Asked at each connect: another database may stand there now. */
+static bool
+take_type(struct postgres_link *link, const PGresult *result)
+{
+    if (PQntuples(result) != 1 || PQgetlength(result, 0, 0) != 8 ||
+        PQgetlength(result, 0, 1) != POSTGRES_HASH_SECRET_BYTES)
+        return false;
+    link->row_type = (uint32_t)postgres_get_u64(PQgetvalue(result, 0, 0));
+    memcpy(link->rows.hash_secret, PQgetvalue(result, 0, 1), POSTGRES_HASH_SECRET_BYTES);
+    return true;
+}
+
 /* A result of set_up's round trip. */
 static void
 take_setup_result(struct postgres_link *link, const PGresult *result)
@@ -338,10 +350,8 @@ take_setup_result(struct postgres_link *link, const PGresult *result)
     } else if (is_good && number == SETUP_CHECK) {
         is_good = postgres_check_passed(link->store, result, &diag);
     } else if (is_good && number == SETUP_TYPE) {
-        is_good = PQntuples(result) == 1 && PQgetlength(result, 0, 0) == 8;
-        if (is_good)
-            link->row_type = (uint32_t)postgres_get_u64(PQgetvalue(result, 0, 0));
-        else
+        is_good = take_type(link, result);
+        if (!is_good)
             diag_set(&diag, "the type potik_incoming is not there: run potik migrate");
     } else if (!is_good) {
         (void)!postgres_explain(result, &diag);
@@ -502,7 +512,7 @@ postgres_link_open(struct store *base, struct store_link **ret_link, struct diag
     link->base.vtable = store->base.vtable;
     link->store = store;
     link->socket_fd = -1;
-    link_rows_init(&link->rows, store->hash_secret);
+    link_rows_init(&link->rows);
     link->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     link->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (link->timer_fd < 0 || link->epoll_fd < 0 ||

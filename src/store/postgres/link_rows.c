@@ -32,10 +32,9 @@ enum {
 };
 
 void
-link_rows_init(struct link_rows *rows, const uint8_t secret[HASH_SIPHASH_KEY_BYTES])
+link_rows_init(struct link_rows *rows)
 {
     *rows = (struct link_rows){0};
-    memcpy(rows->hash_secret, secret, sizeof(rows->hash_secret));
     buf_init(&rows->piece, PIECE_BYTES_MAX);
 }
 
@@ -45,6 +44,7 @@ link_rows_fini(struct link_rows *rows)
     mem_free(rows->rows);
     rows->rows = NULL;
     buf_fini(&rows->piece);
+    explicit_bzero(rows->hash_secret, sizeof(rows->hash_secret));
 }
 
 /* --- order ---------------------------------------------------------------------------------- */

@@ -58,7 +58,7 @@ struct link_rows {
     struct buf piece;
 };
 
-void link_rows_init(struct link_rows *rows, const uint8_t secret[HASH_SIPHASH_KEY_BYTES]);
+void link_rows_init(struct link_rows *rows); /* hash_secret: set before the first batch */
 void link_rows_fini(struct link_rows *rows);
 
 /* Takes a batch: sorts it, and decides of each item what has to be asked. ERR_OVERLOADED: no

@@ -23,7 +23,8 @@ setup(void **state)
 
     if (fixture == NULL)
         return 1;
-    link_rows_init(&fixture->rows, secret);
+    link_rows_init(&fixture->rows);
+    memcpy(fixture->rows.hash_secret, secret, sizeof(secret));
     fixture->batch.items = fixture->items;
     *state = fixture;
     return 0;
