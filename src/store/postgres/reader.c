@@ -1,5 +1,5 @@
 /*
- * reader - reads events on in the order (generation, xid, seq), and sleeps until there are more.
+ * reader - reads events on in the order (generation, xid, seq).
  *
  * Layer 3 (store/postgres), the loader's thread, on a connection of its own.
  *
@@ -10,24 +10,14 @@
  * late committers (guard.c): they are read whole. A page that meets the bound has it as its `next`,
  * so that the cursor reaches every position that was ever told once its transactions have ended.
  *
- * A page is gathered from slices, so that one result stays small although rows may be large.
- *
- * The reader looks again when a link of this node or (by LISTEN) of another says that something was
- * committed, and every half second; while what is known to be committed lies above the bound, it
- * looks again soon, ever less often up to a quarter of a second.
+ * A page is gathered from slices, so that one result stays small although rows may be large. When
+ * the next page is read: wait.c.
  */
 #include "postgres_sql.h"
 #include "store/postgres/store_postgres.h"
-#include <errno.h>
-#include <inttypes.h>
-#include <poll.h>
-#include <unistd.h>
 
 #define SLICE_ROWS_MAX 1024
 #define ROW_BYTES_GUESS 512
-#define FLOOR_POLL_MS 500
-#define HELD_POLL_MS_MIN 2
-#define HELD_POLL_MS_MAX 250
 #define TOUCH_NS (5 * NS_PER_S)
 #define TOUCH_IDLE_NS (60 * NS_PER_S)
 #define TOUCH_ROWS 1000000
@@ -69,8 +59,8 @@ is_equal(struct store_position a, struct store_position b)
 
 /* --- the connection -------------------------------------------------------------------------- */
 
-static void
-give_up_connection(struct postgres *store, const struct diag *diag)
+void
+postgres_reader_give_up(struct postgres *store, const struct diag *diag)
 {
     struct postgres_reader *reader = &store->reader;
 
@@ -113,7 +103,7 @@ postgres_reader_connect(struct postgres *store, struct diag *diag)
     if (err == ERR_OK)
         err = set_up(store, conn, diag);
     if (err != ERR_OK) {
-        give_up_connection(store, diag);
+        postgres_reader_give_up(store, diag);
         return err;
     }
     reader->conn = MOVE(conn);
@@ -138,9 +128,8 @@ postgres_reader_close(struct postgres *store)
     postgres_disconnect(&reader->conn);
 }
 
-/* Connected, and to the database the links see. */
-static enum err
-be_connected(struct postgres *store, struct diag *diag)
+enum err
+postgres_reader_be_connected(struct postgres *store, struct diag *diag)
 {
     struct postgres_reader *reader = &store->reader;
 
@@ -312,7 +301,7 @@ read_slice(struct postgres *store, struct filling *filling, struct store_positio
     err = postgres_query_prepared(store->reader.conn, "page", parameters, COUNT_OF(parameters),
                                   store->config.statement_timeout_ms, &result, diag);
     if (err != ERR_OK) {
-        give_up_connection(store, diag);
+        postgres_reader_give_up(store, diag);
         return ERR_NOT_READY;
     }
     *ret_is_end = (uint32_t)PQntuples(result) < rows;
@@ -335,7 +324,7 @@ read_bound(struct postgres *store, struct store_position *ret_bound, uint64_t *r
         err = ERR_NOT_READY;
     }
     if (err != ERR_OK) {
-        give_up_connection(store, diag);
+        postgres_reader_give_up(store, diag);
         return ERR_NOT_READY;
     }
     ret_bound->generation = postgres_get_u32(PQgetvalue(result, 0, 0));
@@ -362,28 +351,6 @@ ask_stale(struct postgres *store, struct store_position after, struct diag *diag
     return postgres_node_save(store, diag);
 }
 
-/* What was known before the bound was asked for, if it lies above, will be there soon. */
-static void
-plan_next_look(struct postgres *store, struct store_position seen, const struct store_page *page)
-{
-    struct postgres_reader *reader = &store->reader;
-
-    reader->next = page->next;
-    reader->seen = seen;
-    if (!page->is_caught_up) {
-        reader->poll_ns = 0;
-        reader->poll_ms = 0;
-    } else if (store_position_at_or_before(seen, page->next)) {
-        reader->poll_ns = now_ns() + FLOOR_POLL_MS * MS_NS;
-        reader->poll_ms = 0;
-    } else {
-        reader->poll_ms = reader->poll_ms == 0 ? HELD_POLL_MS_MIN : reader->poll_ms * 2;
-        if (reader->poll_ms > HELD_POLL_MS_MAX)
-            reader->poll_ms = HELD_POLL_MS_MAX;
-        reader->poll_ns = now_ns() + reader->poll_ms * MS_NS;
-    }
-}
-
 enum err
 postgres_read_after(struct store *base, struct store_position after, uint32_t rows_max,
                     size_t bytes_max, struct arena *arena, struct store_page *ret_page,
@@ -401,7 +368,7 @@ postgres_read_after(struct store *base, struct store_position after, uint32_t ro
     enum err err = ERR_OK;
 
     diag = diag != NULL ? diag : &own;
-    err = be_connected(store, diag);
+    err = postgres_reader_be_connected(store, diag);
     if (err == ERR_OK)
         err = ask_stale(store, after, diag);
     if (err != ERR_OK)
@@ -428,109 +395,9 @@ postgres_read_after(struct store *base, struct store_position after, uint32_t ro
     if (page.count > 0)
         store->reader.row_bytes = filling.bytes / page.count + 1;
     postgres_node_count(&store->node, &page);
-    plan_next_look(store, seen, &page);
+    postgres_plan_look(store, seen, &page);
     *ret_page = page;
     return ERR_OK;
-}
-
-/* --- sleeping -------------------------------------------------------------------------------- */
-
-/* What other nodes told. false: the connection is lost. */
-static bool
-take_notices(struct postgres *store)
-{
-    struct postgres_reader *reader = &store->reader;
-    const size_t uuid_len = POSTGRES_NODE_TEXT - 1;
-
-    if (!PQconsumeInput(reader->conn)) {
-        struct diag diag = DIAG_INIT;
-
-        postgres_explain_connection(reader->conn, store->url, &diag);
-        give_up_connection(store, &diag);
-        return false;
-    }
-    for (PGnotify *notify = PQnotifies(reader->conn); notify != NULL;
-         notify = PQnotifies(reader->conn)) {
-        struct store_position position;
-
-        if (strlen(notify->extra) > uuid_len + 1 && notify->extra[uuid_len] == ' ' &&
-            strncmp(notify->extra, store->node.uuid, uuid_len) != 0 &&
-            store_position_parse(slice_of_text(notify->extra + uuid_len + 1), &position) == ERR_OK)
-            postgres_note_committed(store, position);
-        PQfreemem(notify);
-    }
-    return true;
-}
-
-/* When a page is to be read, if nothing is told before. */
-static int64_t
-due_ns(struct postgres *store, struct store_position after)
-{
-    const struct postgres_reader *reader = &store->reader;
-
-    if (!is_equal(after, reader->next) || atomic_load(&store->is_check_wanted) ||
-        !store_position_at_or_before(postgres_committed(store), reader->seen))
-        return 0;
-    return reader->poll_ns;
-}
-
-/* Until something is told, something comes from the server, or the time. */
-static void
-sleep_until(struct postgres *store, struct store_position after, int64_t until_ns)
-{
-    struct postgres_reader *reader = &store->reader;
-    struct pollfd fds[2] = {
-        {.fd = store->notice.wake_fd, .events = POLLIN},
-        {.fd = reader->conn != NULL ? PQsocket(reader->conn) : -1, .events = POLLIN}};
-    int64_t left_ms = 0;
-    uint64_t count = 0;
-
-    atomic_store(&store->notice.is_waiting, true); /* before looking: who tells does it after */
-    if (reader->conn == NULL || due_ns(store, after) > now_ns()) {
-        left_ms = (until_ns - now_ns() + MS_NS - 1) / MS_NS;
-        if (left_ms > 0)
-            (void)!poll(fds, COUNT_OF(fds), (int)(left_ms < 60000 ? left_ms : 60000));
-    }
-    atomic_store(&store->notice.is_waiting, false);
-    (void)!read(store->notice.wake_fd, &count, sizeof(count)); /* never blocks */
-}
-
-bool
-postgres_wait_after(struct store *base, struct store_position after, int64_t timeout_ms)
-{
-    struct postgres *store = (struct postgres *)base;
-    struct postgres_reader *reader = &store->reader;
-    const unsigned wake_count = atomic_load(&store->notice.wake_count);
-    const int64_t until_ns = now_ns() + (timeout_ms > 0 ? timeout_ms : 0) * MS_NS;
-
-    for (;;) {
-        int64_t next_ns = reader->retry_ns;
-
-        if (reader->conn != NULL && take_notices(store))
-            next_ns = due_ns(store, after);
-        if (atomic_load(&store->notice.wake_count) != wake_count)
-            return false;
-        if (next_ns <= now_ns()) {
-            struct diag diag = DIAG_INIT;
-
-            /* A connection is made here, so that nobody hears of each failure. */
-            if (reader->conn != NULL || be_connected(store, &diag) == ERR_OK)
-                return true;
-            continue;
-        }
-        if (until_ns <= now_ns())
-            return false;
-        sleep_until(store, after, next_ns < until_ns ? next_ns : until_ns);
-    }
-}
-
-void
-postgres_wake(struct store *base)
-{
-    struct postgres *store = (struct postgres *)base;
-
-    atomic_fetch_add(&store->notice.wake_count, 1);
-    postgres_wake_reader(store);
 }
 
 /* --- upkeep ---------------------------------------------------------------------------------- */
@@ -554,7 +421,7 @@ postgres_maintain_fast(struct store *base, bool *ret_did_work, struct diag *diag
         return ERR_OK;
     err = postgres_node_touch(store, store->reader.conn, node->read_to, false, diag);
     if (err == ERR_NOT_READY || err == ERR_OVERLOADED) {
-        give_up_connection(store, diag); /* told once, by the reader's health */
+        postgres_reader_give_up(store, diag); /* told once, by the reader's health */
         return ERR_OK;
     }
     return err;

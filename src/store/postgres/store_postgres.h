@@ -321,7 +321,8 @@ MUST_USE enum err postgres_node_save(struct postgres *store, struct diag *diag);
 void postgres_node_write(const struct postgres_node *node, struct buf *buf);
 MUST_USE bool postgres_node_parse(struct slice text, struct postgres_node *ret_node);
 
-/* reader.c */
+/* reader.c - the reader's thread */
+
 MUST_USE enum err postgres_reader_connect(struct postgres *store, struct diag *diag);
 void postgres_reader_close(struct postgres *store);
 /* Connected, and to the database the links see. ERR_NOT_READY: away, and it may be tried only later
@@ -331,6 +332,8 @@ void postgres_reader_give_up(struct postgres *store, const struct diag *diag);
 MUST_USE enum err postgres_read_after(struct store *base, struct store_position after,
                                       uint32_t rows_max, size_t bytes_max, struct arena *arena,
                                       struct store_page *ret_page, struct diag *diag);
+MUST_USE enum err postgres_maintain_fast(struct store *base, bool *ret_did_work, struct diag *diag);
+
 /* wait.c - the reader's thread; postgres_wake: any */
 
 /* After a page. `seen`: what was known to be committed before its bound was asked for. */
@@ -338,6 +341,5 @@ void postgres_plan_look(struct postgres *store, struct store_position seen,
                         const struct store_page *page);
 bool postgres_wait_after(struct store *base, struct store_position after, int64_t timeout_ms);
 void postgres_wake(struct store *base);
-MUST_USE enum err postgres_maintain_fast(struct store *base, bool *ret_did_work, struct diag *diag);
 
 #endif

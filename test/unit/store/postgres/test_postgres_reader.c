@@ -217,6 +217,23 @@ test_reader__wakes_for_a_notice_of_another_node(void **state)
     assert_int_equal(fixture_read(fixture, &cursor, 10, numbers, 16), 1);
 }
 
+/* Another schema of the same database shares the channel, not the generations. */
+static void
+test_reader__only_looks_when_another_generation_is_told(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store_position cursor = {0};
+    uint32_t numbers[16];
+
+    fixture_open(fixture);
+    assert_int_equal(fixture_read(fixture, &cursor, 10, numbers, 16), 0);
+    fixture_run(fixture->other,
+                "NOTIFY potik_events, '00000000-0000-4000-8000-000000000000 7.1.0'");
+    assert_true(store_wait_after(fixture->store, cursor, 10000));
+    assert_int_equal(fixture_postgres(fixture)->reader.poll_ns, 0);
+    assert_int_equal(store_durable(fixture->store).generation, 1);
+}
+
 static void
 test_reader__looks_without_being_told(void **state)
 {
@@ -323,6 +340,7 @@ main(void)
         test_with_postgres(test_reader__uses_the_index_without_sorting),
         test_with_postgres(test_reader__wakes_for_a_notice_of_this_node),
         test_with_postgres(test_reader__wakes_for_a_notice_of_another_node),
+        test_with_postgres(test_reader__only_looks_when_another_generation_is_told),
         test_with_postgres(test_reader__looks_without_being_told),
         test_with_postgres(test_reader__is_woken),
         test_with_postgres(test_reader__comes_back_after_its_connection_is_lost),
