@@ -283,11 +283,11 @@ test('demo: ^C ends its server and leaves nothing', { skip: skip || OF_NO_STORE 
 });
 
 test('every command has --help with an example', { skip: skip || OF_NO_STORE }, async () => {
-  for (const name of ['serve', 'import', 'stats', 'tail', 'demo', 'key', 'doctor', 'rebuild', 'version']) {
+  for (const name of ['serve', 'import', 'stats', 'tail', 'demo', 'key', 'migrate', 'doctor', 'rebuild', 'version']) {
     const run = await potik([name, '--help']);
     assert.equal(run.code, 0, name);
     assert.match(run.stdout, /^usage: potik /, name);
-    assert.match(run.stdout, /\n[Ee]xample:\n\n {2}potik /, name);
+    assert.match(run.stdout, /\n[Ee]xamples?:\n\n {2}potik /, name);
   }
   assert.match((await potik(['version'])).stdout, /^potik \d+\.\d+\.\d+\n$/);
 });
