@@ -12,7 +12,7 @@
 #include <endian.h>
 #include <stdlib.h>
 
-#define COLUMNS 10
+#define COLUMNS 11
 #define COLUMN_HEAD_BYTES 8
 #define ROW_HEAD_BYTES 8
 #define ARRAY_HEAD_BYTES 20
@@ -25,6 +25,7 @@
 /* Numbers of the system's own types, the same in every server. */
 enum {
     TYPE_BYTEA = 17,
+    TYPE_INT8 = 20,
     TYPE_INT4 = 23,
     TYPE_TEXT = 25,
     TYPE_TIMESTAMPTZ = 1184,
@@ -264,20 +265,20 @@ row_bytes(const struct event *event, enum link_row_kind kind)
 
     if (kind == LINK_ROW_STORE)
         bytes += event->event_type.len + event->user_id.len + event->anonymous_id.len +
-                 event->session_id.len + 2 * sizeof(uint64_t) + 1 + event->properties.len;
+                 event->session_id.len + 3 * sizeof(uint64_t) + 1 + event->properties.len;
     return bytes;
 }
 
 static char *
-put_row(const struct link_rows *rows, char *place, const struct event *event,
-        enum link_row_kind kind)
+put_row(const struct link_rows *rows, char *place, const struct link_row *row)
 {
+    const struct event *event = rows->batch->items[row->index].event;
     char *head = place;
 
     place = put_u32(place + sizeof(uint32_t), COLUMNS);
     place = put_u32(put_u32(put_u32(place, TYPE_INT4), 4), event->project_id);
     place = put_text(place, event->event_id);
-    if (kind == LINK_ROW_STORE) {
+    if (row->kind == LINK_ROW_STORE) {
         place = put_text(place, event->event_type);
         place = put_text(place, event->user_id);
         place = put_text(place, event->anonymous_id);
@@ -285,11 +286,12 @@ put_row(const struct link_rows *rows, char *place, const struct event *event,
         place = put_time(place, event->occurred_at_us);
         place = put_time(place, event->received_at_us);
         place = put_json(place, event->properties);
+        place = put_u64(put_u32(put_u32(place, TYPE_INT8), 8), row->index);
     } else {
         for (unsigned i = 0; i < 4; i++)
             place = put_null(place, TYPE_TEXT);
         place = put_null(put_null(place, TYPE_TIMESTAMPTZ), TYPE_TIMESTAMPTZ);
-        place = put_null(place, TYPE_JSONB);
+        place = put_null(put_null(place, TYPE_JSONB), TYPE_INT8);
     }
     place = put_hash(rows, place, event);
     (void)put_u32(head, (uint32_t)(place - head) - (uint32_t)sizeof(uint32_t));
@@ -330,7 +332,7 @@ link_rows_next(struct link_rows *rows, enum link_row_kind kind, uint32_t row_typ
             break;
         if (!buf_reserve(piece, bytes))
             return ERR_OVERLOADED;
-        piece->len = (size_t)(put_row(rows, piece->ptr + piece->len, event, kind) - piece->ptr);
+        piece->len = (size_t)(put_row(rows, piece->ptr + piece->len, row) - piece->ptr);
         row_count++;
     }
     if (buf_failed(piece))

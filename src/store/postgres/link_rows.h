@@ -15,7 +15,7 @@
  * pieces of bounded size. All numbers are big-endian:
  *
  *     array   dimensions = 1, has NULLs = 0, element's type, count, lower bound = 1; then a row
- * each row     bytes that follow, columns = 10; then a column each column  type, bytes (−1: NULL),
+ * each row     bytes that follow, columns = 11; then a column each column  type, bytes (−1: NULL),
  * value. jsonb: a version byte 1, then text. timestamptz: microseconds since 2000-01-01
  *
  * One array of rows and not one array a column: the server then keeps one queue of rows instead of

@@ -141,6 +141,31 @@ test_link__batches_of_every_size_are_stored_whole(void **state)
     }
 }
 
+/* Ids fall while events come in: rows are stored in the order of ids, and read in that of arrival.
+ */
+static void
+test_link__rows_are_read_in_the_order_of_arrival(void **state)
+{
+    struct link_fixture *fixture = *state;
+    struct arena arena;
+    struct store_page page;
+    char id[24];
+
+    arena_init(&arena, 65536, (size_t)64 << 20);
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(id, sizeof(id), "n%05u", 1000 - i);
+        link_fixture_add(fixture, 0, id, false);
+    }
+    assert_int_equal(link_fixture_run(fixture, 0), ERR_OK);
+    assert_int_equal(store_read_after(fixture->store, (struct store_position){0}, 2000,
+                                      (size_t)16 << 20, &arena, &page, NULL),
+                     ERR_OK);
+    assert_int_equal(page.count, 1000);
+    for (unsigned i = 0; i < 1000; i++)
+        assert_true(slice_equal(page.rows[i].event.event_id, fixture->events[0][i].event_id));
+    arena_fini(&arena);
+}
+
 /* 300 events whose properties are as many numbers as 64 KiB hold: 20 MiB, several pieces. */
 static void
 test_link__a_batch_of_the_largest_properties_is_stored(void **state)
@@ -460,6 +485,7 @@ main(void)
         LINK_TEST(projects_do_not_share_ids),
         LINK_TEST(probes_ask_and_store_nothing),
         LINK_TEST(erased_ids_stay_refused),
+        LINK_TEST(rows_are_read_in_the_order_of_arrival),
         LINK_TEST(batches_of_every_size_are_stored_whole),
         LINK_TEST(a_batch_of_the_largest_properties_is_stored),
         LINK_TEST(two_links_with_the_same_ids_in_opposite_order),
