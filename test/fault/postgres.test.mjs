@@ -12,7 +12,7 @@ import { NO_POSTGRES, PASSWORD, Postgres, ROLE, changedUrl, query } from '../flo
 import { until } from '../flow/server.mjs';
 import { ClientLedger } from './client.mjs';
 import { IS_LONG, SEED, SLOWNESS, getJson, random, sleep, temporaryFolder } from './harness.mjs';
-import { IMPATIENT, Load, Node, RANGE, assertAllExact, timeUntilBack } from './postgres_harness.mjs';
+import { IMPATIENT, Load, Node, RANGE, assertAllExact, releaseAfter, timeUntilBack } from './postgres_harness.mjs';
 import { Proxy } from './proxy.mjs';
 
 const skip = NO_POSTGRES;
@@ -28,8 +28,10 @@ async function scene(t, name, { extra = [] } = {}) {
   t.diagnostic(`seed ${SEED}`);
   const folder = temporaryFolder(name);
   const proxy = await Proxy.start(cluster.port);
+  releaseAfter(t, proxy);
   const url = cluster.newDatabase();
   const node = await Node.start(folder, 'node', proxy.url(url), { extra });
+  releaseAfter(t, node);
   node.databaseUrl = url;
   const ledger = new ClientLedger(path.join(folder, 'client'));
   return {
@@ -210,7 +212,9 @@ test(`PostgreSQL's disk full, ${IS_LONG ? 20 : 3} times: storage_full, and on it
   small.query(`CREATE DATABASE full_disk OWNER ${ROLE} TABLESPACE small;`);
   const url = changedUrl(small.adminUrl, { database: 'full_disk', user: ROLE, password: PASSWORD });
   const admin = changedUrl(small.adminUrl, { database: 'full_disk' });
+  releaseAfter(t, small);
   const node = await Node.start(folder, 'node', url);
+  releaseAfter(t, node);
   const ledger = new ClientLedger(path.join(folder, 'client'));
   let counter = 0;
   const send = async (n) => {

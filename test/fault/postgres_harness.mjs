@@ -48,6 +48,16 @@ export class Node extends Server {
   }
 }
 
+/** What a test leaves behind when it fails must not keep node running: each is given back when the test is over, however it ended. */
+export function releaseAfter(t, ...things) {
+  t.after(async () => {
+    for (const thing of things.flat()) {
+      if (thing instanceof Server) await thing.kill('SIGKILL');
+      else await thing.close();
+    }
+  });
+}
+
 /** A load that goes on until stop(): its ids are `<prefix>-0`, `<prefix>-1` …; their fate is in `ledger`. */
 export class Load {
   constructor(node, ledger, prefix, { workers = 6, most = 40 } = {}) {

@@ -11,7 +11,7 @@ import { NO_POSTGRES, Postgres, changedUrl, query } from '../flow/postgres.mjs';
 import { until } from '../flow/server.mjs';
 import { ClientLedger, eventOf, postBody } from './client.mjs';
 import { IS_LONG, SEED, SLOWNESS, getJson, random, sleep, temporaryFolder } from './harness.mjs';
-import { Load, Node, RANGE, assertAgrees, assertAllExact, assertSameStats } from './postgres_harness.mjs';
+import { Load, Node, RANGE, assertAgrees, assertAllExact, assertSameStats, releaseAfter } from './postgres_harness.mjs';
 
 const skip = NO_POSTGRES;
 const options = { skip, timeout: 3600000 };
@@ -29,6 +29,7 @@ async function scene(t, name, { extra = [] } = {}) {
   const nodes = [await Node.start(folder, 'a', url, { extra })];
   nodes.push(await Node.start(folder, 'b', url, { extra }));
   nodes[1].keys = nodes[0].keys;
+  t.after(() => Promise.all(nodes.map((node) => node.kill('SIGKILL'))));
   const ledger = new ClientLedger(path.join(folder, 'client'));
   return {
     folder, url, nodes, ledger,
@@ -40,10 +41,11 @@ async function scene(t, name, { extra = [] } = {}) {
   };
 }
 
-test('two nodes starting at once on an empty database: one makes the tables, both serve, with one set of keys', options, async () => {
+test('two nodes starting at once on an empty database: one makes the tables, both serve, with one set of keys', options, async (t) => {
   const folder = temporaryFolder('both');
   const url = cluster.newDatabase();
   const nodes = ['a', 'b', 'c'].map((name) => new Node(folder, name, url));
+  releaseAfter(t, nodes);
   for (const node of nodes) assert.notEqual(await node.start(), null, node.stderr);
   const made = nodes.filter((node) => node.keys.write !== undefined && node.keys.write !== '');
   assert.ok(made.length >= 1, 'somebody was told the keys');

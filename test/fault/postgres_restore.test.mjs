@@ -11,7 +11,7 @@ import { NO_POSTGRES, Postgres, ROLE, changedUrl, query } from '../flow/postgres
 import { until } from '../flow/server.mjs';
 import { ClientLedger, settle } from './client.mjs';
 import { SEED, getJson, temporaryFolder } from './harness.mjs';
-import { Node, assertAgrees, assertAllExact, assertSameStats, timeUntilBack } from './postgres_harness.mjs';
+import { Node, assertAgrees, assertAllExact, assertSameStats, releaseAfter, timeUntilBack } from './postgres_harness.mjs';
 import { Proxy } from './proxy.mjs';
 
 const skip = NO_POSTGRES;
@@ -81,16 +81,23 @@ async function run(t, way, isRunning) {
   t.diagnostic(`seed ${SEED}`);
   const folder = temporaryFolder('restore');
   const it = { cluster: await way.start() };
+  const started = [];
+  t.after(async () => {
+    for (const node of started) await node.kill('SIGKILL');
+    for (const each of new Set([first, it.cluster, it.copy])) await each?.close();
+  });
   const first = it.cluster;
   const url = it.cluster.newDatabase();
   it.database = new URL(url).pathname.slice(1);
   /* Some transactions of others, so that its numbers are ahead of a new cluster's. */
   for (let i = 0; i < 5; i++) query(changedUrl(it.cluster.adminUrl, { database: it.database }), `DO $$ BEGIN FOR i IN 1..400 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$;`);
   const proxy = await Proxy.start(it.cluster.port);
+  releaseAfter(t, proxy);
   /* Small tails, so that some of what is to be forgotten stands in files. */
   const extra = ['--seal-rows', '150'];
   const start = async (name) => {
     const node = await Node.start(folder, name, proxy.url(url), { extra });
+    started.push(node);
     return node;
   };
   let nodes = [await start('a'), await start('b')];

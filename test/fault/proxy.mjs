@@ -298,6 +298,6 @@ export class Proxy {
   async close() {
     clearInterval(this.timer);
     for (const link of [...this.links]) link.reset();
-    await new Promise((resolve) => this.listener.close(resolve));
+    if (this.listener.listening) await new Promise((resolve) => this.listener.close(resolve));
   }
 }

@@ -76,7 +76,7 @@ test('the zone of a project that stands is kept, and that is said', { skip }, as
   fs.rmSync(dataDir, { recursive: true });
 });
 
-test('a folder is of one kind of store', { skip }, async () => {
+test('a folder is of one kind of store', { skip: skip || OF_NO_STORE }, async () => {
   const dataDir = temporaryFolder('config');
   const server = await startServer({ dataDir });
   assert.equal((await server.stop()).code, 0);

@@ -7,7 +7,7 @@
  */
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import { Client, MISSING, SLOWNESS, query, seeded, startServer } from './server.mjs';
+import { Client, MISSING, SLOWNESS, STORE, query, seeded, startServer } from './server.mjs';
 import * as oracle from './oracle.mjs';
 
 const HOUR = 3600000;
@@ -204,7 +204,8 @@ async function checkForms(client, [metric, params]) {
   for (const reply of [csv, ndjson]) {
     const watermark = JSON.parse(reply.headers['x-potik-watermark']);
     assert.deepEqual(Object.keys(watermark), Object.keys(json.watermark));
-    assert.equal(watermark.position, json.watermark.position);
+    /* PostgreSQL's rises by anything that happens in its cluster, events or not. */
+    if (STORE === 'embedded') assert.equal(watermark.position, json.watermark.position);
   }
 }
 

@@ -164,6 +164,7 @@ export class Postgres {
       this.settings.archive_command = `cp %p "${this.archive}/%f"`;
     }
     this.child = null;
+    this.sessions = [];
   }
 
   static async start(options = {}) {
@@ -354,7 +355,9 @@ export class Postgres {
   }
 
   session(url = this.adminUrl) {
-    return new Session(url);
+    const session = new Session(url);
+    this.sessions.push(session);
+    return session;
   }
 
   /** pg_dump of one database, as SQL. */
@@ -390,6 +393,7 @@ export class Postgres {
   }
 
   async close() {
+    for (const session of this.sessions) session.child.kill();
     await this.stop();
     this.#remove();
   }
