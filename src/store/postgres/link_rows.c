@@ -286,7 +286,7 @@ put_row(const struct link_rows *rows, char *place, const struct link_row *row)
         place = put_time(place, event->occurred_at_us);
         place = put_time(place, event->received_at_us);
         place = put_json(place, event->properties);
-        place = put_u64(put_u32(put_u32(place, TYPE_INT8), 8), row->index);
+        place = put_u64(put_u32(put_u32(place, TYPE_INT8), 8), row->index + UINT64_C(1));
     } else {
         for (unsigned i = 0; i < 4; i++)
             place = put_null(place, TYPE_TEXT);

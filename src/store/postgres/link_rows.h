@@ -16,7 +16,8 @@
  *
  *     array   dimensions = 1, has NULLs = 0, element's type, count, lower bound = 1; then a row
  * each row     bytes that follow, columns = 11; then a column each column  type, bytes (−1: NULL),
- * value. jsonb: a version byte 1, then text. timestamptz: microseconds since 2000-01-01
+ * value. jsonb: a version byte 1, then text. timestamptz: microseconds since 2000-01-01. seq: the
+ * item's index + 1, since (generation, xid, 0) stands before every row of that xid
  *
  * One array of rows and not one array a column: the server then keeps one queue of rows instead of
  * ten (ADR 0007 has the figures).

@@ -122,6 +122,39 @@ test_link__erased_ids_stay_refused(void **state)
     assert_verdict(fixture, 0, 0, STORE_ACCEPTED);
 }
 
+/* A page that is caught up ends at (generation, xmin, 0), and the next batch mostly takes xmin as
+ * its xid: its first row must stand behind that. */
+static void
+test_link__what_comes_after_a_caught_up_page_is_read(void **state)
+{
+    struct link_fixture *fixture = *state;
+    struct store_position cursor = {0};
+    struct store_page page;
+    struct arena arena;
+    char id[24];
+
+    arena_init(&arena, 65536, (size_t)64 << 20);
+    for (unsigned round = 0; round < 5; round++) {
+        assert_int_equal(
+            store_read_after(fixture->store, cursor, 100, (size_t)1 << 20, &arena, &page, NULL),
+            ERR_OK);
+        cursor = page.next;
+        link_fixture_clear(fixture, 0);
+        for (unsigned i = 0; i < 2; i++) {
+            snprintf(id, sizeof(id), "r%u-%u", round, i);
+            link_fixture_add(fixture, 0, id, false);
+        }
+        assert_int_equal(link_fixture_run(fixture, 0), ERR_OK);
+        assert_int_equal(
+            store_read_after(fixture->store, cursor, 100, (size_t)1 << 20, &arena, &page, NULL),
+            ERR_OK);
+        assert_int_equal(page.count, 2);
+        assert_true(page.rows[0].position.minor > 0);
+        cursor = page.next;
+    }
+    arena_fini(&arena);
+}
+
 static void
 test_link__batches_of_every_size_are_stored_whole(void **state)
 {
@@ -486,6 +519,7 @@ main(void)
         LINK_TEST(probes_ask_and_store_nothing),
         LINK_TEST(erased_ids_stay_refused),
         LINK_TEST(rows_are_read_in_the_order_of_arrival),
+        LINK_TEST(what_comes_after_a_caught_up_page_is_read),
         LINK_TEST(batches_of_every_size_are_stored_whole),
         LINK_TEST(a_batch_of_the_largest_properties_is_stored),
         LINK_TEST(two_links_with_the_same_ids_in_opposite_order),
