@@ -17,6 +17,14 @@ SELECT substring(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uui
        ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer
 FROM pg_control_system();
 
+-- One row, unless the server has crashed (or became the primary): recovery empties a table that is not logged. A server that
+-- recovers gives xids again that nobody wrote a flushed record under (undone ones, those of a NOTIFY), though readers have
+-- passed them: a new generation begins then.
+CREATE UNLOGGED TABLE potik_uncrashed (
+    is_only_row boolean PRIMARY KEY DEFAULT true CHECK (is_only_row)
+);
+INSERT INTO potik_uncrashed DEFAULT VALUES;
+
 CREATE TABLE events (
     project_id   integer     NOT NULL,
     event_id     text        COLLATE "C" NOT NULL,

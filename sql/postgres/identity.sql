@@ -12,5 +12,6 @@ SELECT c.system_identifier,
         ORDER BY e.generation DESC, e.xid DESC, e.seq DESC LIMIT 1) AS newest_xid,
        pg_snapshot_xmin(pg_current_snapshot()) AS oldest_xid,
        pg_snapshot_xmax(pg_current_snapshot()) AS next_xid,
-       current_setting('fsync') AS fsync
+       current_setting('fsync') AS fsync,
+       NOT EXISTS (SELECT FROM potik_uncrashed) AS has_crashed
 FROM potik_state AS s, pg_control_system() AS c

@@ -1,4 +1,5 @@
 -- Begins a generation, under a lock that no insert shares. $1: it must be greater than that, too.
+WITH uncrashed AS (INSERT INTO potik_uncrashed DEFAULT VALUES ON CONFLICT DO NOTHING)
 UPDATE potik_state
 SET generation = greatest(generation, $1) + 1,
     system_identifier = (SELECT system_identifier FROM pg_control_system()),

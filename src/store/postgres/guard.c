@@ -4,12 +4,15 @@
  * Layer 3 (store/postgres), the reader's thread: at open and on each connection it makes.
  *
  * The order of reading is (generation, xid, seq). Within a generation xids only rise, as long as
- * one cluster lives on. They fall when a dump is restored into another cluster, when a replica is
- * promoted that lagged behind, when a cluster goes back to a point in time. Then:
+ * one server lives on. They fall when a dump is restored into another cluster, when a replica is
+ * promoted that lagged behind, when a cluster goes back to a point in time; and, by a few, when the
+ * server crashes: xids without a flushed record (of what was undone, of a NOTIFY) are given once
+ * more, although a cursor, (generation, xmin, 0), may stand behind them already. Then:
  *
  * A new generation begins if the cluster's system identifier or its timeline is not the one of the
- * present generation (in potik_state), or if rows of this generation have xids that the cluster has
- * not given yet, or if the state is older than what this node has read. It is raised under a lock
+ * present generation (in potik_state), or if the server has recovered from a crash (the unlogged
+ * table potik_uncrashed is empty), or if rows of this generation have xids that the cluster has not
+ * given yet, or if the state is older than what this node has read. It is raised under a lock
  * that no insert shares, so that no row of the old generation can come later: older generations are
  * read whole, without asking for xmin. What was restored is thus read on as if nothing had
  * happened.
@@ -42,6 +45,7 @@ enum {
     COLUMN_OLDEST_XID,
     COLUMN_NEXT_XID,
     COLUMN_FSYNC,
+    COLUMN_HAS_CRASHED,
 };
 
 /* What identity.sql tells. */
@@ -56,6 +60,7 @@ struct found {
     char store_id[POSTGRES_NODE_TEXT];
     uint8_t hash_secret[POSTGRES_HASH_SECRET_BYTES];
     bool is_fsync_off;
+    bool has_crashed; /* since the generation began, or the last crash that was met */
 };
 
 /* 16 bytes from the text of a uuid of ours. */
@@ -117,6 +122,7 @@ look(struct postgres *store, PGconn *conn, struct found *ret_found, struct diag 
     memcpy(found.hash_secret, PQgetvalue(result, 0, COLUMN_HASH_SECRET),
            POSTGRES_HASH_SECRET_BYTES);
     found.is_fsync_off = strcmp(PQgetvalue(result, 0, COLUMN_FSYNC), "on") != 0;
+    found.has_crashed = PQgetvalue(result, 0, COLUMN_HAS_CRASHED)[0] != 0;
     *ret_found = found;
     return ERR_OK;
 }
@@ -187,7 +193,7 @@ needs_generation(const struct found *found)
 {
     return found->identity.system_identifier != found->known_system_identifier ||
            found->identity.timeline != found->known_timeline ||
-           found->newest_xid >= found->next_xid;
+           found->newest_xid >= found->next_xid || found->has_crashed;
 }
 
 /* Takes the lock that inserts do not share, looks again (another node may have been here), raises.
@@ -213,7 +219,9 @@ raise_generation(struct postgres *store, PGconn *conn, uint32_t above, struct di
         if (err == ERR_OK)
             SINK(store->config.sink, LOG_LEVEL_WARN, "store.generation_raised",
                  LOG_U64("generation", postgres_get_u32(PQgetvalue(result, 0, 0))),
-                 LOG_TEXT("why", "the database was restored, or failed over"));
+                 LOG_TEXT("why", found.has_crashed
+                                     ? "PostgreSQL has recovered from a crash, or a restore"
+                                     : "the database was restored, or failed over"));
     }
     if (err == ERR_OK)
         err = postgres_run(conn, "COMMIT", timeout_ms, diag);

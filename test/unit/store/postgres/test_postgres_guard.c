@@ -82,6 +82,29 @@ test_guard__goes_on_after_a_kill(void **state)
     assert_goes_on(fixture, cursor, 4);
 }
 
+/* A server that crashed gives xids again that a cursor has passed already; recovery empties what is
+ * not logged. */
+static void
+test_guard__begins_a_generation_after_a_crash(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store_position cursor = open_and_read(fixture);
+    struct postgres *store = fixture_postgres(fixture);
+    struct store_page page;
+
+    fixture_run(fixture->other, "TRUNCATE potik_uncrashed");
+    cursor.major += 1000;
+    atomic_store(&store->is_check_wanted, true);
+    assert_int_equal(fixture_read_page(fixture, cursor, 10, 1000, &page, NULL), ERR_OK);
+    assert_int_equal(page.count, 0);
+    assert_goes_on(fixture, page.next, 4);
+    assert_int_equal(generation(fixture), 2);
+    assert_string_equal(fixture_ask(fixture->other, "SELECT count(*) FROM potik_uncrashed"), "1");
+    fixture_kill(fixture);
+    fixture_open(fixture);
+    assert_int_equal(generation(fixture), 2);
+}
+
 /* A dump in a new cluster: what was not read yet has xids that mean nothing here. */
 static void
 test_guard__reads_a_restored_dump_to_its_end(void **state)
@@ -361,6 +384,10 @@ test_check__lets_links_into_the_database_that_passed(void **state)
     assert_stale(fixture, cursor); /* the reader looked */
     assert_int_equal(generation(fixture), 2);
     assert_true(check(fixture));
+    fixture_run(fixture->other, "TRUNCATE potik_uncrashed"); /* what a crash does */
+    assert_false(check(fixture));
+    fixture_run(fixture->other, "INSERT INTO potik_uncrashed DEFAULT VALUES");
+    assert_true(check(fixture));
     fixture_run(fixture->other, "DELETE FROM potik_nodes");
     assert_false(check(fixture));
 }
@@ -394,6 +421,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         test_with_postgres(test_guard__goes_on_after_a_clean_stop),
         test_with_postgres(test_guard__goes_on_after_a_kill),
+        test_with_postgres(test_guard__begins_a_generation_after_a_crash),
         test_with_postgres(test_guard__reads_a_restored_dump_to_its_end),
         test_with_postgres(test_guard__knows_rows_with_xids_not_given_yet),
         test_with_postgres(test_guard__notices_an_older_row_of_its_node),
