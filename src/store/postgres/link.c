@@ -31,6 +31,7 @@
 #include <unistd.h>
 
 #define NS_PER_MS (NS_PER_S / 1000)
+#define CHECK_BACKOFF_MS 150 /* twice that, less up to half, after a check that failed */
 /* TLS keeps bytes where epoll does not see them: reading goes on so often. */
 #define TLS_READS_MAX 8
 
@@ -349,6 +350,8 @@ take_setup_result(struct postgres_link *link, const PGresult *result)
         is_good = postgres_session_check(link->conn, result, &diag) == ERR_OK;
     } else if (is_good && number == SETUP_CHECK) {
         is_good = postgres_check_passed(link->store, result, &diag);
+        if (!is_good)
+            link->backoff_ms = CHECK_BACKOFF_MS; /* the reader looks at it now */
     } else if (is_good && number == SETUP_TYPE) {
         is_good = take_type(link, result);
         if (!is_good)

@@ -139,7 +139,8 @@ postgres_reader_be_connected(struct postgres *store, struct diag *diag)
     }
     if (reader->conn != NULL)
         return ERR_OK;
-    if (now_ns() < reader->retry_ns) {
+    /* Where a link has met another state the server is there: no reason to wait. */
+    if (now_ns() < reader->retry_ns && !atomic_load(&store->is_check_wanted)) {
         pthread_mutex_lock(&store->health.lock);
         diag_set(diag, "%s", store->health.sentence);
         pthread_mutex_unlock(&store->health.lock);

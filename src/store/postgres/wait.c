@@ -133,7 +133,7 @@ postgres_wait_after(struct store *base, struct store_position after, int64_t tim
     const int64_t until_ns = now_ns() + (timeout_ms > 0 ? timeout_ms : 0) * MS_NS;
 
     for (;;) {
-        int64_t next_ns = reader->retry_ns;
+        int64_t next_ns = atomic_load(&store->is_check_wanted) ? 0 : reader->retry_ns;
 
         if (reader->conn != NULL && take_notices(store))
             next_ns = due_ns(store, after);
