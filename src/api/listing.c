@@ -172,7 +172,8 @@ find_after(const struct list_state *state, const struct warehouse_view *view, ui
     if (after.generation == 0 || durable.generation == 0)
         return ERR_OK;
     if (has_numbers(durable) != (after.major == 0) ||
-        (after.generation != durable.generation && !is_position)) {
+        (!is_position && (after.generation > durable.generation ||
+                          after.generation < store_unbroken_since(state->store)))) {
         diag_set_field(diag, "after", "after: a cursor of another ledger; begin without `after`");
         return ERR_INVALID_PARAMETER;
     }
@@ -186,7 +187,8 @@ next_cursor(const struct list_state *state, const struct listing *listing,
             const struct warehouse_view *view)
 {
     const struct store_position durable = store_durable(state->store);
-    const struct store_position counted = warehouse_view_watermark(view).position;
+    const struct warehouse_watermark watermark = warehouse_view_watermark(view);
+    const struct store_position counted = watermark.position;
     const bool is_full = state->has_after && listing->count == state->limit;
     struct store_position next = has_numbers(durable) ? counted : durable;
 

@@ -59,7 +59,7 @@ MUST_USE enum err
 ingest_new(const struct ingest_config *config, struct ingest **ret_ingest, struct diag *diag);
 /* Requests not committed are answered ERR_NOT_READY. Batches under way must be over: close the
  * links first. */
-void ingest_free(struct ingest **ingest);
+void ingest_free(struct ingest **place);
 /*
  * ERR_OVERLOADED: too much is gathered already; the request stays the caller's, `done` is not
  * called. A request alone is taken whatever its size: its limits were asked by who decoded it.

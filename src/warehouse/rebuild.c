@@ -44,8 +44,9 @@ load_rebuild_damaged(struct warehouse *warehouse, struct diag *diag)
 
     atomic_store(&warehouse->has_damage, false);
     /* First the checkpoint says that reading starts over: only then may a manifest go. */
-    warehouse->cursor = warehouse->is_stale ? (struct store_position){0}
-                                            : store_first_position(warehouse->config.store);
+    warehouse->cursor = (struct store_position){0};
+    if (!warehouse->is_stale)
+        warehouse->cursor = store_first_position(warehouse->config.store);
     pthread_mutex_lock(&warehouse->progress_lock);
     warehouse->is_rebuilding = true;
     pthread_mutex_unlock(&warehouse->progress_lock);
