@@ -8,6 +8,7 @@ CREATE TABLE potik_state (
     store_id          uuid    NOT NULL DEFAULT gen_random_uuid(),
     hash_secret       bytea   NOT NULL,             -- keyed hashes of erased ids
     generation        integer NOT NULL DEFAULT 1 CHECK (generation > 0),
+    unbroken_since    integer NOT NULL DEFAULT 1,   -- nothing was lost since that generation: crashes alone began others
     system_identifier bigint  NOT NULL,             -- of the cluster the generation was begun on
     timeline          integer NOT NULL
 );

@@ -13,5 +13,6 @@ SELECT c.system_identifier,
        pg_snapshot_xmin(pg_current_snapshot()) AS oldest_xid,
        pg_snapshot_xmax(pg_current_snapshot()) AS next_xid,
        current_setting('fsync') AS fsync,
-       NOT EXISTS (SELECT FROM potik_uncrashed) AS has_crashed
+       NOT EXISTS (SELECT FROM potik_uncrashed) AS has_crashed,
+       s.unbroken_since
 FROM potik_state AS s, pg_control_system() AS c

@@ -167,13 +167,21 @@ store_read_after(struct store *store, struct store_position after, uint32_t rows
     return store->vtable->read_after(store, after, rows_max, bytes_max, arena, ret_page, diag);
 }
 
+uint64_t
+store_unbroken_since(struct store *store)
+{
+    return store->vtable->unbroken_since != NULL ? store->vtable->unbroken_since(store)
+                                                 : store_durable(store).generation;
+}
+
 struct store_position
 store_first_position(struct store *store)
 {
-    const struct store_position durable = store_durable(store);
+    struct store_position first = {0};
 
-    return durable.major == 0 ? (struct store_position){0}
-                              : (struct store_position){.generation = 1, .major = 1};
+    if (store_durable(store).major != 0)
+        first.generation = first.major = 1;
+    return first;
 }
 
 bool

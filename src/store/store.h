@@ -112,6 +112,7 @@ struct store_vtable {
     bool (*wait_after)(struct store *store, struct store_position after, int64_t timeout_ms);
     void (*wake)(struct store *store);
     struct store_position (*durable)(struct store *store);
+    uint64_t (*unbroken_since)(struct store *store); /* NULL: the present generation */
     enum err (*maintain_fast)(struct store *store, bool *ret_did_work, struct diag *diag);
     enum err (*maintain_slow)(struct store *store, bool *ret_did_work, struct diag *diag);
     enum err (*is_ready)(struct store *store, struct diag *diag);
@@ -158,6 +159,8 @@ struct store_position store_first_position(struct store *store);
 bool store_wait_after(struct store *store, struct store_position after, int64_t timeout_ms);
 void store_wake(struct store *store);
 struct store_position store_durable(struct store *store);
+/* The earliest generation of which every position that was told still holds. */
+uint64_t store_unbroken_since(struct store *store);
 /* Called by the loader between pages: cheap, must not fall behind (sealing young ids). */
 MUST_USE enum err store_maintain_fast(struct store *store, bool *ret_did_work, struct diag *diag);
 /* Called by the keeper in a loop until no work is left: merging runs, scrubbing; a step lasts ≤ 1 s

@@ -83,7 +83,7 @@ is_of_another_life(const struct warehouse *warehouse, const struct store_positio
         return false;
     if (wanted->major == 0 || durable.major == 0)
         return wanted->generation != durable.generation;
-    return wanted->generation < durable.generation;
+    return wanted->generation < store_unbroken_since(warehouse->config.store);
 }
 
 static void

@@ -46,6 +46,7 @@ enum {
     COLUMN_NEXT_XID,
     COLUMN_FSYNC,
     COLUMN_HAS_CRASHED,
+    COLUMN_UNBROKEN_SINCE,
 };
 
 /* What identity.sql tells. */
@@ -123,6 +124,7 @@ look(struct postgres *store, PGconn *conn, struct found *ret_found, struct diag 
            POSTGRES_HASH_SECRET_BYTES);
     found.is_fsync_off = strcmp(PQgetvalue(result, 0, COLUMN_FSYNC), "on") != 0;
     found.has_crashed = PQgetvalue(result, 0, COLUMN_HAS_CRASHED)[0] != 0;
+    found.identity.unbroken_since = postgres_get_u32(PQgetvalue(result, 0, COLUMN_UNBROKEN_SINCE));
     *ret_found = found;
     return ERR_OK;
 }
@@ -188,12 +190,19 @@ why_stale(const struct postgres *store, const struct found *found, bool is_proce
     return NULL;
 }
 
+/* Rows may have gone, or xids have fallen far. */
 static bool
-needs_generation(const struct found *found)
+has_moved(const struct found *found)
 {
     return found->identity.system_identifier != found->known_system_identifier ||
            found->identity.timeline != found->known_timeline ||
-           found->newest_xid >= found->next_xid || found->has_crashed;
+           found->newest_xid >= found->next_xid;
+}
+
+static bool
+needs_generation(const struct found *found)
+{
+    return has_moved(found) || found->has_crashed;
 }
 
 /* Takes the lock that inserts do not share, looks again (another node may have been here), raises.
@@ -205,8 +214,10 @@ raise_generation(struct postgres *store, PGconn *conn, uint32_t above, struct di
     CLEANUP(postgres_clear) PGresult *result = NULL;
     struct found found = {0};
     char generation[4];
+    char is_unbroken = 0;
     const struct postgres_parameter parameters[] = {
-        {POSTGRES_OID_INT4, generation, sizeof(generation)}};
+        {POSTGRES_OID_INT4, generation, sizeof(generation)},
+        {POSTGRES_OID_BOOL, &is_unbroken, sizeof(is_unbroken)}};
     enum err err = postgres_run(conn, "BEGIN; LOCK TABLE events IN SHARE ROW EXCLUSIVE MODE",
                                 timeout_ms, diag);
 
@@ -214,14 +225,14 @@ raise_generation(struct postgres *store, PGconn *conn, uint32_t above, struct di
         err = look(store, conn, &found, diag);
     if (err == ERR_OK && (needs_generation(&found) || found.identity.generation <= above)) {
         postgres_put_u32(generation, above);
+        is_unbroken = !has_moved(&found) && found.identity.generation > above;
         err = postgres_query(conn, sql_raise_generation, parameters, COUNT_OF(parameters),
                              timeout_ms, &result, diag);
         if (err == ERR_OK)
             SINK(store->config.sink, LOG_LEVEL_WARN, "store.generation_raised",
                  LOG_U64("generation", postgres_get_u32(PQgetvalue(result, 0, 0))),
-                 LOG_TEXT("why", found.has_crashed
-                                     ? "PostgreSQL has recovered from a crash, or a restore"
-                                     : "the database was restored, or failed over"));
+                 LOG_TEXT("why", is_unbroken ? "PostgreSQL has recovered from a crash"
+                                             : "the database was restored, or failed over"));
     }
     if (err == ERR_OK)
         err = postgres_run(conn, "COMMIT", timeout_ms, diag);
@@ -315,6 +326,7 @@ postgres_guard(struct postgres *store, PGconn *conn, struct diag *diag)
     struct found found = {0};
     const char *why = NULL;
     bool are_rows_there = true;
+    struct store_position read_to = {0};
     uint32_t above = 0;
     enum err err = look(store, conn, &found, diag);
 
@@ -350,11 +362,13 @@ postgres_guard(struct postgres *store, PGconn *conn, struct diag *diag)
     node->identity.system_identifier = found.identity.system_identifier;
     node->identity.timeline = found.identity.timeline;
     node->identity.generation = found.identity.generation;
+    node->identity.unbroken_since = found.identity.unbroken_since;
     if (node->identity.counter < found.identity.counter)
         node->identity.counter = found.identity.counter;
     postgres_note_committed(store, (struct store_position){.generation = found.identity.generation,
                                                            .major = found.next_xid});
     /* Behind what was read, or from the start where that counts no more. */
-    return postgres_node_touch(
-        store, conn, node->is_stale ? (struct store_position){0} : node->read_to, false, diag);
+    if (!node->is_stale)
+        read_to = node->read_to;
+    return postgres_node_touch(store, conn, read_to, false, diag);
 }

@@ -263,6 +263,12 @@ postgres_generation(struct postgres *store)
     return identity_of(store).generation;
 }
 
+static uint64_t
+postgres_unbroken_since(struct store *base)
+{
+    return identity_of((struct postgres *)base).unbroken_since;
+}
+
 int
 postgres_check_send(struct postgres *store, PGconn *conn)
 {
@@ -370,6 +376,7 @@ static const struct store_vtable postgres_vtable = {
     .wait_after = postgres_wait_after,
     .wake = postgres_wake,
     .durable = postgres_durable,
+    .unbroken_since = postgres_unbroken_since,
     .maintain_fast = postgres_maintain_fast,
     .maintain_slow = postgres_maintain_slow,
     .is_ready = postgres_is_ready,

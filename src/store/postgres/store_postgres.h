@@ -107,6 +107,7 @@ bool postgres_is_retryable(const PGresult *result);
 
 /* --- numbers as they go over the wire --------------------------------------------------------- */
 
+#define POSTGRES_OID_BOOL 16
 #define POSTGRES_OID_BYTEA 17
 #define POSTGRES_OID_INT8 20
 #define POSTGRES_OID_INT4 23
@@ -160,7 +161,8 @@ struct postgres_identity {
     uint64_t system_identifier;
     uint32_t timeline;
     uint32_t generation;
-    uint64_t counter; /* of our node row: less than that is an older state */
+    uint32_t unbroken_since; /* generation: nothing was lost since; not in the node's file */
+    uint64_t counter;        /* of our node row: less than that is an older state */
 };
 /* The node's own copy of its row, in <data-dir>/postgres-node.json, and what was read since. */
 struct postgres_node {

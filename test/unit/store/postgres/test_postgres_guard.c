@@ -99,6 +99,7 @@ test_guard__begins_a_generation_after_a_crash(void **state)
     assert_int_equal(page.count, 0);
     assert_goes_on(fixture, page.next, 4);
     assert_int_equal(generation(fixture), 2);
+    assert_int_equal(store_unbroken_since(fixture->store), 1); /* what was told before holds */
     assert_string_equal(fixture_ask(fixture->other, "SELECT count(*) FROM potik_uncrashed"), "1");
     fixture_kill(fixture);
     fixture_open(fixture);
@@ -125,6 +126,7 @@ test_guard__reads_a_restored_dump_to_its_end(void **state)
     assert_int_equal(numbers[1], 4);
     assert_int_equal(numbers[2], 6);
     assert_int_equal(cursor.generation, 2);
+    assert_int_equal(store_unbroken_since(fixture->store), 2);
 }
 
 static void
