@@ -61,6 +61,13 @@ class Framer {
 
 const text = (buffer, at) => buffer.toString('utf8', at, buffer.indexOf(0, at));
 
+/** A reset, or, where our end was given up already, a plain close: libuv refuses to reset such a socket, and node then keeps it for ever. */
+function drop(socket) {
+  if (socket.destroyed) return;
+  if (socket.writableEnded || socket.connecting) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
 class Link {
   constructor(proxy, client) {
     this.proxy = proxy;
@@ -174,7 +181,7 @@ class Link {
       this.client.end();
       this.upstream.end();
     } else {
-      this.client.resetAndDestroy();
+      drop(this.client);
       this.upstream.end();
     }
     strike.done();
@@ -207,8 +214,8 @@ class Link {
   }
 
   reset() {
-    if (!this.client.destroyed) this.client.resetAndDestroy();
-    if (!this.upstream.destroyed) this.upstream.resetAndDestroy();
+    drop(this.client);
+    drop(this.upstream);
     this.proxy.links.delete(this);
   }
 
