@@ -58,7 +58,7 @@ export class ClientLedger {
     return [...this.intent].filter((id) => !this.acked.has(id));
   }
 
-  /** `lines`: what dump_ledger printed. Returns the four lists. */
+  /** `lines`: what dump_ledger printed (anything that can be gone through). Returns the four lists. */
   judge(lines) {
     const seen = new Map();
     const altered = [];
