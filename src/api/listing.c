@@ -187,11 +187,15 @@ next_cursor(const struct list_state *state, const struct listing *listing,
             const struct warehouse_view *view)
 {
     const struct store_position durable = store_durable(state->store);
-    const struct warehouse_watermark watermark = warehouse_view_watermark(view);
-    const struct store_position counted = watermark.position;
     const bool is_full = state->has_after && listing->count == state->limit;
-    struct store_position next = has_numbers(durable) ? counted : durable;
+    struct warehouse_watermark watermark = {0};
+    struct store_position counted = {0};
+    struct store_position next = durable;
 
+    watermark = warehouse_view_watermark(view);
+    counted = watermark.position;
+    if (has_numbers(durable))
+        next = counted;
     if (is_full)
         next.minor = listing->last_seq;
     else if (!has_numbers(durable))

@@ -7,7 +7,10 @@
 static const struct postgres_node whole = {
     .uuid = "0190a5c0-0000-7000-8000-00000000abcd",
     .store_id = "6f1f0c2e-1111-4222-8333-444455556666",
-    .identity = {UINT64_MAX, UINT32_MAX, INT32_MAX, INT64_MAX},
+    .identity = {.system_identifier = UINT64_MAX,
+                 .timeline = UINT32_MAX,
+                 .generation = INT32_MAX,
+                 .counter = INT64_MAX},
     .cursor = {INT32_MAX, UINT64_MAX, INT64_MAX},
     .is_clean = true,
     .is_stale = true,
