@@ -113,6 +113,28 @@ test(`T8: a black hole of ${IS_LONG ? 30 : 3} s`, options, async (t) => {
   await it.close();
 });
 
+test('T8: a black hole that one connection has met: the idle ones are not trusted either', options, async (t) => {
+  const it = await scene(t, 'idle', { extra: ['--store-timeout', '6s', '--store-connect-timeout', '1s'] });
+  /* Several posts at once, so that each link has been of use. */
+  await Promise.all(Array.from({ length: 16 }, async (_, i) => {
+    const ids = [`idle-${i}`];
+    it.ledger.intend(ids);
+    const reply = await it.node.post(ids);
+    assert.equal(reply.status, 200, reply.text);
+    it.ledger.ack(ids);
+  }));
+  it.proxy.hole();
+  it.ledger.intend(['idle-lost']);
+  const lost = await it.node.post(['idle-lost']);
+  assert.equal(lost.status, 503, lost.text);
+  await it.proxy.clear();
+  const backs = [];
+  for (let i = 0; i < 8; i++) backs.push(await timeUntilBack(it.node, it.ledger, `idle-${i}`)); /* both loops, most likely */
+  await assertAllExact(it.ledger, [it.node], 'after the hole');
+  t.diagnostic(`back after ${backs.join(' ')} ms`);
+  await it.close();
+});
+
 test(`T8: one byte a second, ${IS_LONG ? 30 : 4} s`, options, async (t) => {
   const it = await scene(t, 'trickle', { extra: IMPATIENT });
   const load = new Load(it.node, it.ledger, 'trickle');

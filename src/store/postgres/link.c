@@ -92,6 +92,8 @@ static void
 set_state(struct postgres_link *link, enum link_state state, int64_t timeout_ms)
 {
     link->state = state;
+    if (state == LINK_IDLE) /* the server has just answered here */
+        link->silence_count = atomic_load(&link->store->silence_count);
     link->deadline_ns = timeout_ms != 0 ? link_now_ns(link) + timeout_ms * NS_PER_MS : 0;
     link_arm(link);
 }
@@ -447,6 +449,7 @@ timer_ready(struct postgres_link *link)
                            "and that no firewall stands between");
         break;
     case LINK_BUSY:
+        atomic_fetch_add(&link->store->silence_count, 1);
         link_lose(link, "PostgreSQL gave no answer to a batch in time");
         break;
     case LINK_IDLE:
@@ -576,6 +579,10 @@ postgres_link_submit(struct store_link *base, struct store_batch *batch)
 {
     struct postgres_link *link = (struct postgres_link *)base;
 
+    /* Where another link met silence an idle connection that is older may be as dead, and nobody
+     * would know before a batch has waited for its whole deadline: it is made anew. */
+    if (link->state == LINK_IDLE && link->silence_count != atomic_load(&link->store->silence_count))
+        link_lose(link, "PostgreSQL gave no answer to another connection in time");
     if (link->state == LINK_IDLE) {
         link_begin_batch(link, batch);
         return;

@@ -333,6 +333,7 @@ finish(struct postgres_link *link)
     }
     diag = link->diag;
     link->state = LINK_IDLE;
+    link->silence_count = atomic_load(&link->store->silence_count); /* it has just answered */
     link->deadline_ns = 0;
     postgres_note_batch(link->store, link->err, diag.message);
     link_answer(link, link->err);

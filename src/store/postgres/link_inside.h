@@ -51,6 +51,7 @@ struct postgres_link {
     uint32_t addresses_left;
     PGconn *conn;
     uint64_t connection_number; /* another one: `conn` was closed meanwhile */
+    unsigned silence_count;     /* the store's, when the server answered last */
     uint32_t setup_results;
     uint32_t row_type;
     char last_words[POSTGRES_SENTENCE_MAX]; /* of a FATAL that came unasked */

@@ -244,6 +244,7 @@ struct postgres {
     struct postgres_reader reader;
     atomic_bool is_batch_failing; /* health.batch_err is set */
     atomic_bool is_check_wanted;  /* a link met another database: the reader connects anew */
+    atomic_uint silence_count; /* batches that got no answer in time: older connections are dead */
     _Atomic uint64_t bytes;
     _Atomic uint64_t events;
 };
