@@ -30,7 +30,10 @@
 #include "postgres_sql.h"
 #include "store/postgres/store_postgres.h"
 #include <inttypes.h>
+#include <stdio.h>
 #include <unistd.h>
+
+#define COUNT_AGAIN_TIMEOUT_MS 600000
 
 enum {
     COLUMN_SYSTEM_IDENTIFIER,
@@ -129,7 +132,9 @@ look(struct postgres *store, PGconn *conn, struct found *ret_found, struct diag 
     return ERR_OK;
 }
 
-/* Are the rows still there that were read since the last touch? */
+/* Are the rows still there that were read since the last touch? Up to some millions, from a cold
+ * disk perhaps: --store-timeout, made for statements that clients wait for, would end it each time
+ * anew. On an error the connection is closed by the caller, and the setting with it. */
 static enum err
 count_again(struct postgres *store, PGconn *conn, bool *ret_are_there, struct diag *diag)
 {
@@ -138,6 +143,7 @@ count_again(struct postgres *store, PGconn *conn, bool *ret_are_there, struct di
     char generation[2][4];
     char major[2][8];
     char minor[2][8];
+    char set_timeout[80];
     struct postgres_parameter parameters[6];
     CLEANUP(postgres_clear) PGresult *result = NULL;
     enum err err = ERR_OK;
@@ -153,8 +159,14 @@ count_again(struct postgres *store, PGconn *conn, bool *ret_are_there, struct di
         parameters[i * 3 + 1] = (struct postgres_parameter){POSTGRES_OID_XID8, major[i], 8};
         parameters[i * 3 + 2] = (struct postgres_parameter){POSTGRES_OID_INT8, minor[i], 8};
     }
-    err = postgres_query(conn, sql_rows_between, parameters, COUNT_OF(parameters),
-                         store->config.statement_timeout_ms, &result, diag);
+    (void)snprintf(set_timeout, sizeof(set_timeout),
+                   "BEGIN READ ONLY; SET LOCAL statement_timeout = %d", COUNT_AGAIN_TIMEOUT_MS);
+    err = postgres_run(conn, set_timeout, store->config.statement_timeout_ms, diag);
+    if (err == ERR_OK)
+        err = postgres_query(conn, sql_rows_between, parameters, COUNT_OF(parameters),
+                             COUNT_AGAIN_TIMEOUT_MS + 1000, &result, diag);
+    if (err == ERR_OK)
+        err = postgres_run(conn, "COMMIT", store->config.statement_timeout_ms, diag);
     if (err == ERR_OK)
         *ret_are_there = postgres_get_u64(PQgetvalue(result, 0, 0)) == node->read_count &&
                          postgres_get_u64(PQgetvalue(result, 0, 1)) == node->read_xid_sum &&

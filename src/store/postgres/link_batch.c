@@ -178,6 +178,7 @@ begin_attempt(struct postgres_link *link)
     link->results = 0;
     link->is_position_known = false;
     link->err = ERR_OK;
+    diag_clear(&link->diag); /* of the attempt before */
     link->is_retryable = false;
     link->is_connection_useless = false;
     link->is_replication_unsure = false;
@@ -203,7 +204,6 @@ link_begin_batch(struct postgres_link *link, struct store_batch *batch)
     link->batch = batch;
     link->began_ns = link_now_ns(link);
     link->attempts = 0;
-    diag_clear(&link->diag);
     err = link_rows_take(&link->rows, batch);
     if (err != ERR_OK) {
         postgres_note_batch(link->store, err, "out of memory for a batch");

@@ -46,6 +46,17 @@ postgres_forget_committed(struct postgres *store)
 }
 
 void
+postgres_limit_committed(struct postgres *store, struct store_position seen,
+                         struct store_position limit)
+{
+    pthread_mutex_lock(&store->notice.lock);
+    if (seen.generation == limit.generation && !store_position_at_or_before(seen, limit) &&
+        store_position_at_or_before(store->notice.committed, seen))
+        store->notice.committed = limit;
+    pthread_mutex_unlock(&store->notice.lock);
+}
+
+void
 postgres_wake_reader(struct postgres *store)
 {
     const uint64_t one = 1;

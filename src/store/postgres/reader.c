@@ -363,6 +363,7 @@ postgres_read_after(struct store *base, struct store_position after, uint32_t ro
         .arena = arena, .rows_max = rows_max, .bytes_max = bytes_max, .after = after};
     struct store_position bound = {0};
     struct store_position seen = {0};
+    struct store_position limit = {0};
     struct store_page page = {0};
     uint64_t next_xid = 0;
     bool is_end = false;
@@ -382,6 +383,11 @@ postgres_read_after(struct store *base, struct store_position after, uint32_t ro
         store->node.is_stale = true; /* of another database, or of a later state of this one */
         err = postgres_node_save(store, diag);
         return err == ERR_OK ? ask_stale(store, after, diag) : err;
+    }
+    limit = (struct store_position){.generation = bound.generation, .major = next_xid};
+    if (!store_position_at_or_before(seen, limit)) {
+        postgres_limit_committed(store, seen, limit);
+        seen = postgres_committed(store);
     }
     page.oldest_held_us = postgres_watch(store, bound.major, next_xid);
     is_end = is_equal(after, bound);

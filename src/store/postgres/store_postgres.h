@@ -280,6 +280,10 @@ uint32_t postgres_generation(struct postgres *store);
 /* postgres.c - for the room's other files, any thread */
 
 struct store_position postgres_committed(struct postgres *store);
+/* `seen` was told before a snapshot was taken whose xmax is limit.major: nothing true lies above.
+ * What a session that is not ours told by NOTIFY falls back to that. */
+void postgres_limit_committed(struct postgres *store, struct store_position seen,
+                              struct store_position limit);
 /* What was known counts no more: it is another database, or an older state. */
 void postgres_forget_committed(struct postgres *store);
 void postgres_wake_reader(struct postgres *store);

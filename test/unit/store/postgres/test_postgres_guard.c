@@ -234,6 +234,34 @@ test_guard__notices_that_what_it_read_last_is_gone(void **state)
     assert_begins_anew(fixture, 2);
 }
 
+/* A policy makes each row looked at slow: together they take longer than one statement may. */
+static void
+test_guard__counts_again_for_longer_than_a_statement_may_take(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store_position cursor = {0};
+    struct store_page page;
+
+    fixture->config.statement_timeout_ms = 1000;
+    cursor = open_and_read(fixture);
+    fixture_insert_many(fixture->other, 10, 10);
+    assert_int_equal(fixture_read_page(fixture, cursor, 100, 1000, &page, NULL), ERR_OK);
+    assert_int_equal(page.count, 10);
+    cursor = page.next;
+    fixture_run(fixture->other,
+                "CREATE POLICY slow ON events FOR SELECT USING (pg_sleep(0.12) IS NOT NULL); "
+                "ALTER TABLE events ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; "
+                "SELECT pg_terminate_backend(%d)",
+                PQbackendPID(fixture_postgres(fixture)->reader.conn));
+    assert_int_equal(fixture_read_page(fixture, cursor, 100, 1000, &page, NULL), ERR_NOT_READY);
+    assert_true(store_wait_after(fixture->store, cursor, 10000)); /* connects again */
+    fixture_run(fixture->other, "ALTER TABLE events DISABLE ROW LEVEL SECURITY");
+    assert_int_equal(fixture_read_page(fixture, cursor, 100, 1000, &page, NULL), ERR_OK);
+    assert_int_equal(page.count, 0);
+    assert_string_equal(
+        fixture_ask(fixture_postgres(fixture)->reader.conn, "SHOW statement_timeout"), "1s");
+}
+
 static void
 test_guard__trusts_another_timeline_after_a_clean_stop(void **state)
 {
@@ -431,6 +459,7 @@ main(void)
         test_with_postgres(test_guard__is_stale_although_its_file_could_not_be_written),
         test_with_postgres(test_guard__notices_that_it_is_not_known),
         test_with_postgres(test_guard__notices_that_what_it_read_last_is_gone),
+        test_with_postgres(test_guard__counts_again_for_longer_than_a_statement_may_take),
         test_with_postgres(test_guard__trusts_another_timeline_after_a_clean_stop),
         test_with_postgres(test_guard__notices_another_cluster_after_a_kill),
         test_with_postgres(test_guard__notices_another_database),

@@ -234,6 +234,26 @@ test_reader__only_looks_when_another_generation_is_told(void **state)
     assert_int_equal(store_durable(fixture->store).generation, 1);
 }
 
+/* Anybody in the database may write to the channel: what lies above all that was ever given is not
+ * waited for. */
+static void
+test_reader__forgets_a_position_that_cannot_be(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store_position cursor = {0};
+    uint32_t numbers[16];
+
+    fixture_open(fixture);
+    assert_int_equal(fixture_read(fixture, &cursor, 10, numbers, 16), 0);
+    fixture_run(fixture->other,
+                "NOTIFY potik_events, '00000000-0000-4000-8000-000000000000 1.ffffffffffff.0'");
+    assert_true(store_wait_after(fixture->store, cursor, 10000));
+    fixture_insert(fixture->other, 1);
+    assert_int_equal(fixture_read(fixture, &cursor, 10, numbers, 16), 1);
+    assert_true(store_position_at_or_before(store_durable(fixture->store), cursor));
+    assert_false(store_wait_after(fixture->store, cursor, 0));
+}
+
 static void
 test_reader__looks_without_being_told(void **state)
 {
@@ -341,6 +361,7 @@ main(void)
         test_with_postgres(test_reader__wakes_for_a_notice_of_this_node),
         test_with_postgres(test_reader__wakes_for_a_notice_of_another_node),
         test_with_postgres(test_reader__only_looks_when_another_generation_is_told),
+        test_with_postgres(test_reader__forgets_a_position_that_cannot_be),
         test_with_postgres(test_reader__looks_without_being_told),
         test_with_postgres(test_reader__is_woken),
         test_with_postgres(test_reader__comes_back_after_its_connection_is_lost),
