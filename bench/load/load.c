@@ -4,13 +4,15 @@
  * One thread and one epoll, since it shares the machine's cores with the server it measures. Two
  * ways: closed (each connection sends as soon as it is answered: the highest rate) and open
  * (--rate: requests are due at fixed times, and a latency counts from the time a request was due,
- * so that a server that stalls pays for those it kept waiting).
+ * so that a server that stalls pays for those it kept waiting). Open, it asks for as short a slice
+ * as the server's loops have: what it waits for a core itself would count as the server's.
  *
  * It is its own client ledger: ids are a function of (seed, counter), counters are given out in
  * order, and a bitmap holds what was acknowledged. A request without a 2xx is sent again with the
  * same ids until it has one. The last line on stdout is one JSON object; exit 1 where a reply
  * contradicts the ledger.
  */
+#include "base/thread.h"
 #include "client.h"
 #include "histogram.h"
 #include "options.h"
@@ -382,6 +384,8 @@ main(int argc, char **argv)
     if (!options_parse(argc, argv, &options))
         return options_usage();
     run.options = &options;
+    if (options.rate > 0) /* its own waits for a core, which clients elsewhere do not have, count */
+        (void)thread_set_priority(THREAD_PROMPT);
     head_len = snprintf(run.head, sizeof(run.head),
                         "POST %s HTTP/1.1\r\nHost: potik\r\nAuthorization: Bearer "
                         "%s\r\nContent-Type: application/json\r\nContent-Length: ",

@@ -6,6 +6,12 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
 
 static _Atomic uint64_t allocation_count;
 static _Atomic uint64_t fail_at; /* number of the allocation that fails; 0: none */
@@ -46,6 +52,16 @@ void *
 mem_realloc(void *ptr, size_t bytes)
 {
     return must_fail() ? NULL : realloc(ptr, bytes != 0 ? bytes : 1);
+}
+
+void
+mem_populate(void *ptr, size_t bytes)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t lead = (page - (uintptr_t)ptr % page) % page;
+
+    if (bytes > lead) /* advice, and no more than that */
+        (void)madvise((char *)ptr + lead, bytes - lead, MADV_POPULATE_WRITE);
 }
 
 char *

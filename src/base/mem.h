@@ -27,6 +27,14 @@ MEM_ALLOCATES_ __attribute__((alloc_size(1, 2))) void *mem_zalloc(size_t count, 
 __attribute__((alloc_size(2), warn_unused_result)) void *mem_realloc(void *ptr, size_t bytes);
 MEM_ALLOCATES_ char *mem_strdup(const char *text);
 
+/*
+ * Touches every page for writing, changing nothing. The kernel gives memory page by page as it is
+ * written, and a page that was read before costs a flush of the other cores' TLBs as well: whoever
+ * makes a large table for a thread in a hurry touches it beforehand. Others may be reading and
+ * writing it. `bytes` become resident; where the kernel cannot do it (before 5.14) they do not.
+ */
+void mem_populate(void *ptr, size_t bytes);
+
 void mem_fail_from(uint64_t nth, bool is_sticky);
 uint64_t mem_allocation_count(void); /* since the process began */
 

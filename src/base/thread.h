@@ -13,7 +13,8 @@
 #include <stdint.h>
 
 enum thread_priority {
-    THREAD_NORMAL, /* loops */
+    THREAD_NORMAL,
+    THREAD_PROMPT, /* loops: normal, and on a core at once when there is something to do */
     THREAD_LOW,    /* nice 10: queries, loader */
     THREAD_IDLE,   /* SCHED_IDLE: keeper */
 };

@@ -81,7 +81,7 @@ start_threads(struct http_server *server, struct diag *diag)
         char name[16];
 
         (void)snprintf(name, sizeof(name), "loop-%u", i % 1000);
-        err = thread_start(name, THREAD_NORMAL, loop_run, &server->loops[i],
+        err = thread_start(name, THREAD_PROMPT, loop_run, &server->loops[i],
                            &server->loops[i].thread, diag);
         if (err == ERR_OK)
             server->started_loops++;

@@ -7,6 +7,8 @@
 #include <assert.h>
 #include <stdatomic.h>
 
+/* So many young ids mean load: from then on the table is resident as a whole. */
+#define POPULATE_PART 256      /* of what the table holds when it is sealed */
 #define EVENT_ID_BYTES_MAX 255 /* a length in a row is one byte */
 
 static void
@@ -124,18 +126,21 @@ id_index_seal(struct id_index *index, pthread_mutex_t *lock, const _Atomic uint6
               bool is_forced, bool *ret_did_work, struct diag *diag)
 {
     CLEANUP(id_table_free) struct id_table *table = NULL;
-    bool is_due = false;
+    uint32_t count = 0;
     enum err err = ERR_OK;
 
     *ret_did_work = false;
     pthread_mutex_lock(lock);
-    is_due = index->frozen == NULL && (id_table_count(index->young) >= index->young_seal ||
-                                       (is_forced && id_table_count(index->young) != 0));
+    count = id_table_count(index->young);
     pthread_mutex_unlock(lock);
-    if (is_due) {
+    if (count > index->young_seal / POPULATE_PART)
+        id_table_populate(index->young); /* only this thread puts another one in its place */
+    if (index->frozen == NULL && (count >= index->young_seal || (is_forced && count != 0))) {
         table = id_table_new(index->young_max);
         if (table == NULL)
             return ERR_NOMEM;
+        if (count >= index->young_seal)
+            id_table_populate(table);
         pthread_mutex_lock(lock);
         index->frozen = index->young;
         index->frozen_to = atomic_load(durable_seq);

@@ -12,6 +12,7 @@ struct id_table {
     uint32_t ids_max;
     uint32_t count;
     struct run_key *slots; /* all zero: empty */
+    bool is_populated;     /* the loader's */
 };
 
 struct id_table *
@@ -41,6 +42,14 @@ id_table_free(struct id_table **table)
         mem_free((*table)->slots);
     mem_free(*table);
     *table = NULL;
+}
+
+void
+id_table_populate(struct id_table *table)
+{
+    if (!table->is_populated)
+        mem_populate(table->slots, table->slot_count * sizeof(struct run_key));
+    table->is_populated = true;
 }
 
 uint32_t

@@ -1,5 +1,7 @@
 /* Units of base/mem. */
 #include "../test.h"
+#include <sys/mman.h>
+#include <unistd.h>
 
 static bool
 try_one(void)
@@ -70,6 +72,34 @@ test_mem__zalloc_zeroes_and_sees_overflow(void **state)
 }
 
 static void
+test_mem__populate_makes_resident_and_changes_nothing(void **state)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t bytes = 64 * page;
+    unsigned char is_resident[64] = {0};
+    char *area = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t before = 0;
+    size_t after = 0;
+
+    (void)state;
+    assert_ptr_not_equal(area, MAP_FAILED);
+    area[5 * page + 7] = 'x';
+    assert_int_equal(mincore(area, bytes, is_resident), 0);
+    for (size_t i = 0; i < COUNT_OF(is_resident); i++)
+        before += is_resident[i] & 1U;
+    mem_populate(area + 1, bytes - 1); /* the first page only in part: it is left out */
+    assert_int_equal(mincore(area, bytes, is_resident), 0);
+    for (size_t i = 0; i < COUNT_OF(is_resident); i++)
+        after += is_resident[i] & 1U;
+    assert_true(before < 63);
+    assert_true(after >= 63);
+    for (size_t i = 0; i < bytes; i++)
+        assert_int_equal(area[i], i == 5 * page + 7 ? 'x' : 0);
+    mem_populate(area, 0);
+    assert_int_equal(munmap(area, bytes), 0);
+}
+
+static void
 test_mem__move_and_cleanup_hand_over(void **state)
 {
     char *kept;
@@ -97,6 +127,7 @@ main(void)
         cmocka_unit_test(test_mem__fails_from_the_nth_on),
         cmocka_unit_test(test_mem__every_kind_can_fail),
         cmocka_unit_test(test_mem__zalloc_zeroes_and_sees_overflow),
+        cmocka_unit_test(test_mem__populate_makes_resident_and_changes_nothing),
         cmocka_unit_test(test_mem__move_and_cleanup_hand_over),
     };
 

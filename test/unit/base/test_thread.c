@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static bool
 is_readable(int fd)
@@ -57,6 +59,36 @@ test_thread__has_name_priority_and_no_signals(void **state)
     assert_int_equal(thread_start("idle", THREAD_IDLE, look_around, &facts, &thread, NULL), ERR_OK);
     thread_join(&thread);
     assert_int_equal(facts.policy, SCHED_IDLE);
+}
+
+/* The fields are those of the kernel's struct sched_attr; what it does not know stays 0. */
+static void
+ask_for_slice(void *arg)
+{
+    uint64_t attributes[7] = {0};
+
+    assert_int_equal(syscall(SYS_sched_getattr, 0, attributes, sizeof(attributes), 0), 0);
+    *(uint64_t *)arg = attributes[3];
+    assert_int_equal(attributes[0] >> 32, SCHED_OTHER);
+}
+
+static void
+test_thread__prompt_has_a_short_slice_and_its_starters_nice(void **state)
+{
+    const int own_nice = getpriority(PRIO_PROCESS, 0);
+    struct thread *thread = NULL;
+    struct facts facts;
+    uint64_t slice_ns = 1;
+
+    (void)state;
+    assert_int_equal(thread_start("p", THREAD_PROMPT, ask_for_slice, &slice_ns, &thread, NULL),
+                     ERR_OK);
+    thread_join(&thread);
+    assert_true(slice_ns == 100000 || slice_ns == 0); /* 0: a kernel before 6.12 */
+    assert_int_equal(thread_start("p", THREAD_PROMPT, look_around, &facts, &thread, NULL), ERR_OK);
+    thread_join(&thread);
+    assert_int_equal(facts.policy, SCHED_OTHER);
+    assert_int_equal(facts.nice, own_nice);
 }
 
 static void
@@ -276,6 +308,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_thread__has_name_priority_and_no_signals),
+        cmocka_unit_test(test_thread__prompt_has_a_short_slice_and_its_starters_nice),
         cmocka_unit_test(test_thread__out_of_memory_starts_nothing),
         cmocka_unit_test(test_channel__is_bounded_and_in_order),
         cmocka_unit_test(test_channel__many_senders_lose_and_double_nothing),
