@@ -1,6 +1,6 @@
 """
 fastapi_app - what people would write first: FastAPI, pydantic and asyncpg in front of PostgreSQL. The yardstick (d) of
-`./dev bench postgres`, run by uvicorn with two workers, uvloop and httptools.
+`./dev bench postgres`, run by uvicorn with two workers; once as the packages come (asyncio, h11), once with uvloop and httptools.
 
 Meant to be as good as an afternoon allows, nothing in it is slow on purpose: a pool, prepared statements (asyncpg keeps
 them), one pipelined and atomic `executemany` a batch (asyncpg 0.22 and later: all rows or none, one COMMIT), no access log,

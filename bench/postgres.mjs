@@ -7,7 +7,9 @@
  *     (a) the ceiling: bench/pg_ceiling.c, a bare libpq program with the same rows; the best of its forms, 1-4 connections
  *     (b) Potik over HTTP, batches of 1,000 on 8 connections
  *     (c) Potik, single events on 64 connections
- *     (d) bench/fastapi_app.py under uvicorn, two workers: the same batches, the same single events
+ *     (d) bench/fastapi_app.py under uvicorn, two workers, with what the packages python3-fastapi, uvicorn and python3-asyncpg
+ *         bring along (asyncio, h11): the same batches, the same single events
+ *     (e) the same with uvloop and httptools, which one has to know of
  *
  * One cluster, made for this run; each run has a database of its own, made new, with a checkpoint before it and dropped after it.
  * They take turns, and the median of the rounds is told. After each run the rows in the database must be as many as were
@@ -155,10 +157,10 @@ function potikRun(how, seed) {
 // --- (d) FastAPI --------------------------------------------------------------------------------
 
 class FastApi extends Program {
-  constructor(url, port) {
+  constructor(url, port, isTuned) {
     super('/usr/bin/python3', [
       '-m', 'uvicorn', 'fastapi_app:app', '--app-dir', path.join(top, 'bench'), '--host', '127.0.0.1', '--port', String(port), '--workers', '2',
-      '--loop', 'uvloop', '--http', 'httptools', '--no-access-log',
+      '--loop', isTuned ? 'uvloop' : 'asyncio', '--http', isTuned ? 'httptools' : 'h11', '--no-access-log',
     ], { env: { PATH: process.env.PATH, DATABASE_URL: url, WRITE_KEY: 'wk_bench', POOL_SIZE: process.env.POOL_SIZE ?? '10', PYTHONDONTWRITEBYTECODE: '1' }, isLeader: true });
     this.writeKey = 'wk_bench';
     this.port = port;
@@ -181,10 +183,10 @@ class FastApi extends Program {
 const tables = fs.readFileSync(path.join(top, 'sql/postgres/0001_events.sql'), 'utf8');
 const batchPath = '/v1/events/batch';
 
-function fastApiRun(how, seed) {
+function fastApiRun(how, seed, isTuned) {
   return onFreshDatabase(async (url) => {
     cluster.query(tables, { url });
-    const server = await new FastApi(url, await freePort()).listening();
+    const server = await new FastApi(url, await freePort(), isTuned).listening();
     const ledger = new Ledger(seed);
     const cpu = () => Object.fromEntries([...cpuByProcess(server.pid)].map(([pid, each]) => [String(pid), each]));
     const report = await measured(ledger, server, how.batch > 1 ? { ...how, path: batchPath } : how, cpu);
@@ -198,7 +200,7 @@ function fastApiRun(how, seed) {
 
 // --- the whole ----------------------------------------------------------------------------------
 
-const runs = { batches: [], singles: [], fastApiBatches: [], fastApiSingles: [] };
+const runs = { batches: [], singles: [], fastApiBatches: [], fastApiSingles: [], tunedBatches: [], tunedSingles: [] };
 const middle = (list, of) => median(list.map(of));
 const rate = (list) => middle(list, (each) => each.events_per_s);
 
@@ -232,13 +234,17 @@ function tell(ceilings) {
   const ceiling = tellCeiling(ceilings);
   tellServer('(b) Potik, batches of 1,000, 8 connections', 'Potik', runs.batches);
   tellServer('(d) FastAPI and asyncpg, batches of 1,000, 8 connections', 'uvicorn', runs.fastApiBatches);
+  tellServer('(e) the same with uvloop and httptools, batches of 1,000', 'uvicorn', runs.tunedBatches);
   tellServer('(c) Potik, single events, 64 connections', 'Potik', runs.singles);
   tellServer('(d) FastAPI and asyncpg, single events, 64 connections', 'uvicorn', runs.fastApiSingles);
+  tellServer('(e) the same with uvloop and httptools, single events', 'uvicorn', runs.tunedSingles);
   if (wants('potik') && ceiling) figure('(b) ÷ (a)', rate(runs.batches) / ceiling, '×', atLeast(0.8));
   if (wants('fastapi') && ceiling) figure('(a) ÷ (d): more than that no server on this PostgreSQL can have', ceiling / rate(runs.fastApiBatches), '×');
   if (!wants('potik') || !wants('fastapi')) return;
   figure('(b) ÷ (d), batches', rate(runs.batches) / rate(runs.fastApiBatches), '×', atLeast(10));
   figure('(c) ÷ (d), single events', rate(runs.singles) / rate(runs.fastApiSingles), '×', atLeast(10));
+  figure('(b) ÷ (e), batches', rate(runs.batches) / rate(runs.tunedBatches), '×');
+  figure('(c) ÷ (e), single events', rate(runs.singles) / rate(runs.tunedSingles), '×');
 }
 
 cluster = await Postgres.start({ folder: path.join(folder, 'cluster'), settings });
@@ -259,9 +265,15 @@ const ceilings = wants('ceiling') ? (await ceilingForms()).map((form) => ({ form
 for (let round = 0; round < rounds; round++) {
   for (const { form, reports } of ceilings) reports.push(await ceilingRun(form, seconds));
   if (wants('potik')) runs.batches.push(await potikRun(batches, 600 + round));
-  if (wants('fastapi')) runs.fastApiBatches.push(await fastApiRun(batches, 700 + round));
+  if (wants('fastapi')) {
+    runs.fastApiBatches.push(await fastApiRun(batches, 700 + round, false));
+    runs.tunedBatches.push(await fastApiRun(batches, 1000 + round, true));
+  }
   if (wants('potik')) runs.singles.push(await potikRun(singles, 800 + round));
-  if (wants('fastapi')) runs.fastApiSingles.push(await fastApiRun(singles, 900 + round));
+  if (wants('fastapi')) {
+    runs.fastApiSingles.push(await fastApiRun(singles, 900 + round, false));
+    runs.tunedSingles.push(await fastApiRun(singles, 1100 + round, true));
+  }
 }
 tell(ceilings);
 await cluster.close();

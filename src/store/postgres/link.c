@@ -88,10 +88,20 @@ link_arm(struct postgres_link *link)
     (void)timerfd_settime(link->timer_fd, 0, &when, NULL);
 }
 
+void
+link_enter(struct postgres_link *link, enum link_state state)
+{
+    struct postgres *store = link->store;
+
+    atomic_fetch_add(&store->links_idle, (state == LINK_IDLE) - (link->state == LINK_IDLE));
+    atomic_fetch_add(&store->links_busy, (state == LINK_BUSY) - (link->state == LINK_BUSY));
+    link->state = state;
+}
+
 static void
 set_state(struct postgres_link *link, enum link_state state, int64_t timeout_ms)
 {
-    link->state = state;
+    link_enter(link, state);
     if (state == LINK_IDLE) /* the server has just answered here */
         link->silence_count = atomic_load(&link->store->silence_count);
     link->deadline_ns = timeout_ms != 0 ? link_now_ns(link) + timeout_ms * NS_PER_MS : 0;
@@ -546,7 +556,7 @@ postgres_link_close(struct store_link *base)
     struct postgres_link *link = (struct postgres_link *)base;
 
     close_connection(link);
-    link->state = LINK_AWAY;
+    link_enter(link, LINK_AWAY);
     if (link->batch != NULL)
         link_answer(link, ERR_NOT_READY);
     postgres_note_link_closed(link->store, link->is_away_told);

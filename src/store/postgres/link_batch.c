@@ -210,7 +210,7 @@ link_begin_batch(struct postgres_link *link, struct store_batch *batch)
         link_answer(link, err);
         return;
     }
-    link->state = LINK_BUSY;
+    link_enter(link, LINK_BUSY);
     extend_deadline(link);
     link_arm(link);
     begin_attempt(link);
@@ -332,7 +332,7 @@ finish(struct postgres_link *link)
         return;
     }
     diag = link->diag;
-    link->state = LINK_IDLE;
+    link_enter(link, LINK_IDLE);
     link->silence_count = atomic_load(&link->store->silence_count); /* it has just answered */
     link->deadline_ns = 0;
     postgres_note_batch(link->store, link->err, diag.message);

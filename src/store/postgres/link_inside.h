@@ -90,6 +90,9 @@ void link_lose_connection(struct postgres_link *link);
 void link_watch_socket(struct postgres_link *link, uint32_t events);
 /* The timer follows the earliest of deadline and notify. */
 void link_arm(struct postgres_link *link);
+/* The state, and how many of the store's links are in it: the reader yields to links that are busy.
+ */
+void link_enter(struct postgres_link *link, enum link_state state);
 int64_t link_now_ns(const struct postgres_link *link);
 
 /* --- link_batch.c ----------------------------------------------------------------------------- */

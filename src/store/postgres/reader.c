@@ -370,6 +370,7 @@ postgres_read_after(struct store *base, struct store_position after, uint32_t ro
     enum err err = ERR_OK;
 
     diag = diag != NULL ? diag : &own;
+    store->reader.page_began_ns = now_ns();
     err = postgres_reader_be_connected(store, diag);
     if (err == ERR_OK)
         err = ask_stale(store, after, diag);

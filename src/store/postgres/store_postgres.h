@@ -220,6 +220,8 @@ struct postgres_reader {
     int64_t poll_ns;            /* the next page at the latest; 0: at once */
     int64_t poll_ms;            /* doubles while something known cannot be read yet */
     size_t row_bytes;           /* of the rows of the last page, on the average */
+    int64_t page_began_ns;      /* the last page was asked for */
+    int64_t yield_ns;           /* no page before: links are busy */
     /* the transaction that holds back what can be read; 0: none does */
     uint64_t held_xid;
     int64_t held_since_ns;
@@ -244,6 +246,8 @@ struct postgres {
     struct postgres_reader reader;
     atomic_bool is_batch_failing; /* health.batch_err is set */
     atomic_bool is_check_wanted;  /* a link met another database: the reader connects anew */
+    atomic_int links_idle;        /* with a connection, and no batch under way */
+    atomic_int links_busy;        /* with a batch under way */
     atomic_uint silence_count; /* batches that got no answer in time: older connections are dead */
     _Atomic uint64_t bytes;
     _Atomic uint64_t events;

@@ -7,6 +7,12 @@
  * looks again soon, ever less often up to a quarter of a second. It sleeps in poll(2), on an
  * eventfd that links and store_wake write, and on its connection. A connection that was lost is
  * made again here, so that no caller hears of each failure.
+ *
+ * Reading on costs the server a third of what storing does, and its session has no lower priority
+ * there. So while every link has a batch under way the reader takes a share of the time only: after
+ * a page that took t it rests for k × t. k is YIELD_FACTOR_MAX for events just received and falls
+ * to 0 as those read grow YIELD_AGE_US old: a burst goes to the links, and under a load that does
+ * not end the lag settles where reading keeps pace.
  */
 #include "store/postgres/store_postgres.h"
 #include <poll.h>
@@ -15,6 +21,9 @@
 #define FLOOR_POLL_MS 500
 #define HELD_POLL_MS_MIN 2
 #define HELD_POLL_MS_MAX 250
+#define YIELD_FACTOR_MAX 10
+#define YIELD_NS_MAX (200 * MS_NS)
+#define YIELD_AGE_US (20 * US_PER_S)
 #define MS_NS INT64_C(1000000)
 
 static int64_t
@@ -29,6 +38,25 @@ is_equal(struct store_position a, struct store_position b)
     return a.generation == b.generation && a.major == b.major && a.minor == b.minor;
 }
 
+/* How long the reader leaves the server to the links, after the page it has just read. */
+static int64_t
+yield_ns(struct postgres *store, const struct store_page *page)
+{
+    const int64_t took_ns = now_ns() - store->reader.page_began_ns;
+    int64_t age_us = 0;
+    double factor = 0;
+
+    if (page->count == 0 || atomic_load(&store->links_busy) == 0 ||
+        atomic_load(&store->links_idle) != 0)
+        return 0;
+    age_us = clock_wall_us(store->config.clock) - page->rows[page->count - 1].event.received_at_us;
+    if (age_us >= YIELD_AGE_US)
+        return 0;
+    factor = YIELD_FACTOR_MAX * (1 - (double)(age_us > 0 ? age_us : 0) / YIELD_AGE_US);
+    return (double)took_ns * factor < YIELD_NS_MAX ? (int64_t)((double)took_ns * factor)
+                                                   : YIELD_NS_MAX;
+}
+
 /* What was known before the bound was asked for, if it lies above, will be there soon. */
 void
 postgres_plan_look(struct postgres *store, struct store_position seen,
@@ -38,6 +66,7 @@ postgres_plan_look(struct postgres *store, struct store_position seen,
 
     reader->next = page->next;
     reader->seen = seen;
+    reader->yield_ns = now_ns() + yield_ns(store, page);
     if (!page->is_caught_up) {
         reader->poll_ns = 0;
         reader->poll_ms = 0;
@@ -96,11 +125,13 @@ static int64_t
 due_ns(struct postgres *store, struct store_position after)
 {
     const struct postgres_reader *reader = &store->reader;
+    int64_t due = reader->poll_ns;
 
-    if (!is_equal(after, reader->next) || atomic_load(&store->is_check_wanted) ||
-        !store_position_at_or_before(postgres_committed(store), reader->seen))
+    if (!is_equal(after, reader->next) || atomic_load(&store->is_check_wanted))
         return 0;
-    return reader->poll_ns;
+    if (!store_position_at_or_before(postgres_committed(store), reader->seen))
+        due = 0;
+    return due > reader->yield_ns ? due : reader->yield_ns;
 }
 
 /* Until something is told, something comes from the server, or the time. */
@@ -114,7 +145,8 @@ sleep_until(struct postgres *store, struct store_position after, int64_t until_n
     int64_t left_ms = 0;
     uint64_t count = 0;
 
-    atomic_store(&store->notice.is_waiting, true); /* before looking: who tells does it after */
+    /* Before looking: who tells does it after. Whoever yields is not to be woken by each commit. */
+    atomic_store(&store->notice.is_waiting, reader->yield_ns <= now_ns());
     if (reader->conn == NULL || due_ns(store, after) > now_ns()) {
         left_ms = (until_ns - now_ns() + MS_NS - 1) / MS_NS;
         if (left_ms > 0)
@@ -156,7 +188,8 @@ void
 postgres_wake(struct store *base)
 {
     struct postgres *store = (struct postgres *)base;
+    const uint64_t one = 1;
 
     atomic_fetch_add(&store->notice.wake_count, 1);
-    postgres_wake_reader(store);
+    (void)!write(store->notice.wake_fd, &one, sizeof(one)); /* also while it yields */
 }

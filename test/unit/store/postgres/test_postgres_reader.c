@@ -255,6 +255,43 @@ test_reader__forgets_a_position_that_cannot_be(void **state)
 }
 
 static void
+test_reader__yields_while_every_link_is_busy(void **state)
+{
+    struct fixture *fixture = *state;
+    struct postgres *store = NULL;
+    struct store_page page;
+
+    fixture_open(fixture);
+    store = fixture_postgres(fixture);
+    clock_fake_move(&fixture->clock,
+                    INT64_C(1767323046000000) - clock_wall_us(&fixture->clock.clock));
+    fixture_insert_many(fixture->other, 1, 10); /* received at that time */
+    atomic_store(&store->links_busy, 2);
+    assert_int_equal(fixture_read_page(fixture, (struct store_position){0}, 1, 1000, &page, NULL),
+                     ERR_OK);
+    assert_false(page.is_caught_up);
+    store->reader.yield_ns += NS_PER_S; /* a slow test would sit it out */
+    assert_false(store_wait_after(fixture->store, page.next, 0));
+    store->reader.yield_ns -= NS_PER_S;
+    assert_true(store->reader.yield_ns > store->reader.page_began_ns);
+    assert_true(store_wait_after(fixture->store, page.next, 10000)); /* 0.2 s at most */
+
+    atomic_store(&store->links_idle, 1); /* one could take a batch: there is no press */
+    assert_int_equal(fixture_read_page(fixture, page.next, 1, 1000, &page, NULL), ERR_OK);
+    assert_true(store_wait_after(fixture->store, page.next, 0));
+
+    atomic_store(&store->links_idle, 0);
+    clock_fake_move(&fixture->clock, 20 * US_PER_S); /* too old: it is read at once */
+    assert_int_equal(fixture_read_page(fixture, page.next, 1, 1000, &page, NULL), ERR_OK);
+    assert_true(store_wait_after(fixture->store, page.next, 0));
+    clock_fake_move(&fixture->clock, -1);
+    assert_int_equal(fixture_read_page(fixture, page.next, 1, 1000, &page, NULL), ERR_OK);
+    store->reader.yield_ns += NS_PER_S;
+    assert_false(store_wait_after(fixture->store, page.next, 0));
+    atomic_store(&store->links_busy, 0);
+}
+
+static void
 test_reader__looks_without_being_told(void **state)
 {
     struct fixture *fixture = *state;
@@ -362,6 +399,7 @@ main(void)
         test_with_postgres(test_reader__wakes_for_a_notice_of_another_node),
         test_with_postgres(test_reader__only_looks_when_another_generation_is_told),
         test_with_postgres(test_reader__forgets_a_position_that_cannot_be),
+        test_with_postgres(test_reader__yields_while_every_link_is_busy),
         test_with_postgres(test_reader__looks_without_being_told),
         test_with_postgres(test_reader__is_woken),
         test_with_postgres(test_reader__comes_back_after_its_connection_is_lost),
