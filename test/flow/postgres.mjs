@@ -29,6 +29,10 @@ export const BINARIES = (() => {
 /** A reason to skip, or false. */
 export const NO_POSTGRES = BINARIES === null ? 'no PostgreSQL on this machine (apt-get install postgresql-15)' : false;
 
+const majorOf = (program) => Number(/ (\d+)/.exec(spawnSync(path.join(BINARIES, program), ['--version'], { encoding: 'utf8' }).stdout)?.[1]);
+/** Why dumps and base backups cannot be made: their programs know no server newer than themselves. Or false. */
+export const NO_COPIES = NO_POSTGRES || (majorOf('pg_dump') < majorOf('postgres') ? 'pg_dump and pg_basebackup are older than the server' : false);
+
 /** The ordinary role of every database. Its password holds what a URL must escape. */
 export const ROLE = 'potik';
 export const PASSWORD = 'to ken@/%:?';
