@@ -7,6 +7,8 @@
 #include "base/file.h"
 
 #define NS_PER_DAY (86400.0 * 1e9)
+/* What has grown counts as the growth of an hour at least: an import of five minutes is no pace. */
+#define PACE_NS_MIN (3600.0 * 1e9)
 
 GAUGE_DEFINE(free_gauge, "potik_disk_free_bytes", "free bytes of the data folder's disk");
 GAUGE_DEFINE(total_gauge, "potik_disk_total_bytes", "size of the data folder's disk");
@@ -32,6 +34,7 @@ disk_days_left(const struct disk_watch *watch, uint64_t free_bytes)
     uint32_t last = (watch->next + DISK_SAMPLES - 1) % DISK_SAMPLES;
     uint32_t first = (watch->next + DISK_SAMPLES - watch->count) % DISK_SAMPLES;
     double grown;
+    double elapsed_ns;
     double days;
 
     if (watch->count < 2)
@@ -39,8 +42,10 @@ disk_days_left(const struct disk_watch *watch, uint64_t free_bytes)
     grown = (double)watch->samples[last].used_bytes - (double)watch->samples[first].used_bytes;
     if (grown <= 0)
         return DISK_DAYS_MAX;
-    days = (double)free_bytes / grown *
-           (double)(watch->samples[last].steady_ns - watch->samples[first].steady_ns) / NS_PER_DAY;
+    elapsed_ns = (double)(watch->samples[last].steady_ns - watch->samples[first].steady_ns);
+    if (elapsed_ns < PACE_NS_MIN)
+        elapsed_ns = PACE_NS_MIN;
+    days = (double)free_bytes / grown * elapsed_ns / NS_PER_DAY;
     return days < DISK_DAYS_MAX ? days : DISK_DAYS_MAX;
 }
 

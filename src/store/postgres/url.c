@@ -86,6 +86,18 @@ is_port_list(const char *text)
     }
 }
 
+/* An @ within a host (a socket of the abstract name space begins with one) is a password's that was
+ * not escaped: what stands before it would be shown as part of the host. */
+static bool
+has_stray_at(const char *hosts)
+{
+    for (const char *at = strchr(hosts, '@'); at != NULL; at = strchr(at + 1, '@')) {
+        if (at != hosts && at[-1] != ',')
+            return true;
+    }
+    return false;
+}
+
 /* What was asked for and cannot be: events are to be written, by ordinary means. */
 static enum err
 refuse(const struct postgres_url *url, struct diag *diag)
@@ -93,7 +105,13 @@ refuse(const struct postgres_url *url, struct diag *diag)
     const char *attributes = postgres_url_value(url, "target_session_attrs");
     const char *encoding = postgres_url_value(url, "client_encoding");
     const char *port = postgres_url_value(url, "port");
+    const char *host = postgres_url_value(url, "host");
 
+    if (host != NULL && has_stray_at(host)) {
+        diag_set(diag, "the store's URL has more than one @: in a password write %%40 for @, %%2F "
+                       "for /, %%3F for ?");
+        return ERR_INVALID;
+    }
     if (port != NULL && !is_port_list(port)) {
         diag_set(diag, "the store's URL: a port is a number from 1 to 65535");
         return ERR_INVALID;

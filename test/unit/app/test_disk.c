@@ -18,9 +18,15 @@ test_disk__days_left_at_the_pace_of_the_samples(void **state)
     assert_true(disk_days_left(&watch, 1000) >= DISK_DAYS_MAX); /* one sample is no pace */
     disk_add_sample(&watch, MINUTE_NS - 1, 9999);               /* too soon: not taken */
     assert_int_equal(watch.count, 1);
-    disk_add_sample(&watch, MINUTE_NS, 2000); /* 1,000 bytes a minute */
-    assert_float_equal(disk_days_left(&watch, 1440 * 1000), 1.0, 0.001);
+    disk_add_sample(&watch, MINUTE_NS, 2000); /* 1,000 bytes, as if in an hour */
+    assert_float_equal(disk_days_left(&watch, 24 * 1000), 1.0, 0.001);
     assert_float_equal(disk_days_left(&watch, 0), 0.0, 0.001);
+    disk_add_sample(&watch, 59 * MINUTE_NS, 61000); /* 60,000 bytes, still as in an hour */
+    assert_float_equal(disk_days_left(&watch, 1440 * 1000), 1.0, 0.001);
+    disk_add_sample(&watch, 60 * MINUTE_NS, 61000);
+    assert_float_equal(disk_days_left(&watch, 1440 * 1000), 1.0, 0.001);
+    disk_add_sample(&watch, 61 * MINUTE_NS, 62000); /* an hour and a minute: 1,000 bytes a minute */
+    assert_float_equal(disk_days_left(&watch, 1440 * 1000), 1.0, 0.001);
 }
 
 static void

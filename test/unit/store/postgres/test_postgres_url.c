@@ -73,6 +73,16 @@ test_url__keeps_what_it_says_itself(void **state)
 }
 
 static void
+test_url__names_a_socket_without_a_file(void **state)
+{
+    struct postgres_url *url = parse("postgres://app@/shop?host=@pg,@other");
+
+    (void)state;
+    assert_value(url, "host", "@pg,@other");
+    postgres_url_free(&url);
+}
+
+static void
 test_url__is_shown_without_the_password(void **state)
 {
     static const char *const table[][2] = {
@@ -108,6 +118,8 @@ test_url__is_refused_with_a_reason_and_without_the_password(void **state)
         {"postgres://app:" SECRET "@[::1/d", "IPv6"},
         {"postgres://app:" SECRET "%zz@h/d", "percent-encoded"},
         {"postgres://app:" SECRET "%00@h/d", "forbidden value"},
+        {"postgres://app:a@" SECRET "@h/d", "more than one @"},
+        {"postgres://app:pw@h,b@" SECRET "/d", "more than one @"},
         {"postgres://h:0/d", "port"},
         {"postgres://h:65536/d?password=" SECRET, "port"},
         {"postgres://h:5432,i:x/d", "port"},
@@ -167,6 +179,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_url__is_completed),
         cmocka_unit_test(test_url__keeps_what_it_says_itself),
+        cmocka_unit_test(test_url__names_a_socket_without_a_file),
         cmocka_unit_test(test_url__is_shown_without_the_password),
         cmocka_unit_test(test_url__is_refused_with_a_reason_and_without_the_password),
         cmocka_unit_test(test_url__has_a_timeout_of_whole_seconds),
