@@ -3,6 +3,8 @@
  */
 #include "codec/base64.h"
 
+#include <sodium.h>
+
 static int
 value_of(char c)
 {
@@ -84,4 +86,19 @@ base64_encode(struct slice bytes, bool is_for_url, struct arena *arena, struct s
     }
     *ret_text = slice_of(text, written);
     return ERR_OK;
+}
+
+bool
+base64_decode_exact(struct slice text, bool is_for_url, uint8_t *ret_bytes, size_t bytes_max,
+                    size_t *ret_len)
+{
+    const int variant = is_for_url ? sodium_base64_VARIANT_URLSAFE_NO_PADDING
+                                   : sodium_base64_VARIANT_ORIGINAL_NO_PADDING;
+    unsigned char bits = 0;
+
+    /* libsodium (1.0.18) reads every byte from 0x80 on as the last character of the alphabet. */
+    for (size_t i = 0; i < text.len; i++)
+        bits |= (unsigned char)text.ptr[i];
+    return bits < 0x80 && sodium_base642bin(ret_bytes, bytes_max, text.ptr, text.len, NULL, ret_len,
+                                            NULL, variant) == 0;
 }

@@ -212,6 +212,78 @@ test_base64__reads_and_writes(void **state)
     arena_fini(&arena);
 }
 
+/* Two characters make a byte: of all pairs of bytes those that base64_encode writes, no others. */
+static void
+test_base64__exact_takes_one_text_for_given_bytes(void **state)
+{
+    struct arena arena;
+    uint8_t bytes[4];
+    size_t len = 0;
+
+    (void)state;
+    arena_init(&arena, 1024, 1 << 16);
+    for (int is_for_url = 0; is_for_url < 2; is_for_url++) {
+        unsigned taken = 0;
+
+        for (unsigned pair = 0; pair < 0x10000; pair++) {
+            const char text[2] = {(char)(pair >> 8), (char)(pair & 0xff)};
+            struct slice again;
+
+            if (!base64_decode_exact(slice_of(text, 2), is_for_url != 0, bytes, 1, &len))
+                continue;
+            assert_int_equal(len, 1);
+            arena_clear(&arena);
+            assert_int_equal(
+                base64_encode(slice_of((const char *)bytes, 1), is_for_url != 0, &arena, &again),
+                ERR_OK);
+            assert_memory_equal(again.ptr, text, 2);
+            taken++;
+        }
+        assert_int_equal(taken, 256);
+        /* each byte at each place of a longer text */
+        for (unsigned at = 0; at < 8; at++) {
+            taken = 0;
+            for (unsigned c = 0; c < 256; c++) {
+                char text[8] = "AAAAAAAA";
+                uint8_t six[6];
+
+                text[at] = (char)c;
+                taken += base64_decode_exact(slice_of(text, 8), is_for_url != 0, six, 6, &len);
+            }
+            assert_int_equal(taken, 64);
+        }
+    }
+    arena_fini(&arena);
+}
+
+static void
+test_base64__exact_has_room_for_so_many_bytes(void **state)
+{
+    static const char text[] = "AAAAAAAA";
+    uint8_t bytes[8];
+    size_t len = 0;
+
+    (void)state;
+    for (size_t n = 0; n <= 8; n++) {
+        const size_t whole = n * 6 / 8;
+
+        for (size_t room = 0; room <= 7; room++) {
+            const bool is_good = base64_decode_exact(slice_of(text, n), true, bytes, room, &len);
+
+            assert_int_equal(is_good, n % 4 != 1 && whole <= room);
+            if (is_good)
+                assert_int_equal(len, whole);
+        }
+    }
+    assert_false(base64_decode_exact(SLICE("AAA="), true, bytes, 8, &len));
+    assert_false(base64_decode_exact(SLICE("AA=="), false, bytes, 8, &len));
+    assert_false(base64_decode_exact(SLICE("AAA\n"), false, bytes, 8, &len));
+    assert_true(base64_decode_exact(SLICE("-_-_"), true, bytes, 8, &len));
+    assert_false(base64_decode_exact(SLICE("-_-_"), false, bytes, 8, &len));
+    assert_true(base64_decode_exact(SLICE("+/+/"), false, bytes, 8, &len));
+    assert_false(base64_decode_exact(SLICE("+/+/"), true, bytes, 8, &len));
+}
+
 static void
 test_url__decodes_segments(void **state)
 {
@@ -324,6 +396,8 @@ main(void)
         cmocka_unit_test(test_rfc3339__writes_what_it_reads),
         cmocka_unit_test(test_utf8__knows_every_edge),
         cmocka_unit_test(test_base64__reads_and_writes),
+        cmocka_unit_test(test_base64__exact_takes_one_text_for_given_bytes),
+        cmocka_unit_test(test_base64__exact_has_room_for_so_many_bytes),
         cmocka_unit_test(test_url__decodes_segments),
         cmocka_unit_test(test_url__parses_queries),
         cmocka_unit_test(test_hash__known_answers),
