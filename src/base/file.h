@@ -59,6 +59,8 @@ MUST_USE enum err
 file_allocate(int fd, const char *path, uint64_t offset, uint64_t len, struct diag *diag);
 MUST_USE enum err file_size(int fd, const char *path, uint64_t *ret_bytes, struct diag *diag);
 MUST_USE enum err file_size_of_path(const char *path, uint64_t *ret_bytes, struct diag *diag);
+/* Whether the file's mode lets nobody but its owner read, write or run it. Links are followed. */
+MUST_USE enum err file_is_private(const char *path, bool *ret_is_private, struct diag *diag);
 MUST_USE enum err file_rename(const char *from, const char *to, struct diag *diag);
 MUST_USE enum err
 file_unlink(const char *path, struct diag *diag); /* ERR_ABSENT if it was not there */

@@ -45,6 +45,17 @@ file_size_of_path(const char *path, uint64_t *ret_bytes, struct diag *diag)
 }
 
 enum err
+file_is_private(const char *path, bool *ret_is_private, struct diag *diag)
+{
+    struct stat facts;
+
+    if (stat(path, &facts) != 0)
+        return file_failed("stat", path, errno, diag);
+    *ret_is_private = (facts.st_mode & (S_IRWXG | S_IRWXO)) == 0;
+    return ERR_OK;
+}
+
+enum err
 file_rename(const char *from, const char *to, struct diag *diag)
 {
     if (rename(from, to) == 0)

@@ -49,6 +49,21 @@ test_file__modes_keep_or_empty(void **state)
 }
 
 static void
+test_file__is_private_where_its_mode_names_the_owner_alone(void **state)
+{
+    const char *path = test_path(state, "a");
+    bool is_private = true;
+
+    assert_int_equal(file_is_private(path, &is_private, NULL), ERR_ABSENT);
+    assert_int_equal(file_replace_whole(path, SLICE("x"), NULL), ERR_OK);
+    for (mode_t mode = 0; mode <= 0777; mode++) {
+        assert_int_equal(chmod(path, mode), 0);
+        assert_int_equal(file_is_private(path, &is_private, NULL), ERR_OK);
+        assert_int_equal(is_private, (mode & 077) == 0);
+    }
+}
+
+static void
 test_file__read_past_the_end_is_an_error_or_short(void **state)
 {
     struct diag diag = DIAG_INIT;
@@ -332,6 +347,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         test_in_dir(test_file__open_tells_absent_and_exists),
         test_in_dir(test_file__modes_keep_or_empty),
+        test_in_dir(test_file__is_private_where_its_mode_names_the_owner_alone),
         test_in_dir(test_file__read_past_the_end_is_an_error_or_short),
         test_in_dir(test_file__writes_many_parts_in_order),
         cmocka_unit_test(test_file__reads_on_through_a_pipe),
