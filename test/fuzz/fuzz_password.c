@@ -1,0 +1,32 @@
+/* rooms: account */
+/*
+ * fuzz_password - stored hashes of passwords: what is read is a text of its length, and names its
+ * cost in one way only.
+ */
+#include "account/password.h"
+#include "codec/utf8.h"
+#include <stdlib.h>
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
+{
+    const struct password_cost cost = PASSWORD_COST_DEFAULT;
+    struct slice text = slice_of((const char *)bytes, len);
+    struct diag diag = DIAG_INIT;
+    bool needs = false;
+    enum err err = password_needs_rehash(text, &cost, &needs, &diag);
+
+    if (password_check(text, &diag) == ERR_OK && !utf8_is_valid(text))
+        abort();
+    if (err == ERR_CORRUPT)
+        return 0;
+    if (err != ERR_OK || len > PASSWORD_HASH_TEXT_BYTES)
+        abort();
+    for (size_t i = 0; i < len; i++)
+        if (bytes[i] <= ' ' || bytes[i] >= 0x7F)
+            abort();
+    /* A text that names the cost asked for, and only such a one, needs nothing. */
+    if (needs != (memcmp(bytes, "$argon2id$v=19$m=19456,t=2,p=1$", 31) != 0))
+        abort();
+    return 0;
+}
