@@ -2,7 +2,11 @@
  * doctor - `potik doctor`: reads everything stored, and tells what is wrong and what cures it.
  *
  * Layer 8, the main thread. Alone it reads, also beside a running server. --repair needs the server
- * stopped: it holds the folder's LOCK, sets damaged parts aside and never deletes.
+ * stopped: it holds the folder's LOCK, sets damaged parts of what is stored aside, never deletes
+ * them, and discards what is derived where it is damaged or may count what was lost.
+ *
+ * An ERROR is damage, or stored events lost by this repair, and makes the exit 1; what heals by
+ * itself at the next start is a note.
  *
  * Of a PostgreSQL store the events are PostgreSQL's to check (its checksums, amcheck). What applies
  * is asked: whether the database can be reached and written to, whether its tables are up to date,
@@ -26,6 +30,7 @@
 struct findings {
     unsigned errors;
     unsigned notes;
+    uint64_t lost; /* events that this repair has given up */
 };
 
 static void
@@ -37,6 +42,7 @@ found_in_store(void *state, const struct embedded_finding *finding)
            finding->offset, finding->what);
     findings->errors += finding->is_error;
     findings->notes += !finding->is_error;
+    findings->lost += finding->lost;
 }
 
 static void
@@ -47,6 +53,14 @@ found_in_warehouse(void *state, bool is_error, const char *file, const char *wha
     printf("%s %s: %s\n", is_error ? "ERROR" : "note ", file, what);
     findings->errors += is_error;
     findings->notes += !is_error;
+}
+
+/* Repaired by what comes next: a note. */
+static void
+found_and_discarded(void *state, bool is_error, const char *file, const char *what)
+{
+    (void)is_error;
+    found_in_warehouse(state, false, file, what);
 }
 
 static int
@@ -110,6 +124,23 @@ examine_ledger(const char *data_dir, bool is_running, bool is_repair, struct fin
     if (err != ERR_OK)
         return err;
     return embedded_doctor(data_dir, is_running, is_repair, found_in_store, findings, diag);
+}
+
+/* The warehouse of a ledger: damage to what is derived is repaired by leaving it to the next start.
+ */
+static enum err
+repair_warehouse(const char *data_dir, struct findings *findings, struct diag *diag)
+{
+    enum err err = warehouse_doctor(data_dir, found_and_discarded, findings, diag);
+
+    if (err != ERR_CORRUPT)
+        return err;
+    err = warehouse_discard(data_dir, diag);
+    if (err == ERR_OK)
+        found_in_warehouse(findings, false, "warehouse",
+                           "damaged; emptied, the next start loads everything from the stored "
+                           "events");
+    return err;
 }
 
 /* --- PostgreSQL -------------------------------------------------------------------------------*/
@@ -202,13 +233,19 @@ examine(const struct config *config, bool is_repair)
                             : examine_ledger(data_dir, is_running, is_repair, &findings, &diag);
     if (store_err != ERR_OK && store_err != ERR_CORRUPT)
         return fail(store_err, &diag);
-    warehouse_err = warehouse_doctor(data_dir, found_in_warehouse, &findings, &diag);
+    warehouse_err = is_repair ? repair_warehouse(data_dir, &findings, &diag)
+                              : warehouse_doctor(data_dir, found_in_warehouse, &findings, &diag);
     if (warehouse_err != ERR_OK && warehouse_err != ERR_CORRUPT)
         return fail(warehouse_err, &diag);
     printf("%s: %u error%s, %u note%s%s\n", data_dir, findings.errors,
            findings.errors == 1 ? "" : "s", findings.notes, findings.notes == 1 ? "" : "s",
            is_running ? " (a server is running on it)" : "");
-    return store_err == ERR_OK && warehouse_err == ERR_OK ? COMMAND_DONE : COMMAND_FAILED;
+    if (findings.lost != 0)
+        printf("%s: %" PRIu64 " stored events could not be read and are LOST; whoever has them can "
+               "send them again\n",
+               data_dir, findings.lost);
+    return findings.lost == 0 && store_err == ERR_OK && warehouse_err == ERR_OK ? COMMAND_DONE
+                                                                                : COMMAND_FAILED;
 }
 
 static int
@@ -241,12 +278,20 @@ const struct command command_doctor = {
             "\n"
             "Reads every file of a data folder and checks it, also beside a running server. Exit "
             "0: sound; 1:\n"
-            "damaged, each place named with its cure. --repair (server stopped) sets damaged parts "
-            "aside, never\n"
-            "deletes, and makes what is derived anew. With --store postgres://… the database is "
-            "asked instead of a\n"
-            "ledger: can it be reached and written to, are its tables up to date, are there "
-            "keys.\n"
+            "damaged, each place named with its cure. What heals by itself at the next start is a "
+            "note.\n"
+            "\n"
+            "--repair (server stopped) sets damaged parts of what is stored aside, never deletes "
+            "them, and lets the\n"
+            "next start make what is derived anew. Exit 0: nothing was lost; 1: stored events "
+            "could not be read\n"
+            "and are lost (an ERROR tells how many, and where the damaged file is kept), or "
+            "something could not\n"
+            "be repaired. After a repair doctor alone finds a sound folder.\n"
+            "\n"
+            "With --store postgres://… the database is asked instead of a ledger: can it be "
+            "reached and written\n"
+            "to, are its tables up to date, are there keys.\n"
             "\n"
             "Example:\n"
             "\n"

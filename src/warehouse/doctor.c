@@ -217,20 +217,26 @@ visit_checkpoint(struct visit *visit)
     }
 }
 
+/* One that is missing was discarded with all that was derived (or is not made yet): no damage. */
 static void
 visit_secret(struct visit *visit)
 {
     char path[FILE_PATH_MAX];
     uint32_t checksum = 0;
     struct buf buf;
+    enum err err = ERR_INVALID;
 
     buf_init(&buf, 4096);
-    if (!file_path(path, visit->root, "secret") ||
-        file_read_whole(path, 4096, &buf, NULL) != ERR_OK || buf.len != PERSONS_SECRET_BYTES + 4 ||
-        (memcpy(&checksum, buf.ptr + PERSONS_SECRET_BYTES, 4),
-         checksum != crc32c(0, buf.ptr, PERSONS_SECRET_BYTES)))
+    if (file_path(path, visit->root, "secret"))
+        err = file_read_whole(path, 4096, &buf, NULL);
+    if (err == ERR_ABSENT)
+        tell(visit, false, "", "secret",
+             "there is none; the next start makes one and loads everything from the stored events");
+    else if (err != ERR_OK || buf.len != PERSONS_SECRET_BYTES + 4 ||
+             (memcpy(&checksum, buf.ptr + PERSONS_SECRET_BYTES, 4),
+              checksum != crc32c(0, buf.ptr, PERSONS_SECRET_BYTES)))
         tell(visit, true, "", "secret",
-             "missing or damaged; at the next start everything is loaded again under a new one");
+             "damaged; at the next start everything is loaded again under a new one");
     buf_fini(&buf);
 }
 

@@ -57,7 +57,8 @@ MUST_USE enum err
 warehouse_keep_step(struct warehouse *warehouse, bool *ret_did_work, struct diag *diag);
 /* `potik rebuild`: forget everything derived; the loader starts over. Server stopped. */
 MUST_USE enum err warehouse_discard(const char *data_dir, struct diag *diag);
-/* Reads all that is derived, beside a running server too. ERR_CORRUPT: an error was found. */
+/* Reads all that is derived, beside a running server too. ERR_CORRUPT: an error was found; derived
+ * state that was discarded and will be made anew is none. */
 MUST_USE enum err
 warehouse_doctor(const char *data_dir,
                  void (*found)(void *state, bool is_error, const char *file, const char *what),

@@ -295,6 +295,32 @@ test('doctor and rebuild', { skip }, async () => {
   server.remove();
 });
 
+test('damage to what is derived alone is repaired without a loss', { skip: skip || OF_THE_LEDGER }, async () => {
+  const server = await startServer();
+  const client = new Client(server);
+  await client.send(batch('w', 200));
+  await client.stats('dau', {});
+  assert.deepEqual(await server.stop(), { code: 0, signal: null });
+  const secret = path.join(server.dataDir, 'warehouse', 'secret');
+  const bytes = fs.readFileSync(secret);
+  bytes[0] ^= 1;
+  fs.writeFileSync(secret, bytes);
+  const damaged = onFolder(server.dataDir, ['doctor']);
+  assert.equal(damaged.status, 1, damaged.stdout + damaged.stderr);
+  assert.match(damaged.stdout, /^ERROR warehouse\/secret: damaged/m);
+  for (const words of [['doctor', '--repair'], ['doctor']]) {
+    const sound = onFolder(server.dataDir, words);
+    assert.equal(sound.status, 0, sound.stdout + sound.stderr);
+    assert.match(sound.stdout, /: 0 errors, \d+ notes?\n$/);
+  }
+  const again = await startServer({ dataDir: server.dataDir });
+  client.server = again;
+  assert.deepEqual((await client.stats('top-events', {})).rows, [['view', 200, 7]]);
+  assert.deepEqual(await again.stop(), { code: 0, signal: null });
+  client.close();
+  server.remove();
+});
+
 test('a damaged ledger stops the start with its place and the cure', { skip: skip || OF_THE_LEDGER }, async () => {
   const server = await startServer();
   const client = new Client(server);
@@ -312,7 +338,15 @@ test('a damaged ledger stops the start with its place and the cure', { skip: ski
 
   /* Repaired without the events of that frame, and started without a rebuild: sent again, each counts once. */
   const repair = onFolder(server.dataDir, ['doctor', '--repair']);
-  assert.match(repair.stdout, /written anew without 100 events/);
+  assert.equal(repair.status, 1, 'stored events were lost');
+  assert.match(repair.stdout, /^ERROR ledger\/\d+\.seg at byte \d+: .*written anew without 100 events .*lost, the old file is kept as \d+\.seg\.damaged/m);
+  assert.match(repair.stdout, /^note {2}warehouse\/secret: /m);
+  assert.match(repair.stdout, /: 1 error, \d+ notes?\n.*: 100 stored events could not be read and are LOST/);
+  for (const words of [['doctor'], ['doctor', '--repair'], ['doctor']]) {
+    const sound = onFolder(server.dataDir, words);
+    assert.equal(sound.status, 0, sound.stdout + sound.stderr);
+    assert.match(sound.stdout, /: 0 errors, \d+ notes?\n$/);
+  }
   const again = await startServer({ dataDir: server.dataDir });
   client.server = again;
   const sent = await client.post(batch('x', 300));

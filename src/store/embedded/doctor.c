@@ -207,6 +207,29 @@ remove_runs(struct doctor *doctor, struct diag *diag)
     return err;
 }
 
+/* Events that are lost are an error, though the segment is sound again. */
+static void
+tell_of_repair(struct doctor *doctor, const char *name, const struct examined *examined,
+               const struct repair *work)
+{
+    char file[SEGMENT_NAME_BYTES + 16];
+    char what[600];
+    const struct embedded_finding finding = {.is_error = work->lost_seqs != 0,
+                                             .file = file,
+                                             .offset = examined->offset,
+                                             .what = what,
+                                             .lost = work->lost_seqs};
+
+    (void)snprintf(file, sizeof(file), "ledger/%s", name);
+    (void)snprintf(what, sizeof(what),
+                   "%s; written anew without %" PRIu64
+                   " events that could not be read%s, the old file is kept as %s; what is derived "
+                   "is made anew at the next start",
+                   examined->what, work->lost_seqs, work->lost_seqs != 0 ? " and are lost" : "",
+                   work->kept_as);
+    doctor->found(doctor->state, &finding);
+}
+
 static enum err
 repair(struct doctor *doctor, const char *name, uint64_t first_seq, uint64_t next_first_seq,
        const struct examined *examined, struct diag *diag)
@@ -228,11 +251,7 @@ repair(struct doctor *doctor, const char *name, uint64_t first_seq, uint64_t nex
     err = repair_segment(&work, diag);
     if (err != ERR_OK)
         return err;
-    tell(doctor, false, "ledger", name, examined->offset,
-         "%s; written anew without %" PRIu64
-         " events that could not be read, the old file is kept as %s; what is derived is made anew "
-         "at the next start",
-         examined->what, work.lost_seqs, work.kept_as);
+    tell_of_repair(doctor, name, examined, &work);
     return ERR_OK;
 }
 

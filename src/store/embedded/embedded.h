@@ -36,12 +36,13 @@ struct embedded_finding {
     const char *file; /* within the data dir */
     uint64_t offset;
     const char *what; /* a sentence, with the cure */
+    uint64_t lost;    /* stored events that this repair has given up; is_error, if not 0 */
 };
 /*
  * Reads every segment and run whole; works beside a running server (an unfinished last frame is
  * then "in flight") and without one. With is_repair (LOCK held by the caller): damaged parts are
  * set aside (never deleted), derived files rebuilt. ERR_CORRUPT if an error was found (and not
- * repaired).
+ * repaired): not for `lost` events, after which the ledger is sound again.
  */
 MUST_USE enum err
 embedded_doctor(const char *data_dir, bool is_server_running, bool is_repair,

@@ -39,6 +39,7 @@ collect(void *state, const struct embedded_finding *finding)
     struct findings *findings = state;
     const size_t used = strlen(findings->what);
 
+    findings->lost += finding->lost;
     if (finding->is_error) {
         findings->errors++;
         findings->offset = finding->offset;

@@ -13,6 +13,7 @@
 struct findings {
     uint64_t errors;
     uint64_t infos;
+    uint64_t lost;   /* events given up by a repair */
     uint64_t offset; /* of the last error */
     char file[128];
     char what[700]; /* of all, one after the other, as far as there is room */

@@ -50,8 +50,12 @@ test_doctor__repair_goes_on_without_the_damaged_frame(void **state)
     assert_int_equal(fixture_try_open(fixture, NULL), ERR_CORRUPT);
     assert_int_equal(doctor(fixture, false, true, &findings), ERR_OK);
     assert_non_null(strstr(findings.what, "without 3 events"));
+    assert_int_equal(findings.errors, 1);
+    assert_int_equal(findings.lost, 3);
+    assert_string_equal(findings.file, SEGMENT_1);
     assert_true(fixture_find(fixture, "ledger", "00000000000000000001.seg.damaged", path));
     assert_int_equal(doctor(fixture, false, false, &findings), ERR_OK);
+    assert_int_equal(findings.errors + findings.lost, 0);
     fixture_open(fixture);
     arena_init(&arena, 4096, 1 << 20);
     assert_int_equal(store_read_after(fixture->store, (struct store_position){0}, 100, SIZE_MAX,
@@ -96,6 +100,7 @@ test_doctor__the_secret_is_watched_over(void **state)
     assert_int_equal(fixture_try_open(fixture, &diag), ERR_CORRUPT);
     assert_int_equal(doctor(fixture, false, false, &findings), ERR_CORRUPT);
     assert_int_equal(doctor(fixture, false, true, &findings), ERR_OK);
+    assert_int_equal(findings.errors + findings.lost, 0); /* nothing stored was lost */
     fixture_open(fixture);
     assert_int_equal(fixture_append(fixture, 0, 501, &accepted), ERR_OK);
     assert_int_equal(accepted, 1);
