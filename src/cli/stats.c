@@ -109,6 +109,23 @@ write_path(const struct metric *metric, const struct stats_flags *stats, struct 
     buf_add_char(path, '\0');
 }
 
+/* csv and ndjson have no place for it: on stderr, so that stdout stays the server's bytes. */
+static void
+warn_of_lag(const char *watermark)
+{
+    struct diag diag = DIAG_INIT;
+    struct buf line;
+
+    buf_init(&line, 256);
+    if (watermark[0] != '\0' && stats_lag_write(slice_of_text(watermark), &line, &diag) != ERR_OK)
+        fprintf(stderr,
+                "potik stats: X-Potik-Watermark of the reply cannot be read (%s): perhaps "
+                "not all is counted\n",
+                diag.message);
+    fprintf(stderr, "%.*s", SLICE_ARGS(buf_slice(&line)));
+    buf_fini(&line);
+}
+
 static int
 show(struct client *client, const struct stats_flags *stats, const char *path)
 {
@@ -136,6 +153,8 @@ show(struct client *client, const struct stats_flags *stats, const char *path)
     if (err == ERR_OK && fwrite(buf_slice(&out).ptr, 1, out.len, stdout) == out.len &&
         fflush(stdout) == 0)
         status = COMMAND_DONE;
+    if (err == ERR_OK)
+        warn_of_lag(reply.watermark); /* of csv and ndjson */
     client_reply_fini(&reply);
     buf_fini(&out);
     if (err != ERR_OK)

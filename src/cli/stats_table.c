@@ -249,11 +249,20 @@ draw_mean(const struct drawing *drawing, struct table *table)
 }
 
 static void
+add_lag(struct buf *out, const char *before, struct json_value watermark)
+{
+    struct json_value value;
+    int64_t lag_ms;
+
+    if (json_get(watermark, "lag_ms", &value) && json_as_i64(value, &lag_ms) && lag_ms > 0)
+        buf_printf(out, "%snot all is counted yet: %lld ms behind\n", before, (long long)lag_ms);
+}
+
+static void
 add_notes(const struct drawing *drawing, struct json_value root)
 {
     struct json_value watermark, value;
     double mean;
-    int64_t lag_ms;
 
     if (json_get(drawing->summary, "mean_users", &value) && json_as_double(value, &mean))
         buf_printf(drawing->out, "\nmean of whole days: %.1f\n", mean);
@@ -261,9 +270,8 @@ add_notes(const struct drawing *drawing, struct json_value root)
         buf_add_text(drawing->out, "\nno rows: nothing was stored in this range\n");
     if (drawing->has_partial)
         buf_add_text(drawing->out, "\n* not over yet: the number can still rise\n");
-    if (json_get(root, "watermark", &watermark) && json_get(watermark, "lag_ms", &value) &&
-        json_as_i64(value, &lag_ms) && lag_ms > 0)
-        buf_printf(drawing->out, "\nnot all is counted yet: %lld ms behind\n", (long long)lag_ms);
+    if (json_get(root, "watermark", &watermark))
+        add_lag(drawing->out, "\n", watermark);
 }
 
 /* Column titles and sides; finds what kind of table it is. */
@@ -372,4 +380,19 @@ stats_table_write(struct slice reply, const struct stats_look *look, struct buf 
     if (err == ERR_NOMEM)
         diag_set(diag, "out of memory");
     return err;
+}
+
+enum err
+stats_lag_write(struct slice watermark, struct buf *out, struct diag *diag)
+{
+    CLEANUP(json_document_free) struct json_document *document = NULL;
+    struct json_value root;
+    enum err err = json_document_new(&document, diag);
+
+    if (err == ERR_OK)
+        err = json_parse(document, watermark, &root, diag);
+    if (err != ERR_OK)
+        return err;
+    add_lag(out, "", root);
+    return buf_failed(out) ? ERR_NOMEM : ERR_OK;
 }

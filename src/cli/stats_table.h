@@ -23,5 +23,8 @@ struct stats_look {
 /* ERR_INVALID_JSON: not the reply of a metric; ERR_NOMEM. `out` may then hold a part. */
 MUST_USE enum err stats_table_write(struct slice reply, const struct stats_look *look,
                                     struct buf *out, struct diag *diag);
+/* The line below such a table that tells how far behind it is, of the watermark alone (the value of
+ * X-Potik-Watermark); nothing where all is counted. ERR_INVALID_JSON: this is none; ERR_NOMEM. */
+MUST_USE enum err stats_lag_write(struct slice watermark, struct buf *out, struct diag *diag);
 
 #endif

@@ -5,6 +5,7 @@ import test from 'node:test';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
+import http from 'node:http';
 import path from 'node:path';
 import zlib from 'node:zlib';
 import { BARE_ENV, BIN, MISSING, OF_NO_STORE, SLOWNESS, Client, startServer, storeEnv, temporaryFolder, until } from './server.mjs';
@@ -159,6 +160,26 @@ test('stats: tables, and the server\'s own forms; wrong flags are exit 2', { ski
   assert.match(run.stderr, /401 unauthorized/);
   client.close();
   await server.close();
+});
+
+test('stats: csv and ndjson tell on stderr that not all is counted yet', { skip: skip || OF_NO_STORE }, async (t) => {
+  let lag = 12;
+  const server = http.createServer((request, reply) => {
+    reply.setHeader('X-Potik-Watermark', JSON.stringify({ position: 'p', received_at: null, lag_ms: lag }));
+    reply.end('date,users\n2026-01-01,1\n');
+  });
+  await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  const words = (format) => ['stats', 'dau', '--format', format, '--server', `http://127.0.0.1:${server.address().port}`, '--key', 'rk_x'];
+  for (const format of ['csv', 'ndjson']) {
+    const run = await potik(words(format));
+    assert.deepEqual([run.code, run.stdout, run.stderr], [0, 'date,users\n2026-01-01,1\n', 'not all is counted yet: 12 ms behind\n']);
+  }
+  lag = 0;
+  assert.equal((await potik(words('csv'))).stderr, '');
 });
 
 test('stats and tail: no server, no key', { skip: skip || OF_NO_STORE }, async () => {

@@ -161,6 +161,29 @@ test_stats_table__other_replies_are_refused_and_odd_ones_survived(void **state)
         ERR_OK);
 }
 
+static void
+test_stats_lag__is_told_of_a_watermark_alone(void **state)
+{
+    struct diag diag = DIAG_INIT;
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 256);
+    assert_int_equal(
+        stats_lag_write(SLICE("{\"position\":\"p\",\"received_at\":null,\"lag_ms\":0}"), &out,
+                        &diag),
+        ERR_OK);
+    assert_int_equal(out.len, 0);
+    assert_int_equal(
+        stats_lag_write(SLICE("{\"position\":\"p\",\"received_at\":null,\"lag_ms\":12}"), &out,
+                        &diag),
+        ERR_OK);
+    buf_add_char(&out, '\0');
+    assert_string_equal(out.ptr, "not all is counted yet: 12 ms behind\n");
+    assert_int_equal(stats_lag_write(SLICE("{\"lag_ms\":"), &out, &diag), ERR_INVALID_JSON);
+    buf_fini(&out);
+}
+
 int
 main(void)
 {
@@ -171,6 +194,7 @@ main(void)
         cmocka_unit_test(test_stats_table__data_that_ends_leaves_later_cells_blank),
         cmocka_unit_test(test_stats_table__an_empty_answer_says_so),
         cmocka_unit_test(test_stats_table__other_replies_are_refused_and_odd_ones_survived),
+        cmocka_unit_test(test_stats_lag__is_told_of_a_watermark_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
