@@ -43,9 +43,12 @@ rebuild(const struct config *config)
     progress_start(&progress, clock_system(), stderr, isatty(STDERR_FILENO) == 1, "rebuild",
                    "events", 0);
     err = rebuild_run(config, show, &progress, &events, &diag);
-    progress_end(&progress, events, events);
-    if (err != ERR_OK)
+    if (err != ERR_OK) {
+        if (progress.is_shown && progress.is_terminal)
+            (void)fputc('\n', stderr); /* ends the bar's line */
         return fail(err, &diag);
+    }
+    progress_end(&progress, events, events);
     printf("%s: %" PRIu64 " events loaded from %s\n", config->data_dir, events,
            config_is_postgres(config) ? "PostgreSQL" : "the ledger");
     return COMMAND_DONE;

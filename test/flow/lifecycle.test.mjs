@@ -276,6 +276,7 @@ test('doctor and rebuild', { skip }, async () => {
   const refused = onFolder(server.dataDir, ['rebuild']);
   assert.equal(refused.status, 1, refused.stdout);
   assert.match(refused.stderr, /another potik/);
+  assert.doesNotMatch(refused.stderr, /0 events/, 'nothing was begun');
   const repair = onFolder(server.dataDir, ['doctor', '--repair']);
   assert.equal(repair.status, STORE === 'embedded' ? 1 : 2, repair.stdout);
   assert.match(repair.stderr, STORE === 'embedded' ? /another potik/ : /--repair: is for a ledger/);
