@@ -53,7 +53,10 @@ open_account(const struct key_flags *flags, struct account **ret_account, struct
     config_hide_passwords(argc, argv);
     if (err != ERR_OK)
         return err;
-    err = folder_check_store(config.data_dir, config_is_postgres(&config), diag);
+    /* Keys of a database that is named need no folder: one that stands here by chance is not asked.
+     */
+    if (!config_is_postgres(&config) || flags->store == NULL || flags->data_dir != NULL)
+        err = folder_check_store(config.data_dir, config_is_postgres(&config), diag);
     if (err == ERR_OK)
         err = wire_open_account(&config, false, ret_account, diag);
     /* What is wrong with the folder is no wrong usage; a URL is. */

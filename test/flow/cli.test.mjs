@@ -303,6 +303,19 @@ test('demo: ^C ends its server and leaves nothing', { skip: skip || OF_NO_STORE 
   fs.rmSync(folder, { recursive: true });
 });
 
+test('key: with --store alone no folder is looked at', { skip: skip || OF_NO_STORE }, async () => {
+  const cwd = temporaryFolder('elsewhere');
+  fs.mkdirSync(path.join(cwd, 'potik-data', 'ledger'), { recursive: true });
+  const store = ['--store', 'postgres://u:sesame@127.0.0.1:1/x'];
+  for (const words of [['key', 'list'], ['key', 'new'], ['key', 'revoke', '1']]) {
+    const run = await potik([...words, ...store], { cwd });
+    assert.equal(run.code, 1, run.stderr);
+    assert.match(run.stderr, /is PostgreSQL running/);
+  }
+  assert.match((await potik(['key', 'list', ...store, '--data-dir', 'potik-data'], { cwd })).stderr, /a ledger/);
+  fs.rmSync(cwd, { recursive: true });
+});
+
 test('every command has --help with an example', { skip: skip || OF_NO_STORE }, async () => {
   for (const name of ['serve', 'import', 'stats', 'tail', 'demo', 'key', 'migrate', 'doctor', 'rebuild', 'version']) {
     const run = await potik([name, '--help']);
