@@ -212,10 +212,11 @@ help_more(FILE *out)
             if (strcmp(help.name, "format") == 0)
                 continue;
             flag_name(help.name, name);
-            fprintf(out, "  --%-18s %s%s%s%s%s\n", name, help.help,
-                    help.is_repeatable ? "; repeatable" : "",
-                    help.default_value[0] != '\0' ? " (" : "", help.default_value,
-                    help.default_value[0] != '\0' ? ")" : "");
+            fprintf(out, "  --%-18s %s%s: %s%s%s\n", name, help.help,
+                    help.is_repeatable ? "; repeatable" : "", help.values,
+                    help.default_value[0] != '\0' ? "; default: " : "", help.default_value);
+            if (strcmp(help.name, "measure") == 0)
+                fprintf(out, "  %-20s (of a table: percent)\n", "");
         }
     }
 }
@@ -223,15 +224,14 @@ help_more(FILE *out)
 const struct command command_stats = {
     .name = "stats",
     .summary = "ask for a metric: active users, top events, retention",
-    .help =
-        "usage: potik stats METRIC [OPTION…]\n"
-        "\n"
-        "Asks a running server and prints the answer.\n"
-        "\n"
-        "  --format F       table (what else it can be: json, csv, ndjson)\n" CLIENT_FLAGS_HELP "\n"
-        "example:\n"
-        "\n"
-        "  potik stats retention --start-date 2026-01-01 --unit week --windows 5\n",
+    .help = "usage: potik stats METRIC [OPTION…]\n"
+            "\n"
+            "Asks a running server and prints the answer.\n"
+            "\n"
+            "  --format F       table (the default), json, csv or ndjson\n" CLIENT_FLAGS_HELP "\n"
+            "example:\n"
+            "\n"
+            "  potik stats retention --start-date 2026-01-01 --unit week --windows 5\n",
     .help_more = help_more,
     .run = run_stats,
 };

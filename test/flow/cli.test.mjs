@@ -316,6 +316,15 @@ test('key: with --store alone no folder is looked at', { skip: skip || OF_NO_STO
   fs.rmSync(cwd, { recursive: true });
 });
 
+test('stats --help names the values that may be given', { skip: skip || OF_NO_STORE }, async () => {
+  const { stdout } = await potik(['stats', '--help']);
+  for (const [name, values] of [['unit', 'day, week, month'], ['measure', 'users, percent'], ['cohort', 'first_time'], ['window', 'calendar'],
+    ['mode', 'on'], ['by', 'events, users']])
+    assert.match(stdout, new RegExp(`^ {2}--${name} .*: ${values}; default: `, 'm'));
+  assert.match(stdout, /--format F +table \(the default\), json, csv or ndjson\n/);
+  assert.match(stdout, /\(of a table: percent\)/);
+});
+
 test('every command has --help with an example', { skip: skip || OF_NO_STORE }, async () => {
   for (const name of ['serve', 'import', 'stats', 'tail', 'demo', 'key', 'migrate', 'doctor', 'rebuild', 'version']) {
     const run = await potik([name, '--help']);
