@@ -14,6 +14,7 @@
 #include "cli/command.h"
 #include "cli/flags.h"
 #include "cli/table.h"
+#include "codec/hash.h"
 #include "codec/rfc3339.h"
 #include <sodium.h>
 #include <string.h>
@@ -204,20 +205,51 @@ list_keys(struct account *account)
     return is_drawn ? COMMAND_DONE : flags_failed("key", "out of memory");
 }
 
+/* When the key of this number, or (0) of this text, was revoked; 0: it was not, or there is none.
+ */
+static enum err
+find_revoked(struct account *account, uint64_t key_id, const char *text, int64_t *ret_at_us,
+             struct diag *diag)
+{
+    struct account_list list = {NULL, 0, NULL, 0};
+    uint8_t hash[ACCOUNT_HASH_BYTES];
+    enum err err = account_list(account, &list, diag);
+
+    if (err != ERR_OK)
+        return err;
+    *ret_at_us = 0;
+    hash_sha256(slice_of_text(text), hash);
+    for (size_t i = 0; i < list.key_count; i++) {
+        const struct account_key *key = &list.keys[i];
+
+        if (key_id != 0 ? key->id == key_id : sodium_memcmp(key->hash, hash, sizeof(hash)) == 0)
+            *ret_at_us = key->revoked_at_us;
+    }
+    account_list_free(&list);
+    return ERR_OK;
+}
+
 static int
 revoke_key(struct account *account, const char *word)
 {
     struct diag diag = DIAG_INIT;
+    char time[RFC3339_TEXT_BYTES];
     uint64_t key_id = 0;
-    enum err err;
+    int64_t before_us = 0;
+    const bool is_number = flags_number("id", word, 1, INT64_MAX, &key_id, NULL) == ERR_OK;
+    enum err err = find_revoked(account, is_number ? key_id : 0, word, &before_us, &diag);
 
-    if (flags_number("id", word, 1, INT64_MAX, &key_id, NULL) == ERR_OK)
-        err = account_key_revoke(account, key_id, &diag);
-    else
-        err = account_key_revoke_text(account, slice_of_text(word), &diag);
+    if (err == ERR_OK)
+        err = is_number ? account_key_revoke(account, key_id, &diag)
+                        : account_key_revoke_text(account, slice_of_text(word), &diag);
     if (err != ERR_OK)
         return flags_failed("key", diag.message);
-    fprintf(stderr, "revoked; a running server refuses it within 1 s\n");
+    if (before_us >= RFC3339_US_MIN && before_us <= RFC3339_US_MAX && before_us != 0) {
+        rfc3339_format(before_us, time);
+        fprintf(stderr, "was revoked already, at %.*s\n", (int)RFC3339_TEXT_BYTES, time);
+    } else {
+        fprintf(stderr, "revoked; a running server refuses it within 1 s\n");
+    }
     return COMMAND_DONE;
 }
 

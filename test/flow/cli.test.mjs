@@ -250,7 +250,14 @@ test('key: made, listed and revoked beside a running server, within a second', {
   run = await potik(['key', 'list', ...at(server)]);
   assert.match(run.stdout, new RegExp(` 3 {2}default {2}read +dashboard +rk_…${key.slice(-4)} +\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d\n`));
   assert.ok(!run.stdout.includes(key));
-  assert.equal((await potik(['key', 'revoke', key, ...at(server)])).code, 0);
+  const id = /^ *(\d+) /m.exec((await potik(['key', 'list', ...at(server)])).stdout.split('\n').find((line) => line.includes(key.slice(-4))))[1];
+  const revoked = await potik(['key', 'revoke', key, ...at(server)]);
+  assert.deepEqual([revoked.code, revoked.stderr], [0, 'revoked; a running server refuses it within 1 s\n']);
+  for (const word of [key, id]) {
+    const again = await potik(['key', 'revoke', word, ...at(server)]);
+    assert.equal(again.code, 0);
+    assert.match(again.stderr, /^was revoked already, at 20\d\d-\d\d-\d\dT[\d:.]+Z\n$/);
+  }
   await until('the old key is refused', async () => await status() === 401, { limitMs: 1000 * SLOWNESS });
   /* The first request after a revocation, on a loop that has slept since: refused, too. */
   run = await potik(['key', 'new', '--kind', 'read', ...at(server)]);
