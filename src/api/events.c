@@ -108,6 +108,17 @@ position_text(struct api_loop *loop, struct store_position position)
     return slice_of_text(loop->position_text);
 }
 
+/* The cause that a sender may know: anybody with a key reads it. NULL: the table's sentence. */
+static const char *
+failure_words(const struct api *api, enum err err)
+{
+    const char *reason = atomic_load(&api->unready_reason);
+
+    if (err != ERR_NOT_READY)
+        return NULL;
+    return reason != NULL ? reason : store_not_ready_sentence(api->config.store);
+}
+
 static void
 post_done(struct ingest_request *ingest)
 {
@@ -124,7 +135,7 @@ post_done(struct ingest_request *ingest)
         return;
     }
     if (ingest->err != ERR_OK) {
-        http_reply_error(exchange, ingest->err, NULL, NULL);
+        http_reply_error(exchange, ingest->err, failure_words(loop->api, ingest->err), NULL);
         return;
     }
     buf_clear(&loop->reply);

@@ -214,6 +214,13 @@ store_maintain_slow(struct store *store, bool *ret_did_work, struct diag *diag)
     return store->vtable->maintain_slow(store, ret_did_work, diag);
 }
 
+const char *
+store_not_ready_sentence(const struct store *store)
+{
+    return store->vtable->not_ready_sentence != NULL ? store->vtable->not_ready_sentence
+                                                     : err_sentence(ERR_NOT_READY);
+}
+
 enum err
 store_is_ready(struct store *store, struct diag *diag)
 {

@@ -97,6 +97,9 @@ struct store_page {
 };
 
 struct store_vtable {
+    /* What a client is told of ERR_NOT_READY: it names neither a host nor a user. NULL: the
+     * table's sentence. */
+    const char *not_ready_sentence;
     void (*close)(struct store *store);
     uint32_t links_per_loop; /* batches a loop may have under way at once */
     enum err (*link_open)(struct store *store, struct store_link **ret_link, struct diag *diag);
@@ -170,6 +173,9 @@ MUST_USE enum err store_maintain_slow(struct store *store, bool *ret_did_work, s
 MUST_USE enum err store_is_ready(struct store *store, struct diag *diag);
 /* Whether someone should look after it though it works: a sentence for /readyz, without secrets. */
 bool store_warning(struct store *store, struct diag *ret_words);
+/* What a client whose batch was answered ERR_NOT_READY may read: a static sentence without names
+ * of the inside, unlike that of store_is_ready. */
+const char *store_not_ready_sentence(const struct store *store);
 void store_stats(struct store *store, struct store_stats *ret_stats);
 /* For stores: a commit of so many new events, for /metrics. Any thread. */
 void store_count_commit(uint32_t events, double seconds);

@@ -95,7 +95,9 @@ test('while the database is away keys serve from memory, up to auth-cache-max; t
   if (Date.now() - away < 3000) assert.equal(reply.status, 200, reply.text);
   const wrong = await client.get('/v1/stats/dau', { key: `rk_${'a'.repeat(32)}` });
   if (Date.now() - away < 3000) assert.equal(wrong.status, 401, wrong.text);
-  assert.equal((await client.post([{ event_id: 'b', event_type: 'v', user_id: 'u' }])).status, 503);
+  const refused = await client.post([{ event_id: 'b', event_type: 'v', user_id: 'u' }]);
+  assert.deepEqual([refused.status, refused.json.error.code], [503, 'not_ready'], refused.text);
+  assert.match(refused.json.error.message, /^the event store \(PostgreSQL\) is away: .*with the same ids$/);
   const late = await until('the end of the cache', async () => {
     const answer = await client.get('/v1/stats/dau');
     return answer.status === 503 ? answer : false;

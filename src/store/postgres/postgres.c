@@ -374,6 +374,8 @@ postgres_close(struct store *base)
 }
 
 static const struct store_vtable postgres_vtable = {
+    .not_ready_sentence = "the event store (PostgreSQL) is away: nothing is promised to be stored; "
+                          "send the same again, with the same ids",
     .links_per_loop = LINKS_PER_LOOP,
     .close = postgres_close,
     .link_open = postgres_link_open,

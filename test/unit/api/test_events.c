@@ -16,6 +16,7 @@ struct http_exchange {
     const char *query;
     int status; /* 0: no reply yet */
     enum err err;
+    const char *message;
     char body[512];
 };
 
@@ -72,9 +73,9 @@ void
 http_reply_error(struct http_exchange *exchange, enum err err, const char *message,
                  const char *field)
 {
-    (void)message;
     (void)field;
     assert_int_equal(exchange->status, 0);
+    exchange->message = message;
     exchange->status = err_status(err);
     exchange->err = err;
 }
@@ -175,6 +176,7 @@ mock_warning(struct store *store, struct diag *ret_words)
 }
 
 static const struct store_vtable vtable = {
+    .not_ready_sentence = "the event store is away; send the same again",
     .link_submit = mock_submit,
     .durable = mock_durable,
     .is_ready = mock_is_ready,
@@ -305,6 +307,27 @@ test_events__a_failed_commit_is_told_as_it_is(void **state)
 }
 
 static void
+test_events__a_store_that_is_away_is_told_as_the_cause(void **state)
+{
+    static const char *const reasons[] = {NULL, "the server is stopping"};
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < COUNT_OF(reasons); i++) {
+        struct http_exchange exchange = {0};
+
+        atomic_store(&fixture->api.unready_reason, reasons[i]);
+        post(fixture, &exchange, one);
+        ingest_flush(fixture->loop.ingest);
+        mock_answer(&fixture->mock, ERR_NOT_READY);
+        assert_int_equal(exchange.err, ERR_NOT_READY);
+        assert_non_null(exchange.message);
+        assert_string_equal(exchange.message,
+                            reasons[i] != NULL ? reasons[i] : vtable.not_ready_sentence);
+        arena_fini(&exchange.arena);
+    }
+}
+
+static void
 test_events__gone_after_it_was_gathered_is_stored_all_the_same(void **state)
 {
     struct fixture *fixture = *state;
@@ -408,6 +431,8 @@ main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_events__a_failed_commit_is_told_as_it_is, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_events__a_store_that_is_away_is_told_as_the_cause,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_events__gone_after_it_was_gathered_is_stored_all_the_same, setup, teardown),
         cmocka_unit_test_setup_teardown(test_events__gone_before_the_end_leaves_nothing, setup,
