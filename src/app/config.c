@@ -30,15 +30,25 @@ apply_defaults(struct config *config, struct diag *diag)
 {
     for (size_t i = 0; i < setting_count; i++) {
         if (settings[i].fallback != NULL) {
-            enum err err =
-                setting_set(config, &settings[i], settings[i].name, settings[i].fallback, diag);
+            enum err err = setting_set(config, &settings[i], 0, settings[i].fallback, diag);
 
             if (err != ERR_OK)
                 return err;
         }
     }
-    config->given = 0;
     return ERR_OK;
+}
+
+static enum err
+refuse_name(const char *path, unsigned number, struct slice name, struct diag *diag)
+{
+    const struct setting *near = setting_near(name.ptr, name.len);
+    bool is_near = near != NULL && near->offset != offsetof(struct config, config);
+
+    diag_set(diag, "%.200s:%u: there is no setting \"%.*s\"; %s%s%spotik serve --help lists them",
+             path, number, name.len < 100 ? (int)name.len : 100, name.ptr,
+             is_near ? "did you mean \"" : "", is_near ? near->name : "", is_near ? "\"? " : "");
+    return ERR_INVALID;
 }
 
 static enum err
@@ -46,7 +56,7 @@ apply_file_line(struct config *config, const char *path, unsigned number, char *
                 struct diag *diag)
 {
     struct slice whole = slice_trim(slice_of_text(line));
-    char where[256];
+    uint32_t earlier;
     const struct setting *setting;
     const char *equals;
     struct slice name;
@@ -62,14 +72,16 @@ apply_file_line(struct config *config, const char *path, unsigned number, char *
     name = slice_trim(slice_of(whole.ptr, (size_t)(equals - whole.ptr)));
     value = slice_trim(slice_of(equals + 1, whole.len - (size_t)(equals + 1 - whole.ptr)));
     setting = setting_find(name.ptr, name.len);
-    if (setting == NULL || setting->offset == offsetof(struct config, config)) {
-        diag_set(diag, "%s:%u: there is no setting \"%.*s\"; potik serve --help lists them", path,
-                 number, SLICE_ARGS(name));
+    if (setting == NULL || setting->offset == offsetof(struct config, config))
+        return refuse_name(path, number, name, diag);
+    earlier = config->sources[setting - settings];
+    if (earlier != 0 && earlier < CONFIG_FROM_ENVIRONMENT) {
+        diag_set_field(diag, setting->name, "%.200s:%u: %s stands in line %u already; keep one",
+                       path, number, setting->name, earlier);
         return ERR_INVALID;
     }
     line[(size_t)(value.ptr - line) + value.len] = '\0';
-    snprintf(where, sizeof(where), "%s:%u: %s", path, number, setting->name);
-    return setting_set(config, setting, where, value.ptr, diag);
+    return setting_set(config, setting, number, value.ptr, diag);
 }
 
 static enum err
@@ -91,7 +103,8 @@ apply_file(struct config *config, const char *path, bool must_exist, struct diag
         return ERR_INVALID;
     }
     buf_add_char(&text, '\0');
-    if (buf_failed(&text))
+    config->file = mem_strdup(path);
+    if (buf_failed(&text) || config->file == NULL)
         return ERR_NOMEM;
     rest = text.ptr;
     for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
@@ -107,23 +120,13 @@ apply_file(struct config *config, const char *path, bool must_exist, struct diag
     return ERR_OK;
 }
 
-/* POTIK_DATA_DIR for data-dir. */
-static void
-variable_name(char *out, size_t out_bytes, const char *name)
-{
-    int len = snprintf(out, out_bytes, "POTIK_%s", name);
-
-    for (int i = 0; i < len && (size_t)i < out_bytes; i++)
-        out[i] = out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
-}
-
 static const struct setting *
 find_variable(const char *variable, size_t len)
 {
     char name[64];
 
     for (size_t i = 0; i < setting_count; i++) {
-        variable_name(name, sizeof(name), settings[i].name);
+        setting_format_variable(name, sizeof(name), settings[i].name);
         if (strlen(name) == len && memcmp(name, variable, len) == 0)
             return &settings[i];
     }
@@ -147,7 +150,6 @@ apply_environment(struct config *config, char *const *environment, struct diag *
         const char *equals = strchr(environment[i], '=');
         size_t len = equals != NULL ? (size_t)(equals - environment[i]) : 0;
         const struct setting *setting;
-        char where[64];
         enum err err;
 
         if (equals == NULL || strncmp(environment[i], "POTIK_", 6) != 0)
@@ -159,8 +161,7 @@ apply_environment(struct config *config, char *const *environment, struct diag *
                            len < 200 ? (int)len : 200, environment[i]);
             continue;
         }
-        variable_name(where, sizeof(where), setting->name);
-        err = setting_set(config, setting, where, equals + 1, diag);
+        err = setting_set(config, setting, CONFIG_FROM_ENVIRONMENT, equals + 1, diag);
         if (err != ERR_OK)
             return err;
     }
@@ -176,7 +177,6 @@ apply_flag(struct config *config, int argc, char *const *argv, int *i, enum conf
     const char *equals = strchr(word, '=');
     size_t len = equals != NULL ? (size_t)(equals - word) : strlen(word);
     const struct setting *setting = NULL;
-    char where[64];
 
     if (len > 2 && word[0] == '-' && word[1] == '-')
         setting = setting_find(word + 2, len - 2);
@@ -185,15 +185,14 @@ apply_flag(struct config *config, int argc, char *const *argv, int *i, enum conf
                  word[0] == '-' ? "flag" : "argument", argv[0]);
         return ERR_INVALID;
     }
-    snprintf(where, sizeof(where), "--%s", setting->name);
     if (equals != NULL)
-        return setting_set(config, setting, where, equals + 1, diag);
+        return setting_set(config, setting, CONFIG_FROM_FLAG, equals + 1, diag);
     if (*i + 1 >= argc) {
-        diag_set_field(diag, setting->name, "%s: needs a value", where);
+        diag_set_field(diag, setting->name, "--%s: needs a value", setting->name);
         return ERR_INVALID;
     }
     *i += 1;
-    return setting_set(config, setting, where, argv[*i], diag);
+    return setting_set(config, setting, CONFIG_FROM_FLAG, argv[*i], diag);
 }
 
 static enum err
@@ -247,7 +246,30 @@ config_is_given(const struct config *config, const char *name)
     const struct setting *setting = setting_find(name, strlen(name));
 
     assert(setting != NULL);
-    return (config->given >> (size_t)(setting - settings) & 1) != 0;
+    return config->sources[setting - settings] != 0;
+}
+
+void
+config_name_source(const struct config *config, const char *name, struct diag *diag)
+{
+    const struct setting *setting = setting_find(name, strlen(name));
+    char where[SETTING_WHERE_BYTES];
+    const char *words;
+    const char *hint = "";
+    uint32_t source;
+    size_t len = strlen(name);
+
+    assert(setting != NULL);
+    if (diag == NULL)
+        return;
+    source = config->sources[setting - settings];
+    setting_format_where(where, sizeof(where), config, setting, source);
+    words = diag->message;
+    if (strncmp(words, name, len) == 0 && strncmp(words + len, ": ", 2) == 0)
+        words += len + 2;
+    if (setting_is_text(setting))
+        hint = setting_value_hint(source, *(char *const *)((const char *)config + setting->offset));
+    diag_set_field(diag, name, "%s: %s%s", where, words, hint);
 }
 
 static bool
@@ -305,6 +327,7 @@ check_whole(const struct config *config, struct diag *diag)
                        "postgres://USER@HOST:PORT/DATABASE",
                        (int)(len < 64 ? len : 64), config->store,
                        config->store[len] != '\0' ? "…" : "");
+        config_name_source(config, "store", diag);
         return ERR_INVALID;
     }
     if (config->young_ids_seal > config->young_ids_max / 2) {
@@ -313,6 +336,7 @@ check_whole(const struct config *config, struct diag *diag)
                        "young-ids-max, %llu",
                        (unsigned long long)config->young_ids_seal,
                        (unsigned long long)config->young_ids_max);
+        config_name_source(config, "young-ids-seal", diag);
         return ERR_INVALID;
     }
     return ERR_OK;
@@ -378,6 +402,8 @@ config_fini(struct config *config)
             *place = NULL;
         }
     }
+    mem_free(config->file);
+    config->file = NULL;
     buf_fini(&config->warnings);
 }
 

@@ -7,8 +7,8 @@
  *
  * Sizes: a number of bytes, or with KiB, MiB, GiB or TiB behind it. Durations: a number with ms, s,
  * min or h; 0 needs none. Counts: digits. The file: `name = value` lines, `#` begins a comment at
- * the start of a line. It is --config, else POTIK_CONFIG, else `potik.conf` in the working folder
- * if it is there.
+ * the start of a line; a name may stand once. It is --config, else POTIK_CONFIG, else `potik.conf`
+ * in the working folder if it is there.
  */
 #ifndef POTIK_APP_CONFIG_H
 #define POTIK_APP_CONFIG_H
@@ -20,6 +20,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+
+#define CONFIG_SETTINGS_MAX 64
+/* Where a value came from: 0, its default; else one of these, or the number of its line in the
+ * file, which is smaller. */
+#define CONFIG_FROM_ENVIRONMENT (UINT32_MAX - 1)
+#define CONFIG_FROM_FLAG UINT32_MAX
 
 /* Values in force. Texts are owned by the config. 0 in a number marked "auto" has been replaced. */
 struct config {
@@ -61,7 +67,9 @@ struct config {
     uint64_t seal_idle_ms;
     uint64_t tail_bytes; /* auto: RAM / 8, at most 512 MiB */
 
-    uint64_t given;      /* a bit a setting, in the table's order: it has not its default */
+    /* In the table's order: a CONFIG_FROM_…, a line, or 0. */
+    uint32_t sources[CONFIG_SETTINGS_MAX];
+    char *file;          /* that was read; NULL: none */
     struct buf warnings; /* one sentence a line: unknown POTIK_ variables */
 };
 
@@ -82,6 +90,12 @@ void config_fini(struct config *config);
 
 /* Whether a flag, the environment or the file gave the setting of this name. */
 bool config_is_given(const struct config *config, const char *name);
+/*
+ * Puts the source of the setting before the words of `diag`, for who finds its value wrong later:
+ * "--listen: …", "POTIK_LISTEN: …", "potik.conf:3: listen: …". A "listen: " that stands there is
+ * replaced; of a default it stays.
+ */
+void config_name_source(const struct config *config, const char *name, struct diag *diag);
 /* Whether `store` is the URL of a PostgreSQL database (by its beginning), not embedded. */
 bool config_is_postgres(const struct config *config);
 /* Overwrites the passwords of postgres:// URLs among the words of the command line, which `ps`

@@ -104,7 +104,7 @@ const struct setting settings[] = {
 };
 /* clang-format on */
 const size_t setting_count = COUNT_OF(settings);
-_Static_assert(COUNT_OF(settings) <= 64, "config.given has a bit for each");
+_Static_assert(COUNT_OF(settings) <= CONFIG_SETTINGS_MAX, "config.sources has one for each");
 
 /* --- numbers with units -----------------------------------------------------------------------*/
 
@@ -245,11 +245,47 @@ set_text(char **place, const char *value)
     return ERR_OK;
 }
 
+void
+setting_format_variable(char *out, size_t out_bytes, const char *name)
+{
+    int len = snprintf(out, out_bytes, "POTIK_%s", name);
+
+    for (int i = 0; i < len && (size_t)i < out_bytes; i++)
+        out[i] = out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
+}
+
+void
+setting_format_where(char *out, size_t out_bytes, const struct config *config,
+                     const struct setting *setting, uint32_t source)
+{
+    if (source == CONFIG_FROM_ENVIRONMENT)
+        setting_format_variable(out, out_bytes, setting->name);
+    else if (source == CONFIG_FROM_FLAG)
+        snprintf(out, out_bytes, "--%s", setting->name);
+    else if (source != 0)
+        snprintf(out, out_bytes, "%.200s:%u: %s", config->file, source, setting->name);
+    else
+        snprintf(out, out_bytes, "%s", setting->name);
+}
+
+const char *
+setting_value_hint(uint32_t source, const char *value)
+{
+    bool is_of_file = source != 0 && source < CONFIG_FROM_ENVIRONMENT;
+
+    if (is_of_file && (value[0] == '"' || value[0] == '\''))
+        return "; values in the file take no quotes";
+    if (is_of_file && (strstr(value, " #") != NULL || strstr(value, "\t#") != NULL))
+        return "; a comment in the file takes a line of its own";
+    return "";
+}
+
 enum err
-setting_set(struct config *config, const struct setting *setting, const char *where,
+setting_set(struct config *config, const struct setting *setting, uint32_t source,
             const char *value, struct diag *diag)
 {
     char *place = (char *)config + setting->offset;
+    char where[SETTING_WHERE_BYTES];
     char range[128];
     bool is_text = setting_is_text(setting);
     bool is_good = is_text ? value[0] != '\0' &&
@@ -257,12 +293,13 @@ setting_set(struct config *config, const struct setting *setting, const char *wh
                            : parse_number(setting, value, (uint64_t *)place);
 
     if (is_good) {
-        config->given |= UINT64_C(1) << (size_t)(setting - settings);
+        config->sources[setting - settings] = source;
         return is_text ? set_text((char **)place, value) : ERR_OK;
     }
+    setting_format_where(where, sizeof(where), config, setting, source);
     setting_format_range(range, sizeof(range), setting);
-    diag_set_field(diag, setting->name, "%s: \"%s\" will not do; it may be %s", where, value,
-                   range);
+    diag_set_field(diag, setting->name, "%s: \"%.100s\" will not do; it may be %s%s", where, value,
+                   range, setting_value_hint(source, value));
     return ERR_INVALID;
 }
 
@@ -274,4 +311,56 @@ setting_find(const char *name, size_t len)
             return &settings[i];
     }
     return NULL;
+}
+
+/*
+ * Letters to add, take away or exchange until one name is the other (Levenshtein 1966), row by row;
+ * '-' and '_' are the same letter. Both are at most NEAR_NAME_MAX long.
+ */
+#define NEAR_NAME_MAX 40
+#define NEAR_EDITS_MAX 2
+
+static size_t
+count_edits(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+    size_t row[NEAR_NAME_MAX + 1];
+
+    for (size_t k = 0; k <= b_len; k++)
+        row[k] = k;
+    for (size_t i = 0; i < a_len; i++) {
+        char letter = a[i] == '_' ? '-' : a[i];
+        size_t corner = row[0];
+
+        row[0] = i + 1;
+        for (size_t k = 0; k < b_len; k++) {
+            size_t least = corner + (letter != b[k]);
+
+            corner = row[k + 1];
+            if (corner + 1 < least)
+                least = corner + 1;
+            if (row[k] + 1 < least)
+                least = row[k] + 1;
+            row[k + 1] = least;
+        }
+    }
+    return row[b_len];
+}
+
+const struct setting *
+setting_near(const char *name, size_t len)
+{
+    const struct setting *nearest = NULL;
+    size_t edits_min = NEAR_EDITS_MAX + 1;
+
+    if (len < 3 || len > NEAR_NAME_MAX)
+        return NULL;
+    for (size_t i = 0; i < setting_count; i++) {
+        size_t edits = count_edits(name, len, settings[i].name, strlen(settings[i].name));
+
+        if (edits < edits_min) {
+            edits_min = edits;
+            nearest = &settings[i];
+        }
+    }
+    return nearest;
 }

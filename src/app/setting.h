@@ -30,12 +30,22 @@ extern const size_t setting_count;
 
 /* NULL: there is none of that name. */
 const struct setting *setting_find(const char *name, size_t len);
+/* The setting whose name is nearest, for who has mistyped it; NULL: none is near. */
+const struct setting *setting_near(const char *name, size_t len);
 /*
- * Reads `value` into its place. `where` names the source for a person: "--listen", "POTIK_LISTEN",
- * "potik.conf:3: listen". ERR_INVALID: one sentence in `diag`; ERR_NOMEM.
+ * Reads `value` into its place, and notes where it came from (config.sources). ERR_INVALID: one
+ * sentence in `diag` that begins with the source; ERR_NOMEM.
  */
-MUST_USE enum err setting_set(struct config *config, const struct setting *setting,
-                              const char *where, const char *value, struct diag *diag);
+MUST_USE enum err setting_set(struct config *config, const struct setting *setting, uint32_t source,
+                              const char *value, struct diag *diag);
+#define SETTING_WHERE_BYTES 256
+/* "--listen", "POTIK_LISTEN", "potik.conf:3: listen"; of a default "listen". */
+void setting_format_where(char *out, size_t out_bytes, const struct config *config,
+                          const struct setting *setting, uint32_t source);
+/* POTIK_DATA_DIR for data-dir. */
+void setting_format_variable(char *out, size_t out_bytes, const char *name);
+/* What may be wrong with a value that the file gave: begins with "; ", or is "". */
+const char *setting_value_hint(uint32_t source, const char *value);
 /* "1MiB … 4GiB", "auto|text|json", "a folder"; numbers that may be 0 = auto say so. */
 void setting_format_range(char *out, size_t out_bytes, const struct setting *setting);
 static inline bool

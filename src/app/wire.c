@@ -35,8 +35,9 @@ open_zones(struct program *program, struct diag *diag)
     err = zones_find(program->zones, slice_of_text(program->config->time_zone), &zone, &warning);
     if (err == ERR_OK)
         return ERR_OK;
-    diag_set_field(diag, "time-zone", "--time-zone: \"%s\" will not do; it may be %s",
+    diag_set_field(diag, "time-zone", "time-zone: \"%s\" will not do; it may be %s",
                    program->config->time_zone, "an IANA name, as Europe/Kyiv");
+    config_name_source(program->config, "time-zone", diag);
     return ERR_INVALID;
 }
 
@@ -190,6 +191,22 @@ open_server(struct program *program, struct diag *diag)
     return http_server_start(&http, &program->server, diag);
 }
 
+/* What a person has mistyped, and only another layer can tell: it is told with its source. */
+static enum err
+check_addresses(const struct config *config, struct diag *diag)
+{
+    enum err err = http_check_listen(config->listen, diag);
+
+    if (err == ERR_INVALID)
+        config_name_source(config, "listen", diag);
+    if (err != ERR_OK || !config_is_postgres(config))
+        return err;
+    err = postgres_check_url(config->store, diag);
+    if (err == ERR_INVALID)
+        config_name_source(config, "store", diag);
+    return err;
+}
+
 enum err
 wire_open(const struct config *config, void (*fatal)(void *state, const char *reason),
           void *fatal_state, struct program *ret_program, struct diag *diag)
@@ -197,11 +214,9 @@ wire_open(const struct config *config, void (*fatal)(void *state, const char *re
     struct program program = {.config = config, .lock_fd = -1};
     enum err err = open_zones(&program, diag);
 
-    /* What a person has mistyped is told before anything is made or asked of another program. */
+    /* Told before anything is made or asked of another program. */
     if (err == ERR_OK)
-        err = http_check_listen(config->listen, diag);
-    if (err == ERR_OK && config_is_postgres(config))
-        err = postgres_check_url(config->store, diag);
+        err = check_addresses(config, diag);
     if (err == ERR_OK)
         err = folder_check_store(config->data_dir, config_is_postgres(config), diag);
     if (err == ERR_OK)

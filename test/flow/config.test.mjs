@@ -109,6 +109,10 @@ test('migrate is for PostgreSQL, and says what it lacks', { skip }, () => {
 test('the file: an unknown key or a bad value is exit 2 with its line', { skip: skip || OF_NO_STORE }, async (t) => {
   const file = path.join(folder, 'potik.conf');
   const BAD = [['seal-rows = 10\nsealrows = 5\n', /potik\.conf:2: .*sealrows/], ['# fine\n\nseal-rows = many\n', /potik\.conf:3: seal-rows: "many"/], ['seal-rows\n', /potik\.conf:1: /]];
+  BAD.push(['time-zone = Kyiv\n', /potik\.conf:1: time-zone: "Kyiv"/], ['\nlisten = nonsense\n', /potik\.conf:2: listen: "nonsense" is not HOST:PORT/],
+    ['store = nonsense\n', /potik\.conf:1: store: "nonsense"/], ['store = postgres://h:x/y\n', /potik\.conf:1: store: /],
+    ['listen = "127.0.0.1:0"\n', /potik\.conf:1: listen: .*no quotes/], ['listen = 127.0.0.1:0 # here\n', /potik\.conf:1: listen: .*a line of its own/],
+    ['log-level = info\nlog-level = info\n', /potik\.conf:2: log-level stands in line 1 already/]);
   for (const [text, message] of BAD) {
     await t.test(JSON.stringify(text), () => {
       fs.writeFileSync(file, text);
@@ -149,6 +153,11 @@ test('an unknown POTIK_ variable is a warning; those of the client commands are 
   const how = run(['serve', '--data-dir', path.join(folder, 'unused')], { env: { POTIK_SEAL_ROWS: 'many' } });
   assert.equal(how.status, 2);
   assert.match(how.stderr, /^potik: POTIK_SEAL_ROWS: "many"/);
+  for (const [name, value] of [['LISTEN', 'nonsense'], ['TIME_ZONE', 'Kyiv'], ['STORE', 'postgres://h:x/y']]) {
+    const bad = run(['serve', '--data-dir', path.join(folder, 'unused')], { env: { [`POTIK_${name}`]: value } });
+    assert.equal(bad.status, 2, bad.stderr);
+    assert.ok(bad.stderr.startsWith(`potik: POTIK_${name}: `), bad.stderr);
+  }
 });
 
 test('every command explains itself, with an example', { skip: skip || OF_NO_STORE }, async (t) => {

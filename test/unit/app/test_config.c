@@ -102,7 +102,20 @@ test_config__file_errors_name_the_line(void **state)
         const char *text;
         const char *message;
     } rows[] = {
-        {"seal-rows = 10\nseal-row = 10\n", ":2: there is no setting \"seal-row\""},
+        {"seal-rows = 10\nseal-row = 10\n",
+         ":2: there is no setting \"seal-row\"; did you mean \"seal-rows\"?"},
+        {"time_zone = UTC\n", ":1: there is no setting \"time_zone\"; did you mean \"time-zone\"?"},
+        {"lsiten = x\n", "did you mean \"listen\"?"},
+        {"colour = x\n", ":1: there is no setting \"colour\"; potik serve --help lists them"},
+        {"confg = x\n", ":1: there is no setting \"confg\"; potik serve --help lists them"},
+        {"listen = a:1\n\nseal-rows = 5\nlisten = b:1\n",
+         ":4: listen stands in line 1 already; keep one"},
+        {"seal-rows = \"10\"\n", "seal-rows: \"\"10\"\" will not do; it may be 1 … 10000000; "
+                                 "values in the file take no quotes"},
+        {"seal-rows = 10 # few\n",
+         "will not do; it may be 1 … 10000000; a comment in the file takes a line of its own"},
+        {"log-level = 'info'\n", "values in the file take no quotes"},
+        {"store = \"embedded\"\n", ":1: store: \"\"embedded\"\" will not do; it may be embedded"},
         {"seal-rows\n", ":1: a line is `name = value`"},
         {"seal-rows = 0\n", ":1: seal-rows: \"0\" will not do; it may be 1 … 10000000"},
         {"config = x\n", ":1: there is no setting \"config\""},
@@ -153,7 +166,7 @@ test_config__refused_values_are_one_sentence(void **state)
         {"--tail-bytes 1KiB", "16MiB … 64GiB, 0 = auto"},
         {"--log-format xml", "auto|text|json"},
         {"--log-format text|json", "auto|text|json"},
-        {"--store mysql", "store: \"mysql\" will not do; it may be embedded"},
+        {"--store mysql", "--store: \"mysql\" will not do; it may be embedded"},
         {"--store mysql://u:secret@h", "store: \"mysql…\" will not do"},
         {"--store", "--store: needs a value"},
         {"--store-timeout 99ms", "100ms … 10min"},
@@ -164,7 +177,8 @@ test_config__refused_values_are_one_sentence(void **state)
         {"--nonsense 1", "--nonsense: there is no such flag"},
         {"extra", "extra: there is no such argument"},
         {"--seal-rows 99999999999999999999999", "will not do"},
-        {"--young-ids-max 40000 --young-ids-seal 20001", "at most half of young-ids-max, 40000"},
+        {"--young-ids-max 40000 --young-ids-seal 20001",
+         "--young-ids-seal: 20001 will not do; it may be at most half of young-ids-max, 40000"},
         /* half of it holds any one request: else that request could be refused for ever */
         {"--young-ids-max 32767 --young-ids-seal 512", "it may be 32768 … 67108864"},
     };
@@ -240,6 +254,50 @@ test_config__knows_what_was_given_and_which_store(void **state)
                      ERR_OK);
     assert_true(config_is_given(&config, "tail-bytes"));
     config_fini(&config);
+}
+
+static void
+test_config__a_source_is_named_later_too(void **state)
+{
+    char path[] = "/tmp/potik-config-XXXXXX";
+    char words[128];
+    char expected[256];
+    char *environment[] = {(char[]){"POTIK_LISTEN=nonsense"}, NULL};
+    struct diag diag = DIAG_INIT;
+    struct config config;
+    int fd = mkstemp(path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    close(fd);
+    write_file(path, "\ntime-zone = Kyiv\nlisten = \"a:1\"\n");
+    snprintf(words, sizeof(words), "--config %s --store embedded", path);
+
+    assert_int_equal(load_words(words, environment, CONFIG_ALL, &config, NULL), ERR_OK);
+    diag_set(&diag, "listen: is bad");
+    config_name_source(&config, "listen", &diag);
+    assert_string_equal(diag.message, "POTIK_LISTEN: is bad");
+    assert_string_equal(diag.field, "listen");
+    diag_set(&diag, "is no zone");
+    config_name_source(&config, "time-zone", &diag);
+    snprintf(expected, sizeof(expected), "%s:2: time-zone: is no zone", path);
+    assert_string_equal(diag.message, expected);
+    diag_set(&diag, "the URL is bad");
+    config_name_source(&config, "store", &diag);
+    assert_string_equal(diag.message, "--store: the URL is bad");
+    diag_set(&diag, "data-dir: is bad");
+    config_name_source(&config, "data-dir", &diag);
+    assert_string_equal(diag.message, "data-dir: is bad");
+    config_fini(&config);
+
+    assert_int_equal(load_words(words, no_environment, CONFIG_ALL, &config, NULL), ERR_OK);
+    diag_set(&diag, "listen: is bad");
+    config_name_source(&config, "listen", &diag);
+    snprintf(expected, sizeof(expected), "%s:3: listen: is bad; values in the file take no quotes",
+             path);
+    assert_string_equal(diag.message, expected);
+    config_fini(&config);
+    unlink(path);
 }
 
 static void
@@ -351,6 +409,7 @@ main(void)
         cmocka_unit_test(test_config__refused_values_are_one_sentence),
         cmocka_unit_test(test_config__ranges_include_their_ends),
         cmocka_unit_test(test_config__knows_what_was_given_and_which_store),
+        cmocka_unit_test(test_config__a_source_is_named_later_too),
         cmocka_unit_test(test_config__passwords_leave_the_command_line),
         cmocka_unit_test(test_config__unknown_variables_warn),
         cmocka_unit_test(test_config__folder_scope_has_few_flags),
