@@ -50,7 +50,8 @@
       "the body is over its limit; send less at once")                                             \
     X(TOO_MANY_EVENTS, "too_many_events", 413, false, "over 10,000 events in a request; split it") \
     X(URI_TOO_LONG, "uri_too_long", 414, false, "the URL is over 8 KiB")                           \
-    X(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", 415, false, "send JSON or NDJSON")         \
+    X(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", 415, false,                                \
+      "send Content-Type: application/json or application/x-ndjson (or none: JSON)")               \
     X(UNSUPPORTED_ENCODING, "unsupported_encoding", 415, false, "send gzip, zstd or identity")     \
     X(EXPECTATION_FAILED, "expectation_failed", 417, false, "only 100-continue is known")          \
     X(RATE_LIMITED, "rate_limited", 429, true, "too many requests; honour Retry-After")            \

@@ -43,6 +43,20 @@ test('every error body has the one shape', { skip }, async () => {
   await server.close();
 });
 
+test('sentences name what would do', { skip }, async () => {
+  const server = await startServer();
+  const key = { authorization: `Bearer ${server.keys.write}` };
+  const ASKED = [
+    ['POST', '/v1/events', { ...key, 'content-type': 'application/ndjson' }, '[]', 415, /application\/json or application\/x-ndjson/],
+  ];
+  for (const [method, path, headers, body, status, message] of ASKED) {
+    const reply = await server.request({ method, path, headers, body });
+    assert.equal(reply.status, status, reply.text);
+    assert.match(reply.json.error.message, message);
+  }
+  await server.close();
+});
+
 test('questions beyond the queue: 503 overloaded with Retry-After, ingest goes on', { skip }, async () => {
   const server = await startServer({ flags: ['--query-threads', '1', '--query-queue', '1'] });
   const client = new Client(server);
