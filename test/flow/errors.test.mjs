@@ -48,6 +48,8 @@ test('sentences name what would do', { skip }, async () => {
   const key = { authorization: `Bearer ${server.keys.write}` };
   const ASKED = [
     ['POST', '/v1/events', { ...key, 'content-type': 'application/ndjson' }, '[]', 415, /application\/json or application\/x-ndjson/],
+    ['POST', '/v1/events', key, '{"event_type":"v","user_id":"u"}\n{"event_type":"v","user_id":"u"}\n', 400, /lines\? send Content-Type: application\/x-ndjson$/],
+    ['POST', '/v1/events', key, '{"event_type":"v","user_id":"u"} x', 400, /^text behind the end of the JSON value$/],
   ];
   for (const [method, path, headers, body, status, message] of ASKED) {
     const reply = await server.request({ method, path, headers, body });

@@ -121,6 +121,23 @@ test_decode__bad_whole_refuses_all(void **state)
     CHECK_TABLE(checks);
 }
 
+static void
+test_decode__lines_sent_as_json_are_seen(void **state)
+{
+    static const char hint[] = "!invalid_json{text behind the end of the JSON value; lines? send "
+                               "Content-Type: application/x-ndjson}";
+    static const char plain[] = "!invalid_json{text behind the end of the JSON value}";
+
+    (void)state;
+    check_body(JSON, SLICE(GOOD("a") "\n" GOOD("b") "\n"), hint, true);
+    check_body(JSON, SLICE(GOOD("a") " \r\n\t" GOOD("b")), hint, true);
+    check_body(JSON, SLICE("{\"x\":tru}\n" GOOD("b")), hint, true);
+    check_body(JSON, SLICE(GOOD("a") GOOD("b")), plain, true);
+    check_body(JSON, SLICE(GOOD("a") " " GOOD("b")), plain, true);
+    check_body(JSON, SLICE(GOOD("a") "\n]"), plain, true);
+    check_body(JSON, SLICE("\n" GOOD("a") "{"), plain, true);
+}
+
 /* A broken element makes the cuts doubtful: they count only among objects. */
 static void
 test_decode__cuts_count_among_objects(void **state)
@@ -298,6 +315,7 @@ main(void)
         cmocka_unit_test(test_decode__finds_elements),
         cmocka_unit_test(test_decode__bad_element_costs_itself),
         cmocka_unit_test(test_decode__bad_whole_refuses_all),
+        cmocka_unit_test(test_decode__lines_sent_as_json_are_seen),
         cmocka_unit_test(test_decode__cuts_count_among_objects),
         cmocka_unit_test(test_decode__limits_the_count),
         cmocka_unit_test(test_decode__limits_the_size_of_an_event),
