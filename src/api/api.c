@@ -25,6 +25,7 @@ static const struct route routes[] = {
 
 #define REPLY_BYTES_MAX (UINT64_C(64) * 1024 * 1024)
 #define REPLY_BYTES_KEPT (1024 * 1024) /* a larger reply's memory is given back */
+#define ALLOW_BYTES_MAX 64
 /* A loop: what waits for its commits, and one batch for a store that answers later. A request has
  * at most 10,000 events and so goes whole. */
 #define GATHER_EVENTS_MAX 100000
@@ -124,14 +125,27 @@ add_cors(struct http_exchange *exchange, bool is_preflight)
 static void
 reply_not_allowed(struct http_exchange *exchange, enum err err)
 {
-    char text[64];
-    struct buf allow;
+    CLEANUP(buf_fini) struct buf allow;
+    struct diag diag = DIAG_INIT;
 
-    buf_init(&allow, sizeof(text));
+    buf_init(&allow, ALLOW_BYTES_MAX);
     router_allow(routes, COUNT_OF(routes), http_path(exchange), &allow);
     http_reply_header(exchange, "Allow", buf_slice(&allow));
-    buf_fini(&allow);
-    http_reply_error(exchange, err, NULL, NULL);
+    diag_set(&diag, "the method is not allowed here; allowed: %.*s", SLICE_ARGS(buf_slice(&allow)));
+    http_reply_error(exchange, err, diag.message, NULL);
+}
+
+/* Who has mistyped a metric's name reads which there are. */
+static void
+reply_not_found(struct http_exchange *exchange)
+{
+    const struct slice stats = SLICE("/v1/stats/");
+    struct slice path = http_path(exchange);
+    struct diag diag = DIAG_INIT;
+
+    if (path.len >= stats.len && memcmp(path.ptr, stats.ptr, stats.len) == 0)
+        stats_list(&diag);
+    http_reply_error(exchange, ERR_NOT_FOUND, diag.message, NULL);
 }
 
 /* Anything but a route and a key that fits it: answered here. */
@@ -145,6 +159,10 @@ is_let_in(struct api_request *request, const struct route_match *match, enum err
         add_cors(exchange, match->is_preflight);
     if (err == ERR_METHOD_NOT_ALLOWED) {
         reply_not_allowed(exchange, err);
+        return false;
+    }
+    if (err == ERR_NOT_FOUND) {
+        reply_not_found(exchange);
         return false;
     }
     if (err != ERR_OK) {

@@ -98,5 +98,7 @@ extern const struct route_handler readyz_handler;
 extern const struct route_handler metrics_handler;
 extern const struct route_handler root_handler; /* root.c */
 bool stats_exists(const struct slice *segments);
+/* "there is no such metric; there are: dau, …" */
+void stats_list(struct diag *ret_words);
 
 #endif

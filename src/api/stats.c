@@ -21,6 +21,15 @@ stats_exists(const struct slice *segments)
     return metric_find(segments[0]) != NULL;
 }
 
+void
+stats_list(struct diag *ret_words)
+{
+    diag_set(ret_words, "there is no such metric; there are:");
+    for (uint32_t i = 0; i < metric_count(); i++)
+        diag_set(ret_words, "%s%s %s", ret_words->message, i != 0 ? "," : "",
+                 metric_name(metric_at(i)));
+}
+
 /* On a query thread. */
 static enum err
 stats_run(struct query_job *job, struct warehouse_view *view, struct diag *diag)

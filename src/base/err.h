@@ -47,7 +47,7 @@
     X(METHOD_NOT_ALLOWED, "method_not_allowed", 405, false, "the method is not allowed here")      \
     X(REQUEST_TIMEOUT, "request_timeout", 408, true, "the request came too slowly")                \
     X(BODY_TOO_LARGE, "body_too_large", 413, false,                                                \
-      "the body is over its limit; send less at once")                                             \
+      "the body is over 16 MiB; send fewer events at once")                                        \
     X(TOO_MANY_EVENTS, "too_many_events", 413, false, "over 10,000 events in a request; split it") \
     X(URI_TOO_LONG, "uri_too_long", 414, false, "the URL is over 8 KiB")                           \
     X(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", 415, false,                                \

@@ -5,7 +5,9 @@
 #define ZSTD_STATIC_LINKING_ONLY /* ZSTD_customMem: to allocate by base/mem */
 #include "codec/compress.h"
 #include "base/mem.h"
+#include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <zlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
@@ -106,6 +108,20 @@ refuse(struct decompress *decompress, enum err err, const char *message)
     return err;
 }
 
+static enum err
+refuse_size(struct decompress *decompress)
+{
+    uint64_t mib = decompress->config.output_bytes_max >> 20;
+    char message[96];
+
+    /* Less than one: only tests allow so little. */
+    snprintf(message, sizeof(message),
+             "the body is over %" PRIu64 " %s once decompressed; send fewer events at once",
+             mib != 0 ? mib : (uint64_t)decompress->config.output_bytes_max,
+             mib != 0 ? "MiB" : "bytes");
+    return refuse(decompress, ERR_BODY_TOO_LARGE, message);
+}
+
 /* `len` bytes have come out into `output`. */
 static enum err
 give(struct decompress *decompress, size_t len, decompress_sink sink_call, void *sink)
@@ -117,7 +133,7 @@ give(struct decompress *decompress, size_t len, decompress_sink sink_call, void 
         return ERR_OK;
     decompress->output_bytes += len;
     if (decompress->output_bytes > config->output_bytes_max)
-        return refuse(decompress, ERR_BODY_TOO_LARGE, "the body is too large once decompressed");
+        return refuse_size(decompress);
     if (config->ratio_max != 0 && decompress->output_bytes > RATIO_ASKED_FROM &&
         decompress->output_bytes / config->ratio_max > decompress->input_bytes)
         return refuse(decompress, ERR_BODY_TOO_LARGE,

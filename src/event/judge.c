@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define MESSAGE_MAX 512
+#define LACKING_ZONE_BYTES_MAX 64
 
 enum err
 element_refuse(struct arena *arena, enum err err, struct slice field, struct event_entry *ret_entry,
@@ -229,6 +230,20 @@ judge_milliseconds(struct element *element, const struct json_number *number,
     return ERR_OK;
 }
 
+/* A time that would do if only it said its zone. */
+static bool
+lacks_zone(struct slice text)
+{
+    char with_zone[LACKING_ZONE_BYTES_MAX + 1];
+    int64_t us;
+
+    if (text.len > LACKING_ZONE_BYTES_MAX)
+        return false;
+    memcpy(with_zone, text.ptr, text.len);
+    with_zone[text.len] = 'Z';
+    return rfc3339_parse(slice_of(with_zone, text.len + 1), &us) == ERR_OK;
+}
+
 static enum err
 judge_time_text(struct element *element, const struct json_text *raw, struct event_entry *entry)
 {
@@ -246,7 +261,12 @@ judge_time_text(struct element *element, const struct json_text *raw, struct eve
     if (raw->has_nul)
         return REFUSE(element, entry, ERR_NUL_CHARACTER, name,
                       "occurred_at: holds U+0000, which cannot be stored; remove it");
-    if (rfc3339_parse(text, &us) != ERR_OK)
+    err = rfc3339_parse(text, &us);
+    if (err != ERR_OK && lacks_zone(text))
+        return REFUSE(element, entry, ERR_INVALID_TIMESTAMP, name,
+                      "occurred_at: not RFC 3339: the time zone is missing (Z or ±hh:mm); send "
+                      "2026-01-31T12:00:00Z or Unix milliseconds");
+    if (err != ERR_OK)
         return REFUSE(element, entry, ERR_INVALID_TIMESTAMP, name,
                       "occurred_at: not RFC 3339; send 2026-01-31T12:00:00Z or Unix milliseconds");
     if (us < 0)

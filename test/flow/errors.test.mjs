@@ -5,6 +5,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import net from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { Client, MISSING, SLOWNESS, farAhead, query, startServer, until } from './server.mjs';
 
 const skip = MISSING;
@@ -50,6 +51,13 @@ test('sentences name what would do', { skip }, async () => {
     ['POST', '/v1/events', { ...key, 'content-type': 'application/ndjson' }, '[]', 415, /application\/json or application\/x-ndjson/],
     ['POST', '/v1/events', key, '{"event_type":"v","user_id":"u"}\n{"event_type":"v","user_id":"u"}\n', 400, /lines\? send Content-Type: application\/x-ndjson$/],
     ['POST', '/v1/events', key, '{"event_type":"v","user_id":"u"} x', 400, /^text behind the end of the JSON value$/],
+    ['POST', '/v1/events', key, Buffer.alloc(16 * 1024 * 1024 + 1, 32), 413, /over 16 MiB/],
+    ['POST', '/v1/events', { ...key, 'content-encoding': 'gzip' }, gzipSync(Buffer.alloc(64 * 1024 * 1024 + 1, 32)), 413, /over 64 MiB once decompressed/],
+    ['POST', '/v1/events', key, `[${'1,'.repeat(10000)}1]`, 413, /over 10,000 events/],
+    ['GET', '/v1/stats/dua', {}, null, 404, /there are: dau, top-events, retention$/],
+    ['GET', '/v1/stat', {}, null, 404, /^there is nothing at this address$/],
+    ['DELETE', '/v1/events', {}, null, 405, /allowed: POST, GET, HEAD, OPTIONS$/],
+    ['PUT', '/healthz', {}, null, 405, /allowed: GET, HEAD$/],
   ];
   for (const [method, path, headers, body, status, message] of ASKED) {
     const reply = await server.request({ method, path, headers, body });

@@ -450,6 +450,15 @@ test_judge__says_field_and_cure(void **state)
                "invalid_timestamp@occurred_at:a{occurred_at: not RFC 3339; send "
                "2026-01-31T12:00:00Z or Unix milliseconds}",
                true);
+    check_body(
+        JSON, slice_of_text(WITH("\"occurred_at\":\"2026-01-01T00:00:00\"")),
+        "invalid_timestamp@occurred_at:a{occurred_at: not RFC 3339: the time zone is missing "
+        "(Z or ±hh:mm); send 2026-01-31T12:00:00Z or Unix milliseconds}",
+        true);
+    check_body(JSON, slice_of_text(WITH("\"occurred_at\":\"2026-13-01T00:00:00\"")),
+               "invalid_timestamp@occurred_at:a{occurred_at: not RFC 3339; send "
+               "2026-01-31T12:00:00Z or Unix milliseconds}",
+               true);
     check_body(JSON, slice_of_text(WITH("\"x\":1")),
                "unknown_field@x:a{x: no such field; put data of your own into properties. The "
                "fields: event_id, event_type, user_id, anonymous_id, session_id, occurred_at, "
