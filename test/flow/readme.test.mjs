@@ -37,7 +37,7 @@ test('readme: every sender stores its event, and asking works', { skip: MISSING,
     return made;
   };
   try {
-    await t.test('all blocks are found', () => assert.deepEqual([...blocks.keys()], ['keys', 'curl', 'browser', 'python', 'node', 'ask']));
+    await t.test('all blocks are found', () => assert.deepEqual([...blocks.keys()], ['keys', 'curl', 'lines', 'browser', 'python', 'node', 'ask']));
     await t.test('keys', async () => {
       const script = `cd '${folder}'; ln -s '${server.dataDir}' potik-data; ${block('keys')}echo $POTIK_KEY $POTIK_READ_KEY`;
       assert.equal((await run('sh', ['-c', script], {})).trim(), `${keys.write_key} ${keys.read_key}`);
@@ -55,6 +55,9 @@ test('readme: every sender stores its event, and asking works', { skip: MISSING,
     await t.test('curl', { skip: spawnSync('curl', ['--version']).error ? 'curl is absent' : false }, async () => {
       assert.equal(JSON.parse(await run('sh', ['-c', block('curl')], env)).accepted, 1);
       assert.equal(JSON.parse(await run('sh', ['-c', block('curl')], env)).duplicates, 1);
+    });
+    await t.test('lines', { skip: spawnSync('curl', ['--version']).error ? 'curl is absent' : false }, async () => {
+      assert.equal(JSON.parse(await run('sh', ['-c', block('lines')], env)).accepted, 2);
     });
     await t.test('browser', async () => {
       const script = file('browser.mjs', `import { webcrypto } from 'node:crypto';\nglobalThis.crypto ??= webcrypto;\n${block('browser')}
