@@ -62,12 +62,19 @@ MUST_USE enum err file_size_of_path(const char *path, uint64_t *ret_bytes, struc
 /* Whether the file's mode lets nobody but its owner read, write or run it. Links are followed. */
 MUST_USE enum err file_is_private(const char *path, bool *ret_is_private, struct diag *diag);
 MUST_USE enum err file_rename(const char *from, const char *to, struct diag *diag);
+/* file_rename, then fsync of the folder of `to`: the new name outlasts a loss of power. On an
+ * error of that fsync the file has its new name all the same. */
+MUST_USE enum err file_rename_synced(const char *from, const char *to, struct diag *diag);
 MUST_USE enum err
 file_unlink(const char *path, struct diag *diag); /* ERR_ABSENT if it was not there */
 /* ERR_OK if it is a folder already; parents must exist. Mode 0700. */
 MUST_USE enum err file_make_dir(const char *path, struct diag *diag);
 MUST_USE enum err file_remove_tree(const char *path, struct diag *diag); /* no following of links */
 bool file_exists(const char *path);
+/* Both lead to one file (device and inode, links followed). False if one cannot be looked at. */
+bool file_is_same(const char *path, const char *other);
+/* A plain file, links followed: no folder, device, pipe. False if it cannot be looked at. */
+bool file_is_regular(const char *path);
 
 /* The whole file, at most bytes_max (ERR_FULL beyond), appended to `buf`. */
 MUST_USE enum err

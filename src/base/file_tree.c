@@ -110,6 +110,23 @@ file_exists(const char *path)
 }
 
 bool
+file_is_same(const char *path, const char *other)
+{
+    struct stat facts, other_facts;
+
+    return stat(path, &facts) == 0 && stat(other, &other_facts) == 0 &&
+           facts.st_dev == other_facts.st_dev && facts.st_ino == other_facts.st_ino;
+}
+
+bool
+file_is_regular(const char *path)
+{
+    struct stat facts;
+
+    return stat(path, &facts) == 0 && S_ISREG(facts.st_mode);
+}
+
+bool
 file_path(char ret_path[FILE_PATH_MAX], const char *dir, const char *name)
 {
     size_t dir_len = strlen(dir);
@@ -135,6 +152,18 @@ parent_of(const char *path, char ret_dir[FILE_PATH_MAX])
     memcpy(ret_dir, path, len);
     ret_dir[len] = '\0';
     return true;
+}
+
+enum err
+file_rename_synced(const char *from, const char *to, struct diag *diag)
+{
+    char dir[FILE_PATH_MAX];
+    enum err err;
+
+    if (!parent_of(to, dir))
+        return file_failed("rename", from, ENAMETOOLONG, diag);
+    err = file_rename(from, to, diag);
+    return err != ERR_OK ? err : file_sync_dir(dir, diag);
 }
 
 static enum err

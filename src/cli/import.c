@@ -5,15 +5,15 @@
  * codec/ndjson), a row becomes one line of JSON (import_row.c), 1,000 lines a batch (sender.c).
  * Every event has an id before it is first sent, so a retry, or the whole command again, stores
  * nothing twice. Refused rows are told with their line, counted by reason, and written to
- * --rejected as they stood.
+ * --rejected as they stood (rejected.c).
  */
-#include "base/file.h"
 #include "base/mem.h"
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/flags.h"
 #include "cli/import_row.h"
 #include "cli/progress.h"
+#include "cli/rejected.h"
 #include "cli/sender.h"
 #include "cli/source.h"
 #include "cli/table.h"
@@ -58,25 +58,13 @@ struct import {
     struct import_columns *columns;
     struct import_ids *ids;
     /* refusals */
-    int rejected_fd;
-    uint64_t rejected_bytes;
-    enum err rejected_err;
+    struct rejected rejected;
     uint64_t refused_here;
     struct reason reasons[REASONS_MAX];
     size_t reason_count;
     uint64_t told;
     bool is_terminal;
 };
-
-static void
-write_rejected(struct import *import, struct slice bytes)
-{
-    if (import->rejected_fd < 0 || import->rejected_err != ERR_OK)
-        return;
-    import->rejected_err = file_write_at(import->rejected_fd, import->rejected_path, bytes.ptr,
-                                         bytes.len, import->rejected_bytes, NULL);
-    import->rejected_bytes += bytes.len;
-}
 
 static void
 count_refusal(struct import *import, uint64_t line, struct slice code, struct slice message)
@@ -120,8 +108,8 @@ take_refusal(void *state, const struct sender_refusal *refusal)
     if (batch->originals.len != 0) {
         uint32_t start = i != 0 ? batch->original_ends[i - 1] : 0;
 
-        write_rejected(import,
-                       slice_of(batch->originals.ptr + start, batch->original_ends[i] - start));
+        rejected_add(&import->rejected,
+                     slice_of(batch->originals.ptr + start, batch->original_ends[i] - start));
     }
 }
 
@@ -132,7 +120,7 @@ refuse_here(struct import *import, uint64_t line, enum err err, const char *mess
 {
     import->refused_here++;
     count_refusal(import, line, slice_of_text(err_code(err)), slice_of_text(message));
-    write_rejected(import, original);
+    rejected_add(&import->rejected, original);
 }
 
 static void
@@ -188,7 +176,7 @@ take_header(struct import *import, const struct csv_row *row, struct diag *diag)
         return err;
     buf_init(&original, 8 * ROW_BYTES_MAX);
     import_row_add_csv(&original, row->cells, row->count, import->file_delimiter);
-    write_rejected(import, buf_slice(&original));
+    rejected_add_header(&import->rejected, buf_slice(&original));
     buf_fini(&original);
     return ERR_OK;
 }
@@ -208,7 +196,7 @@ take_csv_row(struct import *import, const struct csv_row *row, struct diag *diag
         return err;
     batch = import->batch;
     originals = batch->originals.len;
-    if (import->rejected_fd >= 0)
+    if (rejected_is_open(&import->rejected))
         import_row_add_csv(&batch->originals, row->cells, row->count, import->file_delimiter);
     err = import_row_csv(import->columns, row->cells, row->count, import->ids, &batch->body, &why);
     if (err == ERR_NOMEM || err == ERR_FULL) {
@@ -238,7 +226,7 @@ take_line(struct import *import, const struct ndjson_line *line, struct diag *di
                     SLICE_NONE);
         return ERR_OK;
     }
-    if (import->rejected_fd >= 0) {
+    if (rejected_is_open(&import->rejected)) {
         buf_add_slice(&import->batch->originals, line->text);
         buf_add_char(&import->batch->originals, '\n');
     }
@@ -405,8 +393,51 @@ tell_totals(const struct import *import)
     for (size_t i = 0; i < import->reason_count; i++)
         printf("  %s refused: %s\n", table_number(import->reasons[i].count, total),
                import->reasons[i].code);
-    if (refused != 0 && import->rejected_path != NULL)
-        printf("refused rows stand in %s\n", import->rejected_path);
+}
+
+/* All rows were sent and answered. */
+static int
+end_whole(struct import *import)
+{
+    struct diag diag = DIAG_INIT;
+    const char *place = NULL;
+    enum err err = rejected_finish(&import->rejected, true, &place, &diag);
+
+    if (place != NULL && err == ERR_OK)
+        printf("refused rows stand in %s\n", place);
+    if (err != ERR_OK) {
+        fprintf(
+            stderr, "potik import: the file of refused rows could not be written whole: %s%s%s\n",
+            diag.message[0] != '\0' ? diag.message : err_sentence(err),
+            place != NULL ? "; what there is of it stands in " : "", place != NULL ? place : "");
+        return COMMAND_FAILED;
+    }
+    return sender_totals(import->sender)->rejected + import->refused_here != 0 ? COMMAND_FAILED
+                                                                               : COMMAND_DONE;
+}
+
+/* It broke off; `diag` has the words. The last line names the rows refused so far, too. */
+static void
+end_early(struct import *import, enum err err, const struct diag *diag)
+{
+    const char *place = NULL;
+    struct buf words;
+
+    buf_init(&words, 16 * 1024);
+    if (err == ERR_CANCELLED)
+        buf_add_text(&words, "interrupted; the same command again sends the rest and stores "
+                             "nothing twice");
+    else
+        buf_printf(&words, "%s%s%s", import->source.path != NULL ? import->source.path : "",
+                   import->source.path != NULL ? ": " : "",
+                   diag->message[0] != '\0' ? diag->message : err_sentence(err));
+    /* Whether or not their file is whole: what is in it is told, and this run has failed anyway. */
+    if (rejected_finish(&import->rejected, false, &place, NULL) != ERR_OK)
+        buf_add_text(&words, "; not all refused rows could be written");
+    if (place != NULL)
+        buf_printf(&words, "; the rows refused so far stand in %s", place);
+    fprintf(stderr, "potik import: %.*s\n", SLICE_ARGS(buf_slice(&words)));
+    buf_fini(&words);
 }
 
 static int
@@ -423,8 +454,10 @@ run_files(struct import *import, char **paths, size_t count)
     enum err err = sender_new(&config, &import->sender, &diag);
     const struct sender_totals *totals;
 
-    if (err != ERR_OK)
-        return flags_failed("import", "out of memory");
+    if (err != ERR_OK) {
+        end_early(import, err, &diag);
+        return COMMAND_FAILED;
+    }
     for (size_t i = 0; i < count; i++) {
         uint64_t bytes = source_bytes(paths[i]);
 
@@ -443,18 +476,10 @@ run_files(struct import *import, char **paths, size_t count)
                  totals->accepted + totals->duplicates + totals->rejected);
     if (err == ERR_OK || totals->accepted + totals->duplicates + totals->rejected != 0)
         tell_totals(import);
-    if (err == ERR_CANCELLED) {
-        return flags_failed("import", "interrupted; the same command again sends the rest and "
-                                      "stores nothing twice");
-    }
-    if (err != ERR_OK) {
-        fprintf(stderr, "potik import: %s: %s\n", import->source.path,
-                diag.message[0] != '\0' ? diag.message : err_sentence(err));
-        return COMMAND_FAILED;
-    }
-    if (import->rejected_err != ERR_OK)
-        return flags_failed("import", "the file of refused rows could not be written whole");
-    return totals->rejected + import->refused_here != 0 ? COMMAND_FAILED : COMMAND_DONE;
+    if (err == ERR_OK)
+        return end_whole(import);
+    end_early(import, err, &diag);
+    return COMMAND_FAILED;
 }
 
 static enum err
@@ -505,19 +530,21 @@ parse_flags(struct import *import, int argc, char **argv, size_t *ret_files, str
 static int
 run_import(int argc, char **argv)
 {
-    struct import import = {.in_flight = 4, .rejected_fd = -1};
+    struct import import = {.in_flight = 4, .rejected = REJECTED_NONE};
     struct diag diag = DIAG_INIT;
     size_t files = 0;
     int status;
     enum err err = parse_flags(&import, argc, argv, &files, &diag);
 
+    if (err == ERR_OK && import.rejected_path != NULL)
+        err = rejected_check(import.rejected_path, argv + 1, files, &diag);
     if (err != ERR_OK)
         return flags_usage("import", diag.message);
     err = client_open(&import.client_flags, CLIENT_WRITE_KEY, &import.client, &diag);
     if (err == ERR_INVALID)
         return flags_usage("import", diag.message);
     if (err == ERR_OK && import.rejected_path != NULL)
-        err = file_open(import.rejected_path, FILE_REPLACE, &import.rejected_fd, &diag);
+        err = rejected_open(&import.rejected, import.rejected_path, &diag);
     if (err != ERR_OK) {
         client_close(&import.client);
         return flags_failed("import", diag.message);
@@ -527,7 +554,6 @@ run_import(int argc, char **argv)
     status = run_files(&import, argv + 1, files);
     sender_free(&import.sender);
     client_close(&import.client);
-    file_close(&import.rejected_fd);
     return status;
 }
 

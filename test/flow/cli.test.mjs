@@ -104,6 +104,64 @@ test('import: a file that breaks off is told by row and line, what came before i
   await server.close();
 });
 
+test('import: the file of refused rows is never an input, and changes only when a run ends with refused rows', { skip }, async () => {
+  const folder = temporaryFolder('rejected');
+  const [file, rejected, temporary] = ['in.csv', 'refused.csv', 'refused.csv.tmp'].map((name) => path.join(folder, name));
+  const header = 'event_id,event_type,user_id,occurred_at\n';
+  const good = `${header}1,a,u,2026-01-01T00:00:00Z\n`;
+  const bad = `${good}2,a,u,yesterday\n`;
+  const server = await startServer();
+  const into = (name, ...more) => ['import', '--rejected', name, ...at(server), ...more];
+  const names = () => fs.readdirSync(folder).sort();
+  const text = (name) => fs.readFileSync(name, 'utf8');
+  fs.writeFileSync(file, bad);
+  fs.symlinkSync('in.csv', path.join(folder, 'soft'));
+  fs.linkSync(file, path.join(folder, 'hard'));
+  for (const name of ['in.csv', './in.csv', 'soft', 'hard']) {
+    const run = await potik(into(name, 'in.csv'), { cwd: folder });
+    assert.equal(run.code, 2, name);
+    assert.match(run.stderr, /^potik import: --rejected .+: that is the input itself; name another file/);
+    assert.equal(text(file), bad, name);
+  }
+  let run = await potik(['import', '--rejected', '/dev/null', ...at(server), file]);
+  assert.equal(run.code, 2);
+  assert.match(run.stderr, /no plain file/);
+  fs.unlinkSync(path.join(folder, 'soft'));
+  fs.unlinkSync(path.join(folder, 'hard'));
+
+  fs.writeFileSync(rejected, 'of an earlier run\n');
+  fs.writeFileSync(file, good);
+  run = await potik(into(rejected, file));
+  assert.equal(run.code, 0, run.stderr);
+  assert.equal(text(rejected), 'of an earlier run\n', 'nothing refused: as it was');
+  fs.writeFileSync(file, bad);
+  run = await potik(['import', '--rejected', rejected, '--server', server.address, '--key', 'wk_unknown', file]);
+  assert.equal(run.code, 1);
+  assert.match(run.stderr, /401 unauthorized/);
+  assert.equal(text(rejected), 'of an earlier run\n', 'a wrong key: as it was');
+  assert.deepEqual(names(), ['in.csv', 'refused.csv']);
+
+  fs.writeFileSync(file, `${bad}3,a,"u\n`);
+  run = await potik(into(rejected, file));
+  assert.equal(run.code, 1);
+  assert.ok(run.stderr.endsWith(`; the rows refused so far stand in ${temporary}\n`), run.stderr);
+  assert.equal(text(temporary), `${header}2,a,u,yesterday\n`);
+  assert.equal(text(rejected), 'of an earlier run\n', 'a run that broke off: as it was');
+
+  fs.writeFileSync(file, bad);
+  run = await potik(into(rejected, file));
+  assert.equal(run.code, 1);
+  assert.ok(run.stdout.endsWith(`refused rows stand in ${rejected}\n`), run.stdout);
+  assert.equal(text(rejected), `${header}2,a,u,yesterday\n`);
+  assert.equal(fs.statSync(rejected).mode & 0o777, 0o600);
+  assert.deepEqual(names(), ['in.csv', 'refused.csv', 'refused.csv.tmp'], 'what an earlier run left is not written over');
+  run = await potik(into(rejected, temporary));
+  assert.equal(run.code, 1);
+  assert.equal(text(temporary), `${header}2,a,u,yesterday\n`, 'it may be an input itself');
+  await server.close();
+  fs.rmSync(folder, { recursive: true });
+});
+
 test('import: waits for a server that is restarted meanwhile; nothing is lost or doubled', { skip }, async () => {
   const folder = temporaryFolder('restart');
   const file = path.join(folder, 'many.ndjson');

@@ -324,6 +324,49 @@ test_file__what_cannot_be_written_back_is_left_to_the_sync(void **state)
 }
 
 static void
+test_file__one_file_under_several_names_is_known(void **state)
+{
+    char path[FILE_PATH_MAX], linked[FILE_PATH_MAX], hard[FILE_PATH_MAX], other[FILE_PATH_MAX];
+    const char *dir = (const char *)*state;
+
+    assert_true(file_path(path, dir, "a") && file_path(linked, dir, "linked"));
+    assert_true(file_path(hard, dir, "hard") && file_path(other, dir, "other"));
+    assert_int_equal(file_replace_whole(path, SLICE("x"), NULL), ERR_OK);
+    assert_int_equal(file_replace_whole(other, SLICE("x"), NULL), ERR_OK);
+    assert_int_equal(symlink("a", linked), 0);
+    assert_int_equal(link(path, hard), 0);
+    assert_true(file_is_same(path, path));
+    assert_true(file_is_same(linked, path));
+    assert_true(file_is_same(path, hard));
+    assert_false(file_is_same(path, other));
+    assert_false(file_is_same(path, "/nowhere/at/all"));
+    assert_false(file_is_same("/nowhere/at/all", "/nowhere/at/all"));
+    assert_true(file_is_regular(linked));
+    assert_false(file_is_regular(dir));
+    assert_false(file_is_regular("/dev/null"));
+    assert_false(file_is_regular("/nowhere/at/all"));
+}
+
+static void
+test_file__rename_replaces_and_tells_what_is_absent(void **state)
+{
+    char from[FILE_PATH_MAX], to[FILE_PATH_MAX];
+    struct buf buf;
+
+    assert_true(file_path(from, (const char *)*state, "from"));
+    assert_true(file_path(to, (const char *)*state, "to"));
+    assert_int_equal(file_replace_whole(from, SLICE("new"), NULL), ERR_OK);
+    assert_int_equal(file_replace_whole(to, SLICE("old"), NULL), ERR_OK);
+    assert_int_equal(file_rename_synced(from, to, NULL), ERR_OK);
+    assert_false(file_exists(from));
+    buf_init(&buf, 16);
+    assert_int_equal(file_read_whole(to, 16, &buf, NULL), ERR_OK);
+    assert_true(slice_equal(buf_slice(&buf), SLICE("new")));
+    buf_fini(&buf);
+    assert_int_equal(file_rename_synced(from, to, NULL), ERR_ABSENT);
+}
+
+static void
 test_file__path_fits_or_says_no(void **state)
 {
     static char name[FILE_PATH_MAX + 1];
@@ -360,6 +403,8 @@ main(void)
         test_in_dir(test_file__sizes_and_room),
         test_in_dir(test_file__large_files_are_synced_in_pieces),
         cmocka_unit_test(test_file__what_cannot_be_written_back_is_left_to_the_sync),
+        test_in_dir(test_file__one_file_under_several_names_is_known),
+        test_in_dir(test_file__rename_replaces_and_tells_what_is_absent),
         cmocka_unit_test(test_file__path_fits_or_says_no),
     };
 
