@@ -358,6 +358,15 @@ check_interrupt(void *state, curl_off_t total, curl_off_t now, curl_off_t up_tot
     return client_is_interrupted() ? 1 : 0;
 }
 
+void
+client_explain_silence(const struct client *client, CURLcode code, struct diag *diag)
+{
+    diag_set(diag, "no reply from %s%s%s: %s",
+             client->unix_path[0] != '\0' ? "unix:" : client->base, client->unix_path,
+             code == CURLE_COULDNT_CONNECT ? " (is `potik serve` running?)" : "",
+             curl_easy_strerror(code));
+}
+
 enum err
 client_get(struct client *client, const char *path, struct client_reply *reply, struct diag *diag)
 {
@@ -388,10 +397,7 @@ client_get(struct client *client, const char *path, struct client_reply *reply, 
     if (code == CURLE_ABORTED_BY_CALLBACK && client_is_interrupted())
         return ERR_CANCELLED;
     if (code != CURLE_OK) {
-        diag_set(diag, "no reply from %s%s%s: %s",
-                 client->unix_path[0] != '\0' ? "unix:" : client->base, client->unix_path,
-                 code == CURLE_COULDNT_CONNECT ? " (is `potik serve` running?)" : "",
-                 curl_easy_strerror(code));
+        client_explain_silence(client, code, diag);
         return ERR_IO;
     }
     (void)curl_easy_getinfo(client->easy, CURLINFO_RESPONSE_CODE, &reply->status);

@@ -68,6 +68,8 @@ void client_reply_fini(struct client_reply *reply);
  * ERR_NOMEM. */
 MUST_USE enum err
 client_get(struct client *client, const char *path, struct client_reply *reply, struct diag *diag);
+/* "no reply from SERVER (is `potik serve` running?): REASON", for a transfer that failed. */
+void client_explain_silence(const struct client *client, CURLcode code, struct diag *diag);
 /* What stays the same for every request of this client: address, key, protocols. */
 void client_prepare(const struct client *client, CURL *easy, const char *url);
 

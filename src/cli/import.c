@@ -50,6 +50,8 @@ struct import {
     struct progress progress;
     struct source source;
     uint64_t bytes_before; /* of the files already done */
+    uint64_t rows_before;
+    uint64_t rows; /* sent, or refused here */
     /* the file under way */
     enum import_format format;
     char file_delimiter;
@@ -119,21 +121,51 @@ refuse_here(struct import *import, uint64_t line, enum err err, const char *mess
             struct slice original)
 {
     import->refused_here++;
+    import->rows++;
     count_refusal(import, line, slice_of_text(err_code(err)), slice_of_text(message));
     rejected_add(&import->rejected, original);
 }
 
+static uint64_t
+answered_rows(const struct import *import)
+{
+    const struct sender_totals *totals = sender_totals(import->sender);
+
+    return totals->accepted + totals->duplicates + totals->rejected + import->refused_here;
+}
+
+/* Bytes of the input whose rows have an answer: of those read, as great a share as of the rows. */
+static uint64_t
+answered_bytes(const struct import *import)
+{
+    uint64_t rows = import->rows - import->rows_before;
+    uint64_t answered = answered_rows(import) - import->rows_before;
+
+    if (rows == 0)
+        return import->bytes_before;
+    return import->bytes_before +
+           (uint64_t)((double)import->source.read_bytes * (double)answered / (double)rows);
+}
+
+/* Nothing is drawn before the first answer: until then there is none, and an error may come. */
 static void
 show_progress(void *state)
 {
     struct import *import = (struct import *)state;
-    const struct sender_totals *totals;
 
-    if (import->sender == NULL)
-        return;
-    totals = sender_totals(import->sender);
-    progress_update(&import->progress, import->bytes_before + import->source.read_bytes,
-                    totals->accepted + totals->duplicates + totals->rejected);
+    if (import->sender != NULL && answered_rows(import) != 0)
+        progress_update(&import->progress, answered_bytes(import), answered_rows(import));
+}
+
+static void
+tell_silence(void *state, const char *reason)
+{
+    const struct import *import = (const struct import *)state;
+
+    fprintf(stderr, "%sno reply from %s%s (%s); trying again\n",
+            import->is_terminal ? "\r\x1B[K" : "",
+            import->client->unix_path[0] != '\0' ? "unix:" : import->client->base,
+            import->client->unix_path, reason);
 }
 
 /* A batch with room. ERR_IO: the sender has failed; sender_finish has the words. */
@@ -162,6 +194,7 @@ count_event(struct import *import, uint64_t line)
     batch->rows[batch->events] = line;
     batch->original_ends[batch->events] = (uint32_t)batch->originals.len;
     batch->events++;
+    import->rows++;
     submit_if_full(import);
 }
 
@@ -356,6 +389,7 @@ import_file(struct import *import, const char *path, struct diag *diag)
     struct diag sender_diag = DIAG_INIT;
     enum err err, sender_err;
 
+    import->rows_before = import->rows;
     import->source = (struct source){.path = path, .take = take_piece, .state = import};
     ndjson_init(&import->ndjson, LINE_BYTES_MAX);
     err = source_run(&import->source, diag);
@@ -370,7 +404,6 @@ import_file(struct import *import, const char *path, struct diag *diag)
         err = sender_err;
         *diag = sender_diag;
     }
-    import->bytes_before += import->source.read_bytes;
     csv_reader_free(&import->csv);
     ndjson_fini(&import->ndjson);
     import_columns_free(&import->columns);
@@ -447,12 +480,12 @@ run_files(struct import *import, char **paths, size_t count)
                                          .clock = clock_system(),
                                          .in_flight = import->in_flight,
                                          .refused = take_refusal,
+                                         .silent = tell_silence,
                                          .turn = show_progress,
                                          .state = import};
     struct diag diag = DIAG_INIT;
     uint64_t total_bytes = 0;
     enum err err = sender_new(&config, &import->sender, &diag);
-    const struct sender_totals *totals;
 
     if (err != ERR_OK) {
         end_early(import, err, &diag);
@@ -469,12 +502,17 @@ run_files(struct import *import, char **paths, size_t count)
     }
     progress_start(&import->progress, clock_system(), stderr, import->is_terminal, "import",
                    "events", total_bytes);
-    for (size_t i = 0; i < count && err == ERR_OK; i++)
+    for (size_t i = 0; i < count && err == ERR_OK; i++) {
         err = import_file(import, paths[i], &diag);
-    totals = sender_totals(import->sender);
-    progress_end(&import->progress, import->bytes_before,
-                 totals->accepted + totals->duplicates + totals->rejected);
-    if (err == ERR_OK || totals->accepted + totals->duplicates + totals->rejected != 0)
+        if (err == ERR_OK)
+            import->bytes_before += import->source.read_bytes;
+    }
+    /* What was not answered has no share, so that only a whole import ends at 100 %. */
+    if (err == ERR_OK)
+        progress_end(&import->progress, total_bytes, answered_rows(import));
+    else if (answered_rows(import) != 0)
+        progress_end(&import->progress, answered_bytes(import), answered_rows(import));
+    if (err == ERR_OK || answered_rows(import) != 0)
         tell_totals(import);
     if (err == ERR_OK)
         return end_whole(import);

@@ -49,6 +49,9 @@ show(struct progress *progress, uint64_t done, uint64_t count, int64_t now, bool
 
     if (progress->total != 0)
         share = done >= progress->total ? 1.0 : (double)done / (double)progress->total;
+    /* `total` may be an estimate; that all is done is told at the end alone. */
+    if (!is_end && share > 0.99)
+        share = 0.99;
     (void)table_number(count, number);
     (void)table_number(seconds > 0.001 ? (uint64_t)((double)count / seconds) : 0, rate);
     fprintf(progress->out, "%s%s  ", progress->is_terminal ? "\r" : "", progress->label);
@@ -64,7 +67,7 @@ show(struct progress *progress, uint64_t done, uint64_t count, int64_t now, bool
     if (is_end) {
         (void)fputs("in ", progress->out);
         write_duration(progress->out, (uint64_t)(seconds + 0.5));
-    } else if (share > 0.01) {
+    } else if (share > 0.01 && done < progress->total) {
         write_duration(progress->out, (uint64_t)(seconds / share * (1 - share) + 0.5));
         (void)fputs(" left", progress->out);
     }

@@ -26,7 +26,7 @@ struct progress {
 
 void progress_start(struct progress *progress, const struct clock *clock, FILE *out,
                     bool is_terminal, const char *label, const char *noun, uint64_t total);
-/* Cheap: draws at most ten times a second (a terminal) or every five seconds. */
+/* Cheap: draws at most ten times a second (a terminal) or every five seconds; never 100 %. */
 void progress_update(struct progress *progress, uint64_t done, uint64_t count);
 /* The last state, and the bar's line is ended. */
 void progress_end(struct progress *progress, uint64_t done, uint64_t count);

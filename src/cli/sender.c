@@ -35,7 +35,8 @@ struct sender {
     struct json_document *document;
     struct sender_totals totals;
     char position[256];
-    enum err err; /* the first that is final */
+    bool is_silent; /* told, and no reply since */
+    enum err err;   /* the first that is final */
     struct diag diag;
     struct slot slots[]; /* config.in_flight of them */
 };
@@ -263,9 +264,16 @@ finish_slot(struct sender *sender, struct slot *slot, CURLcode code)
 
     (void)curl_multi_remove_handle(sender->multi, slot->easy);
     if (code != CURLE_OK) {
-        retry_later(sender, slot, 0, curl_easy_strerror(code));
+        struct diag diag = DIAG_INIT;
+
+        client_explain_silence(sender->config.client, code, &diag);
+        retry_later(sender, slot, 0, diag.message);
+        if (sender->err == ERR_OK && !sender->is_silent && sender->config.silent != NULL)
+            sender->config.silent(sender->config.state, curl_easy_strerror(code));
+        sender->is_silent = true;
         return;
     }
+    sender->is_silent = false;
     (void)curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &status);
     (void)curl_easy_getinfo(slot->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
     slot->state = SLOT_FREE;

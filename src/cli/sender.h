@@ -52,6 +52,10 @@ struct sender_config {
     uint32_t tries_max; /* 0: the default */
     /* One refused event; during sender_take and sender_finish. May be NULL. */
     void (*refused)(void *state, const struct sender_refusal *refusal);
+    /* No reply came, for the first time since the last one that did; it is tried again. May be
+     * NULL.
+     */
+    void (*silent)(void *state, const char *reason);
     void (*turn)(
         void *state); /* about ten times a second while waiting, for a progress bar; or NULL */
     void *state;

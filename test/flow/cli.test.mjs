@@ -162,6 +162,17 @@ test('import: the file of refused rows is never an input, and changes only when 
   fs.rmSync(folder, { recursive: true });
 });
 
+test('import: a server that is not there is told once, at once; progress waits for an answer', { skip: skip || OF_NO_STORE }, async () => {
+  const run = start(['import', '--server', 'http://127.0.0.1:1', '--key', 'wk_x', '-'], { input: '{"event_type":"a","user_id":"u"}\n'.repeat(5000) });
+  await until('the word of silence', () => run.stderr.includes('trying again'));
+  await new Promise((resolve) => { run.child.once('exit', resolve); run.child.kill('SIGINT'); });
+  const end = await run.ended;
+  assert.equal(end.code, 1);
+  assert.equal(end.stdout, '');
+  assert.equal(end.stderr, "no reply from http://127.0.0.1:1 (Couldn't connect to server); trying again\n"
+    + 'potik import: interrupted; the same command again sends the rest and stores nothing twice\n');
+});
+
 test('import: waits for a server that is restarted meanwhile; nothing is lost or doubled', { skip }, async () => {
   const folder = temporaryFolder('restart');
   const file = path.join(folder, 'many.ndjson');

@@ -54,12 +54,32 @@ test_progress__plain_lines_come_every_five_seconds(void **state)
     free(text);
 }
 
+static void
+test_progress__tells_all_at_the_end_alone(void **state)
+{
+    struct clock_fake fake;
+    struct progress progress;
+    FILE *out = open_memstream(&text, &text_len);
+
+    (void)state;
+    clock_fake_init(&fake, 0);
+    progress_start(&progress, &fake.clock, out, false, "import", "events", 10);
+    clock_fake_move(&fake, 5 * US_PER_S);
+    progress_update(&progress, 10, 5);
+    progress_end(&progress, 10, 10);
+    (void)fclose(out);
+    assert_string_equal(text, "import   99 %  5 events  1/s  \n"
+                              "import  100 %  10 events  2/s  in 5 s\n");
+    free(text);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_progress__terminal_draws_a_bar_ten_times_a_second),
         cmocka_unit_test(test_progress__plain_lines_come_every_five_seconds),
+        cmocka_unit_test(test_progress__tells_all_at_the_end_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

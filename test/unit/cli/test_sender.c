@@ -92,6 +92,7 @@ struct run {
     struct sender *sender;
     struct clock_fake fake;
     char refusals[512];
+    char silences[512];
     int64_t step_us; /* the clock's, a turn */
     int64_t waited_us;
 };
@@ -117,12 +118,25 @@ refused(void *state, const struct sender_refusal *refusal)
 }
 
 static void
+silent(void *state, const char *reason)
+{
+    struct run *run = (struct run *)state;
+    size_t len = strlen(run->silences);
+
+    (void)snprintf(run->silences + len, sizeof(run->silences) - len, "%s;", reason);
+}
+
+static void
 start_run(struct run *run, const struct script *script, uint32_t tries_max)
 {
     char server[64];
     struct client_flags flags = {.server = server, .key = "wk_x"};
-    struct sender_config config = {
-        .in_flight = 1, .tries_max = tries_max, .refused = refused, .turn = turn, .state = run};
+    struct sender_config config = {.in_flight = 1,
+                                   .tries_max = tries_max,
+                                   .refused = refused,
+                                   .silent = silent,
+                                   .turn = turn,
+                                   .state = run};
 
     *run = (struct run){.step_us = 100000};
     (void)snprintf(server, sizeof(server), "http://127.0.0.1:%u", script->port);
@@ -217,6 +231,50 @@ test_sender__gives_up_after_the_last_try(void **state)
 }
 
 static void
+test_sender__a_server_that_is_silent_is_told_once(void **state)
+{
+    static struct script script = {.replies = {NULL, NULL, good, NULL, good}, .count = 5};
+    static const char once[] = "Server returned nothing (no headers, no data);";
+    struct diag diag = DIAG_INIT;
+    struct run run;
+
+    (void)state;
+    start_script(&script);
+    start_run(&run, &script, 0);
+    assert_true(send_two(&run, "x\n"));
+    assert_int_equal(sender_finish(run.sender, &diag), ERR_OK);
+    assert_string_equal(run.silences, once);
+    assert_true(send_two(&run, "y\n"));
+    assert_int_equal(sender_finish(run.sender, &diag), ERR_OK);
+    assert_int_equal(strlen(run.silences), 2 * strlen(once));
+    end_run(&run);
+    end_script(&script);
+}
+
+static void
+test_sender__no_server_at_all_is_asked_for_at_the_end(void **state)
+{
+    struct script script = {.count = 0};
+    struct diag diag = DIAG_INIT;
+    char expected[200];
+    struct run run;
+
+    (void)state;
+    start_script(&script);
+    end_script(&script); /* its port is nobody's now */
+    start_run(&run, &script, 3);
+    assert_true(send_two(&run, "x\n"));
+    assert_int_equal(sender_finish(run.sender, &diag), ERR_IO);
+    (void)snprintf(expected, sizeof(expected),
+                   "gave up after 3 tries: no reply from http://127.0.0.1:%u (is `potik serve` "
+                   "running?): Couldn't connect to server",
+                   script.port);
+    assert_string_equal(diag.message, expected);
+    assert_string_equal(run.silences, "Couldn't connect to server;");
+    end_run(&run);
+}
+
+static void
 test_sender__tells_refused_events_by_row(void **state)
 {
     static struct script script = {
@@ -300,6 +358,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sender__retries_with_the_same_bytes_until_answered),
         cmocka_unit_test(test_sender__gives_up_after_the_last_try),
+        cmocka_unit_test(test_sender__a_server_that_is_silent_is_told_once),
+        cmocka_unit_test(test_sender__no_server_at_all_is_asked_for_at_the_end),
         cmocka_unit_test(test_sender__tells_refused_events_by_row),
         cmocka_unit_test(test_sender__other_statuses_and_strangers_are_final),
         cmocka_unit_test(test_sender__an_empty_batch_is_only_given_back),
