@@ -67,7 +67,7 @@ send_all(struct demo *demo, struct diag *diag)
     if (err != ERR_OK)
         return err;
     progress_start(&demo->progress, clock_system(), stderr, isatty(STDERR_FILENO) == 1, "sending",
-                   "events", count);
+                   "event", count);
     for (uint32_t i = 0; i < count;) {
         bool is_last = count - i <= BATCH_EVENTS;
         struct sender_batch *batch;

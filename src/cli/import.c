@@ -66,6 +66,7 @@ struct import {
     size_t reason_count;
     uint64_t told;
     bool is_terminal;
+    bool is_of_file; /* the error is one of the input: its words need the file's name */
 };
 
 static void
@@ -399,10 +400,12 @@ import_file(struct import *import, const char *path, struct diag *diag)
     if (import->batch != NULL)
         sender_submit(import->sender, import->batch);
     import->batch = NULL;
+    import->is_of_file = err != ERR_OK && !import->source.tells_path;
     sender_err = sender_finish(import->sender, &sender_diag);
     if (sender_err != ERR_OK) {
         err = sender_err;
         *diag = sender_diag;
+        import->is_of_file = false;
     }
     csv_reader_free(&import->csv);
     ndjson_fini(&import->ndjson);
@@ -419,8 +422,8 @@ tell_totals(const struct import *import)
     char total[TABLE_NUMBER_TEXT], accepted[TABLE_NUMBER_TEXT], duplicates[TABLE_NUMBER_TEXT],
         refused_text[TABLE_NUMBER_TEXT];
 
-    printf("%s events: %s stored, %s were there already, %s refused\n",
-           table_number(totals->accepted + totals->duplicates + refused, total),
+    printf("%s event%s: %s stored, %s were there already, %s refused\n",
+           table_number(answered_rows(import), total), answered_rows(import) == 1 ? "" : "s",
            table_number(totals->accepted, accepted), table_number(totals->duplicates, duplicates),
            table_number(refused, refused_text));
     for (size_t i = 0; i < import->reason_count; i++)
@@ -461,8 +464,8 @@ end_early(struct import *import, enum err err, const struct diag *diag)
         buf_add_text(&words, "interrupted; the same command again sends the rest and stores "
                              "nothing twice");
     else
-        buf_printf(&words, "%s%s%s", import->source.path != NULL ? import->source.path : "",
-                   import->source.path != NULL ? ": " : "",
+        buf_printf(&words, "%s%s%s", import->is_of_file ? import->source.path : "",
+                   import->is_of_file ? ": " : "",
                    diag->message[0] != '\0' ? diag->message : err_sentence(err));
     /* Whether or not their file is whole: what is in it is told, and this run has failed anyway. */
     if (rejected_finish(&import->rejected, false, &place, NULL) != ERR_OK)
@@ -501,7 +504,7 @@ run_files(struct import *import, char **paths, size_t count)
         total_bytes += bytes;
     }
     progress_start(&import->progress, clock_system(), stderr, import->is_terminal, "import",
-                   "events", total_bytes);
+                   "event", total_bytes);
     for (size_t i = 0; i < count && err == ERR_OK; i++) {
         err = import_file(import, paths[i], &diag);
         if (err == ERR_OK)

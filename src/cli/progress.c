@@ -63,7 +63,7 @@ show(struct progress *progress, uint64_t done, uint64_t count, int64_t now, bool
     }
     if (progress->total != 0)
         fprintf(progress->out, "%3d %%  ", (int)(share * 100));
-    fprintf(progress->out, "%s %s  %s/s  ", number, progress->noun, rate);
+    fprintf(progress->out, "%s %s%s  %s/s  ", number, progress->noun, count == 1 ? "" : "s", rate);
     if (is_end) {
         (void)fputs("in ", progress->out);
         write_duration(progress->out, (uint64_t)(seconds + 0.5));

@@ -16,7 +16,7 @@ struct progress {
     const struct clock *clock;
     FILE *out;
     const char *label; /* "import events.csv" */
-    const char *noun;  /* "events" */
+    const char *noun;  /* "event"; more than one get an s */
     uint64_t total;    /* 0: unknown */
     int64_t started_ns;
     int64_t shown_ns;

@@ -41,7 +41,7 @@ rebuild(const struct config *config)
         return fail(ERR_ABSENT, &diag);
     }
     progress_start(&progress, clock_system(), stderr, isatty(STDERR_FILENO) == 1, "rebuild",
-                   "events", 0);
+                   "event", 0);
     err = rebuild_run(config, show, &progress, &events, &diag);
     if (err != ERR_OK) {
         if (progress.is_shown && progress.is_terminal)

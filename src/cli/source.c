@@ -45,8 +45,10 @@ read_piece(struct source *source, int fd, char *bytes, size_t wanted, size_t *re
     while (len < wanted && got != 0) {
         enum err err = file_read_next(fd, source->path, bytes + len, PIECE_BYTES - len, &got, diag);
 
-        if (err != ERR_OK)
+        if (err != ERR_OK) {
+            source->tells_path = true;
             return err;
+        }
         len += got;
         if (client_is_interrupted())
             return ERR_CANCELLED;
@@ -95,8 +97,10 @@ source_run(struct source *source, struct diag *diag)
         return ERR_NOMEM;
     source->total_bytes = source_bytes(source->path);
     source->read_bytes = 0;
+    source->tells_path = false;
     if (strcmp(source->path, "-") == 0)
         return run(source, STDIN_FILENO, bytes, &decompress, diag);
     err = file_open(source->path, FILE_READ, &fd, diag);
+    source->tells_path = err != ERR_OK;
     return err != ERR_OK ? err : run(source, fd, bytes, &decompress, diag);
 }

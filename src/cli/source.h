@@ -10,12 +10,14 @@
 #include "base/diag.h"
 #include "base/err.h"
 #include "base/slice.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 struct source {
     const char *path;
     uint64_t total_bytes; /* as stored; 0: unknown (a pipe) */
     uint64_t read_bytes;  /* of these, so far */
+    bool tells_path;      /* source_run failed on the file itself: the words name it already */
     /* Takes a piece; another err than ERR_OK stops and is handed back, with its words in the diag.
      */
     enum err (*take)(void *state, struct slice piece, struct diag *diag);

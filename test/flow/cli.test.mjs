@@ -100,7 +100,7 @@ test('import: a file that breaks off is told by row and line, what came before i
   const run = await potik(['import', '--format', 'csv', ...at(server), '-'], { input: 'event_type,user_id\na,u\na,"v\n' });
   assert.equal(run.code, 1);
   assert.match(run.stderr, /row 3 \(line 3\)/);
-  assert.match(run.stdout, /^1 events: 1 stored/);
+  assert.match(run.stdout, /^1 event: 1 stored/);
   await server.close();
 });
 
@@ -160,6 +160,36 @@ test('import: the file of refused rows is never an input, and changes only when 
   assert.equal(text(temporary), `${header}2,a,u,yesterday\n`, 'it may be an input itself');
   await server.close();
   fs.rmSync(folder, { recursive: true });
+});
+
+test('import: what fails before anything was sent is told in one line, the file named once', { skip }, async () => {
+  const cwd = temporaryFolder('one-line');
+  fs.mkdirSync(path.join(cwd, 'folder'));
+  fs.writeFileSync(path.join(cwd, 'empty.csv'), '');
+  fs.writeFileSync(path.join(cwd, 'cut.csv'), zlib.gzipSync('event_type,user_id\n').subarray(0, 20));
+  fs.writeFileSync(path.join(cwd, 'one.csv'), 'event_type,user_id\na,u\n');
+  const server = await startServer();
+  const words = (...more) => ['import', ...at(server), ...more];
+  for (const [name, line] of [
+    ['nope.csv', /^potik import: open nope\.csv: No such file or directory\n$/],
+    ['folder', /^potik import: read folder: Is a directory\n$/],
+    ['empty.csv', /^potik import: empty\.csv: the file is empty\n$/],
+    ['cut.csv', /^potik import: cut\.csv: .+\n$/],
+  ]) {
+    const run = await potik(words(name), { cwd });
+    assert.deepEqual([run.code, run.stdout], [1, ''], name);
+    assert.match(run.stderr, line);
+  }
+  let run = await potik(['import', '--server', server.address, '--key', 'wk_unknown', 'one.csv'], { cwd });
+  assert.equal(run.code, 1);
+  assert.match(run.stderr, /^potik import: [^\n]*\(401 unauthorized\)\n$/);
+  assert.ok(!run.stderr.includes('one.csv'), 'the key is not the file\'s fault');
+  run = await potik(words('one.csv'), { cwd });
+  assert.equal(run.code, 0, run.stderr);
+  assert.match(run.stderr, /^import +100 % +1 event  \d+\/s  in 0 s\n$/);
+  assert.match(run.stdout, /^1 event: 1 stored/);
+  await server.close();
+  fs.rmSync(cwd, { recursive: true });
 });
 
 test('import: a server that is not there is told once, at once; progress waits for an answer', { skip: skip || OF_NO_STORE }, async () => {

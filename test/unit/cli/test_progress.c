@@ -15,7 +15,7 @@ test_progress__terminal_draws_a_bar_ten_times_a_second(void **state)
 
     (void)state;
     clock_fake_init(&fake, 0);
-    progress_start(&progress, &fake.clock, out, true, "import", "events", 1000);
+    progress_start(&progress, &fake.clock, out, true, "import", "event", 1000);
     clock_fake_move(&fake, 99000);
     progress_update(&progress, 100, 50);
     assert_int_equal(ftell(out), 0);
@@ -41,16 +41,16 @@ test_progress__plain_lines_come_every_five_seconds(void **state)
 
     (void)state;
     clock_fake_init(&fake, 0);
-    progress_start(&progress, &fake.clock, out, false, "import", "events", 0);
+    progress_start(&progress, &fake.clock, out, false, "import", "event", 0);
     clock_fake_move(&fake, 4999999);
     progress_update(&progress, 1, 5);
     assert_int_equal(ftell(out), 0);
     clock_fake_move(&fake, 1);
     progress_update(&progress, 1, 5);
     progress_update(&progress, 1, 6);
-    progress_end(&progress, 2, 10);
+    progress_end(&progress, 2, 1);
     (void)fclose(out);
-    assert_string_equal(text, "import  5 events  1/s  \nimport  10 events  2/s  in 5 s\n");
+    assert_string_equal(text, "import  5 events  1/s  \nimport  1 event  0/s  in 5 s\n");
     free(text);
 }
 
@@ -63,7 +63,7 @@ test_progress__tells_all_at_the_end_alone(void **state)
 
     (void)state;
     clock_fake_init(&fake, 0);
-    progress_start(&progress, &fake.clock, out, false, "import", "events", 10);
+    progress_start(&progress, &fake.clock, out, false, "import", "event", 10);
     clock_fake_move(&fake, 5 * US_PER_S);
     progress_update(&progress, 10, 5);
     progress_end(&progress, 10, 10);
