@@ -73,6 +73,58 @@ has_column(const struct import_columns *columns, const char *name)
     return false;
 }
 
+/* The column that only looks like `name`: by case, or blanks around it. NULL: none. */
+static const struct column *
+find_lookalike(const struct import_columns *columns, const char *name)
+{
+    for (uint32_t i = 0; i < columns->count; i++) {
+        if (slice_equal_nocase(slice_trim(columns->columns[i].name), slice_of_text(name)))
+            return &columns->columns[i];
+    }
+    return NULL;
+}
+
+/* The flag that names the byte which other programs put between cells and which stands within a
+ * name here. NULL: none. */
+static const char *
+guess_delimiter(const struct import_columns *columns)
+{
+    static const char bytes[] = ";\t,";
+    static const char *const flags[] = {"--delimiter ';'", "--delimiter '\\t'", "--delimiter ','"};
+
+    for (size_t i = 0; i < COUNT_OF(flags); i++) {
+        for (uint32_t k = 0; k < columns->count; k++) {
+            struct slice name = columns->columns[k].name;
+
+            if (memchr(name.ptr, bytes[i], name.len) != NULL)
+                return flags[i];
+        }
+    }
+    return NULL;
+}
+
+/* `sentence` says what is missing; `name`, `other` (or NULL): the columns that would do. */
+static enum err
+tell_missing(const struct import_columns *columns, const char *sentence, const char *name,
+             const char *other, struct diag *diag)
+{
+    const struct column *lookalike = find_lookalike(columns, name);
+    const char *flag = guess_delimiter(columns);
+
+    if (lookalike == NULL && other != NULL) {
+        name = other;
+        lookalike = find_lookalike(columns, name);
+    }
+    if (lookalike != NULL)
+        diag_set(diag, "%s, only \"%.*s\": it must be spelled %s, in small letters without blanks",
+                 sentence, SLICE_ARGS(lookalike->name), name);
+    else if (flag != NULL)
+        diag_set(diag, "%s; if another byte divides its names, give %s", sentence, flag);
+    else
+        diag_set(diag, "%s", sentence);
+    return ERR_INVALID;
+}
+
 static enum err
 check_columns(const struct import_columns *columns, const struct flag_texts *text_columns,
               struct diag *diag)
@@ -89,14 +141,12 @@ check_columns(const struct import_columns *columns, const struct flag_texts *tex
             return ERR_INVALID;
         }
     }
-    if (!has_column(columns, "event_type")) {
-        diag_set(diag, "the header has no column event_type");
-        return ERR_INVALID;
-    }
-    if (!has_column(columns, "user_id") && !has_column(columns, "anonymous_id")) {
-        diag_set(diag, "the header has neither a column user_id nor anonymous_id");
-        return ERR_INVALID;
-    }
+    if (!has_column(columns, "event_type"))
+        return tell_missing(columns, "the header has no column event_type", "event_type", NULL,
+                            diag);
+    if (!has_column(columns, "user_id") && !has_column(columns, "anonymous_id"))
+        return tell_missing(columns, "the header has neither a column user_id nor anonymous_id",
+                            "user_id", "anonymous_id", diag);
     for (size_t i = 0; i < text_columns->count; i++) {
         if (!has_column(columns, text_columns->texts[i])) {
             diag_set(diag, "--text %s: the header has no such column", text_columns->texts[i]);

@@ -450,6 +450,40 @@ test_import_row__out_of_memory_is_told(void **state)
     import_columns_free(&columns);
 }
 
+static void
+test_import_row__a_header_that_almost_fits_is_told_how(void **state)
+{
+    static const char *const rows[][2] = {
+        {"event_time|visitor", "the header has no column event_type"},
+        {"event_type;user_id;amount",
+         "the header has no column event_type; if another byte divides "
+         "its names, give --delimiter ';'"},
+        {"event_type\tuser_id", "the header has no column event_type; if another byte divides its "
+                                "names, give --delimiter '\\t'"},
+        {"event_type,user_id", "the header has no column event_type; if another byte divides its "
+                               "names, give --delimiter ','"},
+        {"Event_Type|user_id",
+         "the header has no column event_type, only \"Event_Type\": it must be "
+         "spelled event_type, in small letters without blanks"},
+        {"event_type| user_id",
+         "the header has neither a column user_id nor anonymous_id, only "
+         "\" user_id\": it must be spelled user_id, in small letters without "
+         "blanks"},
+        {"event_type|ANONYMOUS_ID|;", "the header has neither a column user_id nor anonymous_id, "
+                                      "only \"ANONYMOUS_ID\": it must be spelled anonymous_id, in "
+                                      "small letters without blanks"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct import_columns *columns = NULL;
+        struct diag diag = DIAG_INIT;
+
+        assert_int_equal(columns_of(rows[i][0], NULL, &columns, &diag), ERR_INVALID);
+        assert_string_equal(diag.message, rows[i][1]);
+    }
+}
+
 int
 main(void)
 {
@@ -470,6 +504,7 @@ main(void)
         cmocka_unit_test(test_import_row__lines_without_an_id_get_one),
         cmocka_unit_test(test_import_row__refused_rows_can_be_read_again),
         cmocka_unit_test(test_import_row__out_of_memory_is_told),
+        cmocka_unit_test(test_import_row__a_header_that_almost_fits_is_told_how),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
