@@ -95,6 +95,26 @@ test('import: NDJSON from stdin, compressed or not; lines without an id get one 
   await server.close();
 });
 
+test('import: equal rows of one file are different events, the same row of another file is the same', { skip }, async () => {
+  const cwd = temporaryFolder('equal');
+  const row = 'a,u,2026-01-01T00:00:00Z\n';
+  fs.writeFileSync(path.join(cwd, 'two.csv'), `event_type,user_id,occurred_at\n${row}${row}`);
+  fs.writeFileSync(path.join(cwd, 'three.csv'), `event_type,user_id,occurred_at\n${row}${row}${row}`);
+  const server = await startServer();
+  let run = await potik(['import', ...at(server), 'two.csv'], { cwd });
+  assert.match(run.stdout, /^2 events: 2 stored, 0 were there already/);
+  run = await potik(['import', ...at(server), 'three.csv'], { cwd });
+  assert.match(run.stdout, /^3 events: 1 stored, 2 were there already/);
+  run = await potik(['import', '--rejected', 'refused.csv', ...at(server), 'two.csv', 'three.csv'], { cwd });
+  assert.equal(run.code, 2);
+  assert.match(run.stderr, /--rejected goes with one file at a time/);
+  run = await potik(['import', '--help']);
+  assert.match(run.stdout, /equal\nrows of one file are different events; and the same row in another file/);
+  assert.match(run.stdout, /--rejected FILE .*one input file at a\n +time/);
+  await server.close();
+  fs.rmSync(cwd, { recursive: true });
+});
+
 test('import: a file that breaks off is told by row and line, what came before is stored', { skip }, async () => {
   const server = await startServer();
   const run = await potik(['import', '--format', 'csv', ...at(server), '-'], { input: 'event_type,user_id\na,u\na,"v\n' });
