@@ -44,8 +44,9 @@ test('every error body has the one shape', { skip }, async () => {
   await server.close();
 });
 
-test('sentences name what would do', { skip }, async () => {
+test('sentences name what would do', { skip }, async (t) => {
   const server = await startServer();
+  t.after(() => server.close());
   const key = { authorization: `Bearer ${server.keys.write}` };
   const ASKED = [
     ['POST', '/v1/events', { ...key, 'content-type': 'application/ndjson' }, '[]', 415, /application\/json or application\/x-ndjson/],
@@ -64,7 +65,6 @@ test('sentences name what would do', { skip }, async () => {
     assert.equal(reply.status, status, reply.text);
     assert.match(reply.json.error.message, message);
   }
-  await server.close();
 });
 
 test('questions beyond the queue: 503 overloaded with Retry-After, ingest goes on', { skip }, async () => {
