@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The name of `path` in the folder above it is made to last. A folder above that may not be read
  * cannot be synced: then its file system must see to it. */
@@ -58,6 +59,35 @@ say_where(struct diag *diag, const char *data_dir)
     diag_set(diag, "data folder %s cannot be used: %s", data_dir, why.message);
 }
 
+/* Only for the words of who comes second; the lock itself is the kernel's. */
+static void
+write_holder(int fd, const char *path)
+{
+    char text[24];
+    const int len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+    enum err err = file_truncate(fd, path, 0, NULL);
+
+    if (err == ERR_OK)
+        err = file_write_at(fd, path, text, (size_t)len, 0, NULL);
+    (void)err; /* a full disk: then it is not named */
+}
+
+static void
+say_who_holds(int fd, const char *path, struct diag *diag)
+{
+    char text[24] = "";
+    size_t len = 0;
+    size_t digits = 0;
+
+    if (file_read_some_at(fd, path, text, sizeof(text) - 1, 0, &len, NULL) == ERR_OK)
+        digits = strspn(text, "0123456789");
+    if (digits != 0)
+        diag_set(diag, "another potik is using it, process %.*s; stop that one first", (int)digits,
+                 text);
+    else
+        diag_set(diag, "another potik is using it (%s is locked); stop that one first", path);
+}
+
 enum err
 folder_lock(const char *data_dir, bool may_create, int *ret_lock_fd, struct diag *diag)
 {
@@ -77,8 +107,10 @@ folder_lock(const char *data_dir, bool may_create, int *ret_lock_fd, struct diag
     if (err == ERR_OK) {
         err = file_lock(fd, path, &why);
         if (err == ERR_LOCKED)
-            diag_set(&why, "another potik is using it (%s is locked); stop that one first", path);
+            say_who_holds(fd, path, &why);
     }
+    if (err == ERR_OK)
+        write_holder(fd, path);
     if (err != ERR_OK) {
         *diag = why;
         say_where(diag, data_dir);

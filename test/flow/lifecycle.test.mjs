@@ -165,6 +165,7 @@ test('a second server on the folder, or on the port, ends with one sentence', { 
   const second = serveOnce(['--data-dir', server.dataDir, '--listen', '127.0.0.1:0']);
   assert.equal(second.status, 1, second.stderr);
   assert.match(second.stderr, /^potik: .*another potik.*\n$/);
+  assert.match(second.stderr, new RegExp(`process ${server.pid};`));
   assert.equal(second.stdout, '');
   const elsewhere = temporaryFolder();
   const onPort = serveOnce(['--data-dir', elsewhere, '--listen', `127.0.0.1:${port}`]);

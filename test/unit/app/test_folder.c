@@ -8,19 +8,27 @@
 #include "app/folder.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 static void
 test_folder__is_made_with_parents_and_locked(void **state)
 {
     struct diag diag = DIAG_INIT;
     const char *dir = test_path(state, "a/b//c");
+    char process[40];
     int first = -1;
     int second = -1;
 
     assert_int_equal(folder_lock(dir, false, &first, &diag), ERR_ABSENT);
     assert_int_equal(folder_lock(dir, true, &first, &diag), ERR_OK);
     assert_int_equal(folder_lock(dir, true, &second, &diag), ERR_LOCKED);
+    snprintf(process, sizeof(process), "process %ld;", (long)getpid());
     assert_non_null(strstr(diag.message, "another potik"));
+    assert_non_null(strstr(diag.message, process));
+    assert_int_equal(file_write_at(first, dir, "?", 1, 0, NULL),
+                     ERR_OK); /* of no program of ours */
+    assert_int_equal(folder_lock(dir, true, &second, &diag), ERR_LOCKED);
+    assert_non_null(strstr(diag.message, "LOCK is locked"));
     file_close(&first);
     assert_int_equal(folder_lock(dir, false, &second, &diag), ERR_OK);
     file_close(&second);
