@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 #define POLL_MS 500
 #define RETRY_MS 2000
@@ -26,10 +27,14 @@ struct tail {
     uint32_t events;  /* of the last page */
 };
 
-static void
+/* ^C ends it early. false: nobody reads stdout any more (`| head`), and no event may come for
+ * long to tell it by a failed write. */
+static bool
 wait_ms(int ms)
 {
-    (void)poll(NULL, 0, ms); /* ^C ends it early */
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = 0};
+
+    return poll(&out, 1, ms) <= 0;
 }
 
 /* The events of a page as they stand in the reply, and its `next`; walks only the outermost object.
@@ -153,22 +158,20 @@ follow(struct tail *tail, uint64_t last, struct diag *diag)
             if (!is_away)
                 fprintf(stderr, "potik tail: %s; waiting for it\n", diag->message);
             is_away = true;
-            wait_ms(RETRY_MS);
-            err = ERR_OK;
+            err = wait_ms(RETRY_MS) ? ERR_OK : ERR_CANCELLED;
             continue;
         }
         if (err == ERR_INVALID_PARAMETER && tail->cursor[0] != '\0') {
             fprintf(stderr, "potik tail: %s; beginning anew\n", diag->message);
             tail->cursor[0] = '\0';
-            err = ERR_OK;
-            wait_ms(POLL_MS);
+            err = wait_ms(POLL_MS) ? ERR_OK : ERR_CANCELLED;
             continue;
         }
         if (err == ERR_OK && is_away)
             fprintf(stderr, "potik tail: it is back\n");
         is_away = false;
-        if (err == ERR_OK && tail->events < PAGE_EVENTS)
-            wait_ms(POLL_MS);
+        if (err == ERR_OK && tail->events < PAGE_EVENTS && !wait_ms(POLL_MS))
+            err = ERR_CANCELLED;
     }
     return err == ERR_CANCELLED || client_is_interrupted() ? ERR_OK : err;
 }

@@ -353,6 +353,10 @@ test('tail: the last ones, then each as it is stored, in order, until ^C', { ski
   assert.deepEqual(lines(), ['old-3', 'old-4', 'new-0', 'new-1', 'new-2']);
   run.child.kill('SIGINT');
   assert.equal((await run.ended).code, 0);
+  const read = start(['tail', '--last', '1'], { env: { POTIK_SERVER: server.address, POTIK_KEY: server.keys.read } });
+  await until('the last one', () => read.stdout.includes('new-2'));
+  read.child.stdout.destroy(); // as `| head -1` does; no event comes any more
+  assert.equal((await read.ended).code, 0);
   client.close();
   await server.close();
 });
