@@ -81,7 +81,8 @@ say_who_holds(int fd, const char *path, struct diag *diag)
 
     if (file_read_some_at(fd, path, text, sizeof(text) - 1, 0, &len, NULL) == ERR_OK)
         digits = strspn(text, "0123456789");
-    if (digits != 0)
+    /* 1 is a container's only one: nobody outside finds it by that. */
+    if (digits > 1 || (digits == 1 && text[0] > '1'))
         diag_set(diag, "another potik is using it, process %.*s; stop that one first", (int)digits,
                  text);
     else

@@ -12,6 +12,7 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
 #endif
+#define POPULATE_BYTES ((size_t)1 << 20)
 
 static _Atomic uint64_t allocation_count;
 static _Atomic uint64_t fail_at; /* number of the allocation that fails; 0: none */
@@ -60,8 +61,14 @@ mem_populate(void *ptr, size_t bytes)
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     const uintptr_t lead = (page - (uintptr_t)ptr % page) % page;
 
-    if (bytes > lead) /* advice, and no more than that */
-        (void)madvise((char *)ptr + lead, bytes - lead, MADV_POPULATE_WRITE);
+    /* In pieces: each holds the lock of the process's map, which others may be waiting for. */
+    for (size_t at = lead; at < bytes; at += POPULATE_BYTES) {
+        const size_t left = bytes - at;
+
+        if (madvise((char *)ptr + at, left < POPULATE_BYTES ? left : POPULATE_BYTES,
+                    MADV_POPULATE_WRITE) != 0)
+            return; /* advice, and no more than that */
+    }
 }
 
 char *

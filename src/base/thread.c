@@ -48,7 +48,9 @@ set_prompt(void)
                                           .nice = getpriority(PRIO_PROCESS, 0),
                                           .runtime_ns = PROMPT_SLICE_NS};
 
-    return syscall(SYS_sched_setattr, 0, &attributes, 0) == 0;
+    /* Started under another policy by whoever knows why: it stays. */
+    return sched_getscheduler(0) != SCHED_OTHER ||
+           syscall(SYS_sched_setattr, 0, &attributes, 0) == 0;
 }
 
 bool

@@ -405,7 +405,7 @@ static enum err
 load_page(struct warehouse *warehouse, struct diag *diag)
 {
     struct store *store = warehouse->config.store;
-    const struct store_position durable = store_durable(store);
+    struct store_position durable = store_durable(store);
     struct store_page page = {0};
     enum err err = ERR_OK;
 
@@ -414,6 +414,9 @@ load_page(struct warehouse *warehouse, struct diag *diag)
                            &page, diag);
     if (err == ERR_OK)
         err = apply_page(warehouse, &page, diag);
+    /* The store may have learnt meanwhile that what it was told was never given. */
+    if (err == ERR_OK && position_reached(store_durable(store), durable))
+        durable = store_durable(store);
     if (err == ERR_OK)
         publish_page(warehouse, &page, durable);
     return err;

@@ -33,7 +33,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define COUNT_AGAIN_TIMEOUT_MS 600000
+#define COUNT_AGAIN_TIMEOUT_MS 60000
 
 enum {
     COLUMN_SYSTEM_IDENTIFIER,

@@ -301,6 +301,8 @@ postgres_check_send(struct postgres *store, PGconn *conn)
 bool
 postgres_check_passed(struct postgres *store, const PGresult *result, struct diag *diag)
 {
+    const uint64_t one = 1;
+
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
         (void)!postgres_explain(result, diag);
         return false;
@@ -310,7 +312,7 @@ postgres_check_passed(struct postgres *store, const PGresult *result, struct dia
     diag_set(diag, "the database is another one, or in an older state, than before: it is being "
                    "looked at");
     atomic_store(&store->is_check_wanted, true);
-    postgres_wake_reader(store);
+    (void)!write(store->notice.wake_fd, &one, sizeof(one)); /* also while it yields */
     return false;
 }
 

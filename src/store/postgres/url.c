@@ -86,16 +86,21 @@ is_port_list(const char *text)
     }
 }
 
-/* An @ within a host (a socket of the abstract name space begins with one) is a password's that was
- * not escaped: what stands before it would be shown as part of the host. */
+/* An @ within a host is a password's that was not escaped: what stands before it would be shown as
+ * part of the host. (A socket of the abstract name space begins with one; a folder may hold any.)
+ */
 static bool
 has_stray_at(const char *hosts)
 {
-    for (const char *at = strchr(hosts, '@'); at != NULL; at = strchr(at + 1, '@')) {
-        if (at != hosts && at[-1] != ',')
+    for (const char *host = hosts;; host++) {
+        const size_t len = strcspn(host, ",");
+
+        if (len > 1 && host[0] != '/' && memchr(host + 1, '@', len - 1) != NULL)
             return true;
+        host += len;
+        if (*host == '\0')
+            return false;
     }
-    return false;
 }
 
 /* What was asked for and cannot be: events are to be written, by ordinary means. */

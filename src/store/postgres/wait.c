@@ -142,11 +142,14 @@ sleep_until(struct postgres *store, struct store_position after, int64_t until_n
     struct pollfd fds[2] = {
         {.fd = store->notice.wake_fd, .events = POLLIN},
         {.fd = reader->conn != NULL ? PQsocket(reader->conn) : -1, .events = POLLIN}};
+    const bool is_yielding = reader->conn != NULL && reader->yield_ns > now_ns();
     int64_t left_ms = 0;
     uint64_t count = 0;
 
-    /* Before looking: who tells does it after. Whoever yields is not to be woken by each commit. */
-    atomic_store(&store->notice.is_waiting, reader->yield_ns <= now_ns());
+    /* Whoever yields is not to be woken by each commit, and looks again when that is over. */
+    if (is_yielding && until_ns > reader->yield_ns)
+        until_ns = reader->yield_ns;
+    atomic_store(&store->notice.is_waiting, !is_yielding); /* then look: who tells does it after */
     if (reader->conn == NULL || due_ns(store, after) > now_ns()) {
         left_ms = (until_ns - now_ns() + MS_NS - 1) / MS_NS;
         if (left_ms > 0)

@@ -1,6 +1,7 @@
 /*
  * Reading on: the order, late committers, pages, sleeping, and a transaction that holds back.
  */
+#include "base/thread.h"
 #include "postgres_fixture.h"
 
 static void
@@ -291,6 +292,42 @@ test_reader__yields_while_every_link_is_busy(void **state)
     atomic_store(&store->links_busy, 0);
 }
 
+/* Once the reader sleeps where it can be woken, tells it that something was committed. */
+static void
+tell_when_it_waits(void *arg)
+{
+    struct postgres *store = arg;
+    const int64_t until_ns = clock_steady_ns(clock_system()) + 3 * NS_PER_S / 10;
+
+    while (!atomic_load(&store->notice.is_waiting))
+        if (clock_steady_ns(clock_system()) > until_ns)
+            return;
+    postgres_note_committed(store, (struct store_position){1, UINT32_MAX, 0});
+}
+
+static void
+test_reader__is_woken_when_it_yields_no_longer(void **state)
+{
+    struct fixture *fixture = *state;
+    struct thread *thread = NULL;
+    struct postgres *store = NULL;
+    struct store_page page;
+    int64_t began_ns = 0;
+
+    fixture_open(fixture);
+    store = fixture_postgres(fixture);
+    assert_int_equal(fixture_read_page(fixture, (struct store_position){0}, 1, 1000, &page, NULL),
+                     ERR_OK);
+    assert_true(page.is_caught_up); /* nothing more is looked for within half a second */
+    began_ns = clock_steady_ns(clock_system());
+    store->reader.yield_ns = began_ns + NS_PER_S / 100;
+    assert_int_equal(thread_start("tell", THREAD_NORMAL, tell_when_it_waits, store, &thread, NULL),
+                     ERR_OK);
+    assert_true(store_wait_after(fixture->store, page.next, 10000));
+    thread_join(&thread);
+    assert_true(clock_steady_ns(clock_system()) - began_ns < 4 * NS_PER_S / 10);
+}
+
 static void
 test_reader__looks_without_being_told(void **state)
 {
@@ -400,6 +437,7 @@ main(void)
         test_with_postgres(test_reader__only_looks_when_another_generation_is_told),
         test_with_postgres(test_reader__forgets_a_position_that_cannot_be),
         test_with_postgres(test_reader__yields_while_every_link_is_busy),
+        test_with_postgres(test_reader__is_woken_when_it_yields_no_longer),
         test_with_postgres(test_reader__looks_without_being_told),
         test_with_postgres(test_reader__is_woken),
         test_with_postgres(test_reader__comes_back_after_its_connection_is_lost),
