@@ -40,7 +40,6 @@ struct event_decode {
     struct event_entry *entries;
     uint32_t count;
     uint32_t capacity;
-    bool is_line_ended; /* behind the value: perhaps lines follow */
     bool is_comma_seen; /* of the list: an element must follow */
     bool is_wrapped;
     bool has_broken; /* an element whose cut may be wrong */

@@ -81,9 +81,6 @@ read_here(struct event_decode *decode, const char **at, const char *end, bool is
     text.len = (size_t)(behind - text.ptr);
     while (behind < end && piece_is_space(*behind))
         behind++;
-    if (!is_in_list)
-        decode->is_line_ended =
-            memchr(text.ptr + text.len, '\n', (size_t)(behind - text.ptr) - text.len) != NULL;
     if (is_in_list && (behind == end || (*behind != ',' && *behind != ']')))
         return false;
     *at = behind;
@@ -323,7 +320,7 @@ run_step(struct event_decode *decode, const char **at, const char *end, const ch
         break;
     }
     return decode_refuse(decode, ERR_INVALID_JSON, "",
-                         decode->is_line_ended && **at == '{'
+                         **at == '{' /* as it would be in another cut of the body, too */
                              ? "text behind the end of the JSON value; lines? send Content-Type: "
                                "application/x-ndjson"
                              : "text behind the end of the JSON value");
@@ -346,8 +343,8 @@ run_json(struct event_decode *decode, const char *bytes, size_t len)
 
     while (err == ERR_OK) {
         if (skips_space(decode->state))
-            for (; at < end && piece_is_space(*at); at++)
-                decode->is_line_ended |= *at == '\n' && decode->state == DECODE_TAIL;
+            while (at < end && piece_is_space(*at))
+                at++;
         if (decode->state == DECODE_SINGLE && from < end) {
             at = from;
             err = run_single(decode, &at, end);
