@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <zlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
@@ -15,12 +16,15 @@
 #define OUTPUT_BYTES ((size_t)64 * 1024)
 #define RATIO_ASKED_FROM (UINT64_C(1024) * 1024)
 #define ZSTD_WINDOW_LOG_MAX 23
+#define ZSTD_MAGIC_BYTES 4
 
 struct decompress {
     struct decompress_config config;
     z_stream gzip;
     ZSTD_DCtx *zstd;
-    bool is_within; /* of a member or frame */
+    bool is_within;                  /* of a member or frame */
+    uint8_t magic[ZSTD_MAGIC_BYTES]; /* of the next frame, as far as it has come */
+    size_t magic_bytes;
     bool is_begun;
     uint64_t input_bytes;
     uint64_t output_bytes;
@@ -184,10 +188,42 @@ feed_gzip(struct decompress *decompress, const char *bytes, size_t len, decompre
     return ERR_OK;
 }
 
+/* One call of the library's: it takes some of `input`, and what comes out goes to the sink. */
+static enum err
+step_zstd(struct decompress *decompress, ZSTD_inBuffer *input, bool *ret_is_output_full,
+          decompress_sink sink_call, void *sink)
+{
+    ZSTD_outBuffer output = {.dst = decompress->output, .size = OUTPUT_BYTES, .pos = 0};
+    const size_t before = input->pos;
+    const size_t result = ZSTD_decompressStream(decompress->zstd, &output, input);
+
+    decompress->input_bytes += input->pos - before;
+    if (ZSTD_isError(result)) {
+        if (ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation)
+            return refuse(decompress, ERR_NOMEM, "out of memory for decompression");
+        if (ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge)
+            return refuse(decompress, ERR_BAD_COMPRESSION,
+                          "the zstd window is over 8 MiB; compress without --long");
+        return refuse(decompress, ERR_BAD_COMPRESSION, "the body is not valid zstd");
+    }
+    decompress->is_within = result != 0;
+    *ret_is_output_full = result != 0 && output.pos == output.size;
+    return give(decompress, output.pos, sink_call, sink);
+}
+
+/* RFC 8878: 3.1.1 a frame, 3.1.2 one to be skipped. */
+static bool
+is_zstd_magic(const uint8_t magic[ZSTD_MAGIC_BYTES])
+{
+    return memcmp(magic, "\x28\xb5\x2f\xfd", ZSTD_MAGIC_BYTES) == 0 ||
+           ((magic[0] & 0xF0) == 0x50 && memcmp(magic + 1, "\x2a\x4d\x18", 3) == 0);
+}
+
 /*
- * The first byte of a frame goes in alone. A frame that is all there at once would else be decoded
- * in one pass, without a look at its window: whether it is refused would hang on how the network
- * cut it.
+ * The magic number of a frame is gathered, looked at, and goes in alone. A frame that is all there
+ * at once would else be decoded in one pass, without a look at its window; and where the number is
+ * none, the library looks for older formats at the beginning of whatever piece it was given.
+ * Whether a body is refused would hang on how the network cut it.
  */
 static enum err
 feed_zstd(struct decompress *decompress, const char *bytes, size_t len, decompress_sink sink_call,
@@ -197,27 +233,20 @@ feed_zstd(struct decompress *decompress, const char *bytes, size_t len, decompre
     bool is_output_full = false;
 
     while (input.pos < len || is_output_full) {
-        ZSTD_outBuffer output = {.dst = decompress->output, .size = OUTPUT_BYTES, .pos = 0};
-        size_t before = input.pos;
-        size_t result;
+        ZSTD_inBuffer magic = {.src = decompress->magic, .size = ZSTD_MAGIC_BYTES, .pos = 0};
+        const bool is_begin = !decompress->is_within;
 
-        input.size = decompress->is_within || before == len ? len : before + 1;
-        result = ZSTD_decompressStream(decompress->zstd, &output, &input);
-        decompress->input_bytes += input.pos - before;
-        if (ZSTD_isError(result)) {
-            if (ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation)
-                return refuse(decompress, ERR_NOMEM, "out of memory for decompression");
-            if (ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge)
-                return refuse(decompress, ERR_BAD_COMPRESSION,
-                              "the zstd window is over 8 MiB; compress without --long");
+        while (is_begin && decompress->magic_bytes < ZSTD_MAGIC_BYTES && input.pos < len)
+            decompress->magic[decompress->magic_bytes++] = (uint8_t)bytes[input.pos++];
+        if (is_begin && decompress->magic_bytes < ZSTD_MAGIC_BYTES)
+            return ERR_OK;
+        if (is_begin && !is_zstd_magic(decompress->magic))
             return refuse(decompress, ERR_BAD_COMPRESSION, "the body is not valid zstd");
-        }
-        decompress->is_within = result != 0;
-        is_output_full = output.pos == output.size;
-        if (give(decompress, output.pos, sink_call, sink) != ERR_OK)
+        if (step_zstd(decompress, is_begin ? &magic : &input, &is_output_full, sink_call, sink) !=
+            ERR_OK)
             return decompress->err;
-        if (result == 0)
-            is_output_full = false;
+        if (is_begin)
+            decompress->magic_bytes = 0;
     }
     return ERR_OK;
 }
@@ -240,7 +269,8 @@ decompress_feed(struct decompress *decompress, const char *bytes, size_t len,
 enum err
 decompress_end(struct decompress *decompress, struct diag *diag)
 {
-    if (decompress->err == ERR_OK && (decompress->is_within || !decompress->is_begun))
+    if (decompress->err == ERR_OK &&
+        (decompress->is_within || decompress->magic_bytes != 0 || !decompress->is_begun))
         (void)refuse(decompress, ERR_BAD_COMPRESSION, "the compressed body is cut off");
     if (decompress->err != ERR_OK && diag != NULL)
         *diag = decompress->diag;

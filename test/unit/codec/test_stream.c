@@ -274,6 +274,35 @@ test_compress__undoes_in_pieces(void **state)
     buf_fini(&out);
 }
 
+/* Frames to be skipped are; formats older than zstd 0.8, which the library would look for at the
+ * beginning of a piece, are none. */
+static void
+test_compress__zstd_frames_are_known_however_they_are_cut(void **state)
+{
+    static const char old[] = "\x28\x27\xb5\x2f\xfd\0\0\0\0"; /* version 0.7, behind a byte */
+    static const char skipped[] = "\x5f\x2a\x4d\x18\x03\0\0\0abc";
+    const struct decompress_config config = {.kind = COMPRESS_ZSTD, .output_bytes_max = 1000};
+    struct buf packed;
+    struct buf out;
+
+    (void)state;
+    buf_init(&packed, 1 << 20);
+    buf_init(&out, 1 << 20);
+    buf_add(&packed, skipped, sizeof(skipped) - 1);
+    pack(COMPRESS_ZSTD, SLICE("some text"), &packed);
+    buf_add(&packed, skipped, sizeof(skipped) - 1);
+    for (size_t piece = 1; piece <= packed.len; piece++) {
+        assert_int_equal(unpack(&config, buf_slice(&packed), piece, &out), ERR_OK);
+        assert_true(slice_equal(buf_slice(&out), SLICE("some text")));
+        assert_int_equal(unpack(&config, slice_of(old, sizeof(old)), piece, &out),
+                         ERR_BAD_COMPRESSION);
+        assert_int_equal(unpack(&config, slice_of(old + 1, sizeof(old) - 1), piece, &out),
+                         ERR_BAD_COMPRESSION);
+    }
+    buf_fini(&packed);
+    buf_fini(&out);
+}
+
 static void
 test_compress__refuses_cut_and_trailing(void **state)
 {
@@ -387,6 +416,7 @@ main(void)
         cmocka_unit_test(test_csv__keeps_its_limits),
         cmocka_unit_test(test_ndjson__cuts_lines),
         cmocka_unit_test(test_compress__undoes_in_pieces),
+        cmocka_unit_test(test_compress__zstd_frames_are_known_however_they_are_cut),
         cmocka_unit_test(test_compress__refuses_cut_and_trailing),
         cmocka_unit_test(test_compress__stops_bombs),
         cmocka_unit_test(test_compress__hands_back_the_sinks_error),
