@@ -238,3 +238,34 @@ store_stats(struct store *store, struct store_stats *ret_stats)
 {
     store->vtable->stats(store, ret_stats);
 }
+
+/* --- erasing ------------------------------------------------------------------------------- */
+
+enum err
+store_erase_bound(struct store *store, struct selection *selection,
+                  struct store_position *ret_position, struct diag *diag)
+{
+    return store->vtable->erase_bound(store, selection, ret_position, diag);
+}
+
+enum err
+store_erase_open(struct store *store, const struct store_erasure *erasure,
+                 struct store_erase **ret_erase, struct diag *diag)
+{
+    return store->vtable->erase_open(store, erasure, ret_erase, diag);
+}
+
+enum err
+store_erase_step(struct store_erase *erase, bool *ret_is_done,
+                 struct store_erasure_progress *ret_progress, struct diag *diag)
+{
+    return erase->vtable->erase_step(erase, ret_is_done, ret_progress, diag);
+}
+
+void
+store_erase_close(struct store_erase **erase)
+{
+    if (*erase != NULL)
+        (*erase)->vtable->erase_close(*erase);
+    *erase = NULL;
+}

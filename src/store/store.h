@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "event/event.h"
+#include "event/selection.h"
 
 /* A place in the stream, ordered by (generation, major, minor). Embedded: generation is the low 64
  * bits of the ledger id (one ledger = one value), major 0, minor the seq. A store whose generations
@@ -96,6 +97,25 @@ struct store_page {
     int64_t oldest_held_us;
 };
 
+/*
+ * Erasing events: on the keeper's thread, one at a time, in steps of about a second, while ingest
+ * and reading go on. Rows that a reader holds already stay valid. Erased ids are refused as
+ * `duplicate` for ever, by a keyed hash, unless they are freed. An erasure that was not finished
+ * (a crash, a stop) is begun again from the start, with the same selection: what is gone already
+ * costs only the search. Nothing but the selected events is lost, whenever the process ends.
+ */
+struct store_erasure {
+    struct selection selection; /* with the bounds of store_erase_bound; borrowed until closed */
+    bool frees_ids;             /* the ids may be stored again */
+    bool is_dry_run;            /* counts only */
+};
+struct store_erasure_progress {
+    uint64_t events; /* erased by this run so far, or counted */
+    uint64_t done;   /* of `total`: pieces looked through (segments, pages) */
+    uint64_t total;
+};
+struct store_erase; /* one under way; each store's struct begins with its vtable */
+
 struct store_vtable {
     /* What a client is told of ERR_NOT_READY: it names neither a host nor a user. NULL: the
      * table's sentence. */
@@ -121,12 +141,22 @@ struct store_vtable {
     enum err (*is_ready)(struct store *store, struct diag *diag);
     bool (*warning)(struct store *store, struct diag *ret_words); /* NULL: never any */
     void (*stats)(struct store *store, struct store_stats *ret_stats);
+    enum err (*erase_bound)(struct store *store, struct selection *selection,
+                            struct store_position *ret_position, struct diag *diag);
+    enum err (*erase_open)(struct store *store, const struct store_erasure *erasure,
+                           struct store_erase **ret_erase, struct diag *diag);
+    enum err (*erase_step)(struct store_erase *erase, bool *ret_is_done,
+                           struct store_erasure_progress *ret_progress, struct diag *diag);
+    void (*erase_close)(struct store_erase *erase);
 };
 /* Each store's struct begins with these. */
 struct store {
     const struct store_vtable *vtable;
 };
 struct store_link {
+    const struct store_vtable *vtable;
+};
+struct store_erase {
     const struct store_vtable *vtable;
 };
 
@@ -177,6 +207,21 @@ bool store_warning(struct store *store, struct diag *ret_words);
  * of the inside, unlike that of store_is_ready. */
 const char *store_not_ready_sentence(const struct store *store);
 void store_stats(struct store *store, struct store_stats *ret_stats);
+
+/* Any thread. Sets seq_max and received_max_us of the selection so that it covers what is durable
+ * now, and no more than that. *ret_position: all of it stands at or before it (the warehouse must
+ * have loaded so far before its own erasure). ERR_NOT_READY, ERR_IO. */
+MUST_USE enum err store_erase_bound(struct store *store, struct selection *selection,
+                                    struct store_position *ret_position, struct diag *diag);
+/* The keeper. Errors of the three: ERR_IO, ERR_CORRUPT (file and offset in diag), ERR_NOMEM,
+ * ERR_STORAGE_FULL, ERR_NOT_READY (its server is away), ERR_FATAL. After an error of a step it may
+ * be called again; what was erased before stays erased. */
+MUST_USE enum err store_erase_open(struct store *store, const struct store_erasure *erasure,
+                                   struct store_erase **ret_erase, struct diag *diag);
+MUST_USE enum err store_erase_step(struct store_erase *erase, bool *ret_is_done,
+                                   struct store_erasure_progress *ret_progress, struct diag *diag);
+void store_erase_close(struct store_erase **erase); /* takes NULL; at any time */
+
 /* For stores: a commit of so many new events, for /metrics. Any thread. */
 void store_count_commit(uint32_t events, double seconds);
 

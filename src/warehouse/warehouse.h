@@ -64,6 +64,33 @@ warehouse_doctor(const char *data_dir,
                  void (*found)(void *state, bool is_error, const char *file, const char *what),
                  void *state, struct diag *diag);
 
+/*
+ * Erasing: on the keeper's thread, one at a time, in steps, after the store has erased the same
+ * selection up to `position`. Waits (a step that does no work) until the loader has come so far and
+ * has sealed the project's tail; then every file with selected rows is written anew without them.
+ * Done only when the old files are unlinked: no query holds them any more. Views opened before go
+ * on as they were. What was not finished is begun again from the start, with the same selection.
+ */
+struct warehouse_erasure {
+    struct selection selection; /* as of store_erase_bound; borrowed until closed */
+    struct store_position position;
+};
+struct warehouse_erasure_progress {
+    uint64_t rows; /* erased by this run so far */
+    uint32_t done; /* of `total`: files looked through */
+    uint32_t total;
+};
+struct warehouse_erase;
+MUST_USE enum err
+warehouse_erase_open(struct warehouse *warehouse, const struct warehouse_erasure *erasure,
+                     struct warehouse_erase **ret_erase, struct diag *diag);
+/* *ret_did_work false: it waits; call again a while later. ERR_IO, ERR_NOMEM, ERR_STORAGE_FULL,
+ * ERR_CANCELLED (warehouse_stop); after an error it may be called again. */
+MUST_USE enum err
+warehouse_erase_step(struct warehouse_erase *erase, bool *ret_did_work, bool *ret_is_done,
+                     struct warehouse_erasure_progress *ret_progress, struct diag *diag);
+void warehouse_erase_close(struct warehouse_erase **erase); /* takes NULL; at any time */
+
 struct warehouse_stats {
     uint64_t rows; /* loaded, all projects */
     uint64_t files;
