@@ -32,10 +32,15 @@
 
 enum account_key_kind { ACCOUNT_KEY_WRITE, ACCOUNT_KEY_READ };
 
+/* ISO 8601 weeks begin on Monday. */
+enum account_week_start { ACCOUNT_WEEK_MONDAY, ACCOUNT_WEEK_SUNDAY };
+
 struct account_project {
-    uint32_t id; /* ≥ 1 */
-    char name[ACCOUNT_NAME_BYTES + 1];
+    uint32_t id;                       /* ≥ 1, never used again */
+    char name[ACCOUNT_NAME_BYTES + 1]; /* of those not deleted, each once */
     char time_zone[ACCOUNT_ZONE_BYTES + 1];
+    enum account_week_start week_start;
+    uint32_t retention_days; /* events go so long after received_at: 1 … 36,500; 0: kept for ever */
     int64_t created_at_us;
 };
 
@@ -47,7 +52,24 @@ struct account_key {
     char last4[5];
     uint8_t hash[ACCOUNT_HASH_BYTES]; /* SHA-256 of the text */
     int64_t created_at_us;
-    int64_t revoked_at_us; /* 0: in force */
+    int64_t expires_at_us;   /* in force before it; 0: no end */
+    int64_t last_used_at_us; /* to about a minute; 0: never */
+    int64_t revoked_at_us;   /* 0: in force */
+};
+
+/* Who makes a change, and from where; for the audit log. */
+enum account_actor_kind {
+    ACCOUNT_ACTOR_NOBODY, /* not known (yet): a login that failed */
+    ACCOUNT_ACTOR_LOGIN,  /* id: of the login */
+    ACCOUNT_ACTOR_KEY,    /* id: of the key */
+    ACCOUNT_ACTOR_CLI,    /* the command line on the server's machine; id: the user id there */
+    ACCOUNT_ACTOR_SERVER, /* the server by itself: a retention, the first admin */
+};
+#define ACCOUNT_FROM_BYTES 63
+struct account_actor {
+    enum account_actor_kind kind;
+    uint64_t id;
+    char from[ACCOUNT_FROM_BYTES + 1]; /* the peer's address, "unix", or "" */
 };
 
 struct account_list {

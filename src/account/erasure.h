@@ -1,0 +1,88 @@
+/*
+ * erasure - events that are to go: jobs as rows, so that they survive the process.
+ *
+ * Layer 3; calls of account.h's link: not on loops. Somebody asks (a person is to be forgotten, a
+ * range of time or an import undone, a project deleted, a retention is due) and gets an id; the
+ * keeper's runner (app/eraser) takes the oldest that is not done, fixes its bounds
+ * (store_erase_bound: what is stored when the job begins is covered, no more) and keeps them in the
+ * row, erases in the store, then in the warehouse, and sets the state. With PostgreSQL each node
+ * has its own warehouse: a job is done when the store and every node that was seen lately have done
+ * their part.
+ *
+ * While a job is under way its row must name the person or the ids. When it is done they are wiped
+ * (SQLite: secure_delete and a truncated WAL; PostgreSQL: the heap's bytes go with VACUUM), and a
+ * keyed hash of the person stays.
+ */
+#ifndef POTIK_ACCOUNT_ERASURE_H
+#define POTIK_ACCOUNT_ERASURE_H
+
+#include "account/account.h"
+#include "event/selection.h"
+
+#define ERASURE_OPEN_MAX 1000 /* not done, at once */
+#define ERASURE_PERSON_BYTES 200
+#define ERASURE_HASH_TEXT 32 /* keyed hash of a person: hexadecimal */
+#define ERASURE_ERROR_BYTES 255
+#define ERASURE_POSITION_BYTES 63
+
+enum erasure_state {
+    ERASURE_WAITING,
+    ERASURE_IN_STORE,
+    ERASURE_IN_WAREHOUSE,
+    ERASURE_DONE,
+};
+enum erasure_reason {
+    ERASURE_PERSON,    /* DELETE /v1/users/{user_id} */
+    ERASURE_UNDO,      /* potik delete: a range of time, an import's ids */
+    ERASURE_RETENTION, /* retention_days */
+    ERASURE_PROJECT,   /* the project was deleted */
+};
+struct erasure {
+    uint64_t id;
+    enum erasure_reason reason;
+    enum erasure_state state;
+    /* ids and their bytes are read only by erasure_next; then they belong to it. The bounds are
+     * those of the row once it has begun (position not ""). */
+    struct selection selection;
+    char person[ERASURE_PERSON_BYTES + 1]; /* selection.person points here; wiped when done */
+    char person_hash[ERASURE_HASH_TEXT + 1];
+    char position[ERASURE_POSITION_BYTES + 1]; /* store_position_format of store_erase_bound */
+    bool frees_ids;
+    uint64_t events; /* erased in the store so far */
+    uint64_t done;   /* of `total` pieces of the present state */
+    uint64_t total;
+    char error[ERASURE_ERROR_BYTES + 1]; /* of the last try, in words for people; "": none */
+    int64_t requested_at_us;
+    int64_t finished_at_us; /* 0: not yet */
+};
+
+/* The hash is set by the caller; id, state, bounds and position are not read. Audit:
+ * erasure.requested. ret: the id. ERR_FULL: ERASURE_OPEN_MAX; ERR_ABSENT: no such project. */
+MUST_USE enum err erasure_add(struct account *account, const struct account_actor *by,
+                              const struct erasure *erasure, uint64_t *ret_id, struct diag *diag);
+/* ERR_ABSENT. Without ids. */
+MUST_USE enum err
+erasure_get(struct account *account, uint64_t id, struct erasure *ret_erasure, struct diag *diag);
+/* Newest first; project_id 0: all. Without ids. */
+MUST_USE enum err erasure_list(struct account *account, uint32_t project_id, uint32_t limit,
+                               void (*each)(void *state, const struct erasure *erasure),
+                               void *state, struct diag *diag);
+/* The oldest job that this node (its uuid, "" for the embedded store) has not finished; with ids.
+ * ERR_ABSENT: none. Free with erasure_free. */
+MUST_USE enum err erasure_next(struct account *account, const char *node,
+                               struct erasure **ret_erasure, struct diag *diag);
+void erasure_free(struct erasure **erasure);
+/* State, bounds, position, counts and error as they stand in `erasure`. DONE: wiped, and the line
+ * erasure.done. */
+MUST_USE enum err erasure_progress(struct account *account, const char *node,
+                                   const struct erasure *erasure, struct diag *diag);
+/*
+ * Deletes a project: it is there no longer for anybody, its keys are revoked, its memberships gone,
+ * its name free, and a job (ERASURE_PROJECT, SELECTION_ALL, frees_ids) is made, in one transaction.
+ * ERR_ABSENT.
+ */
+MUST_USE enum err
+erasure_delete_project(struct account *account, const struct account_actor *by, uint32_t project_id,
+                       uint64_t *ret_erasure_id, struct diag *diag);
+
+#endif
