@@ -40,12 +40,14 @@ struct access_key {
     uint32_t project_id;
     enum account_key_kind kind;
     int64_t expires_at_us; /* 0: no end */
+    uint32_t place;        /* in the snapshot it was found in */
 };
 
 struct access_config {
     const struct log_sink *sink;
     const struct clock *clock;
     int64_t cache_ms_max;        /* how long rows serve that cannot be read anew; 0: for ever */
+    int64_t token_life_s;        /* of access tokens: so long revoked sessions are remembered */
     struct key_ring_config ring; /* dir NULL: no tokens here (tests) */
 };
 /*
@@ -73,14 +75,17 @@ void access_release(struct access_snapshot **snapshot); /* takes NULL */
 /* false: unknown, revoked, expired, of a deleted project, or not the form of a key. */
 MUST_USE bool access_find_key(const struct access_snapshot *snapshot, struct slice text,
                               int64_t now_us, struct access_key *ret_key);
-/* The key was used now: written down within a minute. Costs an atomic store at most. */
-void access_note_use(const struct access_snapshot *snapshot, uint64_t key_id, int64_t now_us);
+/* The key, found in this snapshot, is used now: written down within a minute. An atomic read, and a
+ * store once a second at most. */
+void access_note_use(const struct access_snapshot *snapshot, const struct access_key *key,
+                     int64_t now_us);
 
 /* Who a token speaks for. */
 struct access_login {
     uint64_t login_id;
     bool is_admin;
     char session_id[SESSION_ID_BYTES + 1];
+    int64_t expires_at_us; /* of the token: whoever keeps the answer asks again from then on */
 };
 /* The token is sound (token_verify), its login is there, its session was not revoked. Else
  * ERR_UNAUTHORIZED, with words for the client. */
@@ -97,6 +102,11 @@ uint32_t
 access_only_project(const struct access_snapshot *snapshot, const struct access_login *login);
 /* The ring that signs. Lives as long as the snapshot. */
 const struct key_ring *access_ring(const struct access_snapshot *snapshot);
+
+/* Whom /v1/auth/me and the like tell of: all roles of a login, by project; *ret_count of them. An
+ * admin has none but those given. Lives as long as the snapshot. */
+const struct login_membership *
+access_memberships(const struct access_snapshot *snapshot, uint64_t login_id, size_t *ret_count);
 
 /* NULL: no such project. Lives as long as the snapshot. */
 const struct account_project *

@@ -48,6 +48,7 @@ struct erasure {
     char person_hash[ERASURE_HASH_TEXT + 1];
     char position[ERASURE_POSITION_BYTES + 1]; /* store_position_format of store_erase_bound */
     bool frees_ids;
+    bool is_dry_run; /* counts, erases nothing */
     uint64_t events; /* erased in the store so far */
     uint64_t done;   /* of `total` pieces of the present state */
     uint64_t total;

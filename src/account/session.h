@@ -57,6 +57,14 @@ session_refresh(struct account *account, const struct account_actor *by, struct 
 /* Logout. ERR_OK, too, where it has ended already or is not known. */
 MUST_USE enum err session_revoke(struct account *account, const struct account_actor *by,
                                  const char *session_id, struct diag *diag);
+/* Sessions revoked at or after since_us, the newest `max` at most, in any order: for the access
+ * table. *ret_ids (NULL where there is none) is freed with mem_free. */
+struct session_id {
+    char text[SESSION_ID_BYTES]; /* no NUL */
+};
+MUST_USE enum err
+session_list_revoked(struct account *account, int64_t since_us, size_t max,
+                     struct session_id **ret_ids, size_t *ret_count, struct diag *diag);
 /* Rows of sessions that ended or expired over `kept_us` ago go. The access table's thread. */
 MUST_USE enum err session_sweep(struct account *account, int64_t kept_us, struct diag *diag);
 
