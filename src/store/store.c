@@ -239,6 +239,19 @@ store_stats(struct store *store, struct store_stats *ret_stats)
     store->vtable->stats(store, ret_stats);
 }
 
+const char *
+store_node_name(struct store *store)
+{
+    return store->vtable->node_name != NULL ? store->vtable->node_name(store) : "";
+}
+
+void
+store_hash_person(struct store *store, uint32_t project_id, struct slice person,
+                  char ret_hash[STORE_PERSON_HASH_TEXT + 1])
+{
+    store->vtable->hash_person(store, project_id, person, ret_hash);
+}
+
 /* --- erasing ------------------------------------------------------------------------------- */
 
 enum err

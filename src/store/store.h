@@ -114,6 +114,7 @@ struct store_erasure_progress {
     uint64_t done;   /* of `total`: pieces looked through (segments, pages) */
     uint64_t total;
 };
+#define STORE_PERSON_HASH_TEXT 32
 struct store_erase; /* one under way; each store's struct begins with its vtable */
 
 struct store_vtable {
@@ -141,6 +142,9 @@ struct store_vtable {
     enum err (*is_ready)(struct store *store, struct diag *diag);
     bool (*warning)(struct store *store, struct diag *ret_words); /* NULL: never any */
     void (*stats)(struct store *store, struct store_stats *ret_stats);
+    const char *(*node_name)(struct store *store); /* NULL: "" */
+    void (*hash_person)(struct store *store, uint32_t project_id, struct slice person,
+                        char ret_hash[STORE_PERSON_HASH_TEXT + 1]);
     enum err (*erase_bound)(struct store *store, struct selection *selection,
                             struct store_position *ret_position, struct diag *diag);
     enum err (*erase_open)(struct store *store, const struct store_erasure *erasure,
@@ -208,6 +212,12 @@ bool store_warning(struct store *store, struct diag *ret_words);
 const char *store_not_ready_sentence(const struct store *store);
 void store_stats(struct store *store, struct store_stats *ret_stats);
 
+/* The name of this node, where several share the store: its uuid; else "". Lives as long as the
+ * store. */
+const char *store_node_name(struct store *store);
+/* What may be kept of a person who was erased: a hash under the store's secret, in hexadecimal. */
+void store_hash_person(struct store *store, uint32_t project_id, struct slice person,
+                       char ret_hash[STORE_PERSON_HASH_TEXT + 1]);
 /* Any thread. Sets seq_max and received_max_us of the selection so that it covers what is durable
  * now, and no more than that. *ret_position: all of it stands at or before it (the warehouse must
  * have loaded so far before its own erasure). ERR_NOT_READY, ERR_IO. */
