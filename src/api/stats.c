@@ -84,6 +84,8 @@ parse(struct query_job *job, const struct metric *metric, struct api_request *re
         context.project_zone = arena_copy(&job->arena, slice_of_text(project->time_zone));
         if (context.project_zone.ptr == NULL)
             return ERR_NOMEM;
+        if (project->week_start == ACCOUNT_WEEK_SUNDAY)
+            context.week_start = METRIC_WEEK_SUNDAY;
     }
     if (query.ptr != NULL && query.len != 0)
         err = url_parse_query(query, &job->arena, decoded, QUERY_PAIRS_MAX, &count, diag);

@@ -82,9 +82,11 @@ read_partials(struct drawing *drawing)
 }
 
 static enum calendar_unit
-unit_of(struct slice name)
+unit_of(struct slice name, struct slice week_start)
 {
-    return slice_equal(name, SLICE("week"))    ? CALENDAR_WEEK
+    return slice_equal(name, SLICE("week")) && slice_equal(week_start, SLICE("sunday"))
+               ? CALENDAR_WEEK_FROM_SUNDAY
+           : slice_equal(name, SLICE("week"))  ? CALENDAR_WEEK
            : slice_equal(name, SLICE("month")) ? CALENDAR_MONTH
                                                : CALENDAR_DAY;
 }
@@ -325,7 +327,8 @@ read_reply(struct drawing *drawing, struct json_value root)
     drawing->is_retention = slice_equal(drawing->metric, SLICE("retention"));
     drawing->has_bars = slice_equal(drawing->metric, SLICE("dau")) && drawing->column_count == 2;
     drawing->is_percent = slice_equal(text_of(drawing->params, "measure"), SLICE("percent"));
-    drawing->unit = unit_of(text_of(drawing->params, "unit"));
+    drawing->unit =
+        unit_of(text_of(drawing->params, "unit"), text_of(drawing->params, "week_start"));
     drawing->has_partial = count_items(drawing->partial) != 0;
     return drawing->column_count >= 1 && drawing->column_count < TABLE_COLUMNS_MAX;
 }

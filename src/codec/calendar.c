@@ -136,6 +136,8 @@ calendar_bucket_of_day(enum calendar_unit unit, int32_t day)
         return day;
     case CALENDAR_WEEK:
         return floor_divide(day + 3, 7); /* 1969-12-29, day −3, was a Monday */
+    case CALENDAR_WEEK_FROM_SUNDAY:
+        return floor_divide(day + 4, 7);
     case CALENDAR_MONTH:
         break;
     }
@@ -153,6 +155,8 @@ calendar_bucket_first_day(enum calendar_unit unit, int32_t bucket)
         return bucket;
     case CALENDAR_WEEK:
         return bucket * 7 - 3;
+    case CALENDAR_WEEK_FROM_SUNDAY:
+        return bucket * 7 - 4;
     case CALENDAR_MONTH:
         break;
     }

@@ -3,10 +3,10 @@
  * them.
  *
  * Layer 1, pure, any thread. A day number counts days since 1970-01-01 (which is 0). A bucket is a
- * day, a week (from Monday) or a calendar month; buckets are numbered without gaps, so that the
- * difference of two numbers is the distance in buckets. Day 0, the week of 1969-12-29 and January
- * 1970 have number 0. Where a local day begins in time is the zone's business (zone.h).
- * Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
+ * day, a week (from Monday, or from Sunday) or a calendar month; buckets are numbered without gaps,
+ * so that the difference of two numbers is the distance in buckets. Day 0, the weeks of 1969-12-29
+ * and 1969-12-28 and January 1970 have number 0. Where a local day begins in time is the zone's
+ * business (zone.h). Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
  */
 #ifndef POTIK_CODEC_CALENDAR_H
 #define POTIK_CODEC_CALENDAR_H
@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum calendar_unit { CALENDAR_DAY, CALENDAR_WEEK, CALENDAR_MONTH };
+enum calendar_unit { CALENDAR_DAY, CALENDAR_WEEK, CALENDAR_MONTH, CALENDAR_WEEK_FROM_SUNDAY };
 
 struct calendar_date {
     int32_t year;

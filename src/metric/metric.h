@@ -51,10 +51,13 @@ struct metric_pair {
     struct slice value;
 };
 
+/* Where a week begins. */
+enum metric_week_start { METRIC_WEEK_MONDAY, METRIC_WEEK_SUNDAY };
 struct metric_context {
     struct zones *zones;
-    struct slice project_zone; /* the project's time zone: the default of `tz` */
-    int64_t now_us;            /* the server's clock at the start of the query */
+    struct slice project_zone;         /* the project's time zone: the default of `tz` */
+    int64_t now_us;                    /* the server's clock at the start of the query */
+    enum metric_week_start week_start; /* the project's: the default of `week_start` */
 };
 
 enum metric_format { METRIC_FORMAT_JSON, METRIC_FORMAT_CSV, METRIC_FORMAT_NDJSON };
@@ -88,9 +91,11 @@ struct metric_params {
     uint32_t limit;
     enum metric_by by;
     /* retention */
-    int32_t start_day; /* as sent, or the first day of the default bucket */
-    enum calendar_unit unit;
-    uint32_t windows; /* 1 … METRIC_WINDOWS_MAX */
+    int32_t start_day;       /* as sent, or the first day of the default bucket */
+    enum calendar_unit unit; /* as asked for: DAY, WEEK or MONTH */
+    enum metric_week_start week_start;
+    enum calendar_unit bucket_unit; /* what follows from the two */
+    uint32_t windows;               /* 1 … METRIC_WINDOWS_MAX */
     uint32_t cohorts;
     enum metric_cohort cohort;
     enum metric_window window;

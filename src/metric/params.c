@@ -40,6 +40,7 @@ enum parameter_id {
     EVENT_TYPE,
     RETURN_EVENT_TYPE,
     UNIT,
+    WEEK_START,
     WINDOWS,
     COHORTS,
     COHORT,
@@ -87,7 +88,10 @@ static const struct parameter table[PARAMETER_COUNT] = {
                            .help = "what counts as coming back"},
     [UNIT] = {"unit", PARAMETER_CHOICE, RETENTION, AT(unit), .initial = CALENDAR_DAY,
               .choices = {"day", "week", "month"}, .values = "day, week, month",
-              .default_value = "day", .help = "size of a bucket; weeks begin on Monday"},
+              .default_value = "day", .help = "size of a bucket"},
+    [WEEK_START] = {"week_start", PARAMETER_CHOICE, RETENTION, AT(week_start),
+                    .choices = {"monday", "sunday"}, .values = "monday, sunday",
+                    .default_value = "the project's", .help = "where a week begins"},
     [WINDOWS] = {"windows", PARAMETER_INTEGER, RETENTION, AT(windows), .min = 1,
                  .max = METRIC_WINDOWS_MAX, .initial = 8, .values = "1–370", .default_value = "8",
                  .help = "offsets, w0 included"},
@@ -340,19 +344,24 @@ finish_cohorts(const struct parse *parse, int32_t today)
     struct metric_params *params = parse->params;
     int32_t first;
 
+    if (!parse->is_given[WEEK_START])
+        params->week_start = parse->context->week_start;
+    params->bucket_unit = params->unit == CALENDAR_WEEK && params->week_start == METRIC_WEEK_SUNDAY
+                              ? CALENDAR_WEEK_FROM_SUNDAY
+                              : params->unit;
     if (!parse->is_given[COHORTS])
         params->cohorts = params->windows;
     if (!parse->is_given[RETURN_EVENT_TYPE])
         params->return_event_types = params->event_types;
     if (!parse->is_given[START_DATE]) {
-        int32_t current = calendar_bucket_of_day(params->unit, today);
+        int32_t current = calendar_bucket_of_day(params->bucket_unit, today);
 
         params->start_day =
-            calendar_bucket_first_day(params->unit, current - (int32_t)params->cohorts + 1);
+            calendar_bucket_first_day(params->bucket_unit, current - (int32_t)params->cohorts + 1);
     }
-    first = calendar_bucket_of_day(params->unit, params->start_day);
-    if (calendar_bucket_first_day(params->unit, first) < CALENDAR_DAY_MIN ||
-        calendar_bucket_first_day(params->unit,
+    first = calendar_bucket_of_day(params->bucket_unit, params->start_day);
+    if (calendar_bucket_first_day(params->bucket_unit, first) < CALENDAR_DAY_MIN ||
+        calendar_bucket_first_day(params->bucket_unit,
                                   first + (int32_t)(params->cohorts + params->windows)) >
             CALENDAR_DAY_MAX) {
         diag_set_field(parse->diag, "start_date",

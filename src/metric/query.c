@@ -58,6 +58,7 @@ slot_shift(enum calendar_unit unit)
     case CALENDAR_DAY:
         return 36;
     case CALENDAR_WEEK:
+    case CALENDAR_WEEK_FROM_SUNDAY:
         return 39;
     case CALENDAR_MONTH:
         break;

@@ -208,8 +208,8 @@ write_row(const struct metric_query *query, const struct report *report, uint32_
     int64_t now_us = query->params->now_us;
     uint64_t size = report->sizes[row];
 
-    *result_cell(result, row, 0) =
-        cell_day(calendar_bucket_first_day(query->params->unit, first_bucket + (int32_t)row));
+    *result_cell(result, row, 0) = cell_day(
+        calendar_bucket_first_day(query->params->bucket_unit, first_bucket + (int32_t)row));
     if (starts_us[row] > now_us)
         return; /* not begun: null, and so are all the offsets */
     *result_cell(result, row, 1) = cell_integer(size);
@@ -297,7 +297,7 @@ enum err
 metric_run_retention(const struct metric_query *query, struct metric_result *result)
 {
     const struct metric_params *params = query->params;
-    int32_t first_bucket = calendar_bucket_of_day(params->unit, params->start_day);
+    int32_t first_bucket = calendar_bucket_of_day(params->bucket_unit, params->start_day);
     struct report report = {.cohorts = params->cohorts, .windows = params->windows};
     enum err err;
 
@@ -305,7 +305,7 @@ metric_run_retention(const struct metric_query *query, struct metric_result *res
     report.counts = ARENA_NEW(query->arena, uint64_t, (size_t)report.cohorts * report.windows);
     if (report.sizes == NULL || report.counts == NULL)
         return ERR_NOMEM;
-    err = buckets_make(params->zone, params->unit, first_bucket,
+    err = buckets_make(params->zone, params->bucket_unit, first_bucket,
                        report.cohorts + report.windows - 1, query->arena, &report.buckets);
     if (err == ERR_OK)
         err = count_report(query, &report);

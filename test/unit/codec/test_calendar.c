@@ -59,6 +59,11 @@ test_calendar__numbers_buckets_from_1970(void **state)
     assert_int_equal(calendar_bucket_of_day(CALENDAR_WEEK, -3), 0);
     assert_int_equal(calendar_bucket_of_day(CALENDAR_WEEK, 3), 0); /* Sunday 1970-01-04 */
     assert_int_equal(calendar_bucket_of_day(CALENDAR_WEEK, 4), 1);
+    assert_int_equal(calendar_bucket_of_day(CALENDAR_WEEK_FROM_SUNDAY, -5), -1);
+    assert_int_equal(calendar_bucket_of_day(CALENDAR_WEEK_FROM_SUNDAY, -4), 0);
+    assert_int_equal(calendar_bucket_of_day(CALENDAR_WEEK_FROM_SUNDAY, 2), 0);
+    assert_int_equal(calendar_bucket_of_day(CALENDAR_WEEK_FROM_SUNDAY, 3), 1);
+    assert_int_equal(calendar_bucket_first_day(CALENDAR_WEEK_FROM_SUNDAY, 1), 3);
     assert_int_equal(calendar_bucket_of_day(CALENDAR_MONTH, -1), -1);
     assert_int_equal(calendar_bucket_of_day(CALENDAR_MONTH, 0), 0);
 }

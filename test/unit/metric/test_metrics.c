@@ -409,8 +409,8 @@ test_metrics__equal_plain_counting(void **state)
                                     ? "UTC"
                                     : zone_names[random_below(&random, COUNT_OF(zone_names))];
         const char *start = starts[random_below(&random, COUNT_OF(starts))];
-        enum calendar_unit unit = (enum calendar_unit)random_below(&random, 3);
-        static const char *const units[] = {"day", "week", "month"};
+        enum calendar_unit unit = (enum calendar_unit)random_below(&random, 4);
+        static const char *const units[] = {"day", "week", "month", "week&week_start=sunday"};
         uint32_t parts = (uint32_t)random_below(&random, 4) + 1;
         uint32_t windows = (uint32_t)random_below(&random, 12) + 1;
         uint32_t cohorts = (uint32_t)random_below(&random, 12) + 1;

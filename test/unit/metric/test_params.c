@@ -92,6 +92,11 @@ test_params__default_to_cohorts_up_to_now(void **state)
     params = ask_params(&ask, "retention", "unit=week&windows=3");
     assert_int_equal(params->cohorts, 3);
     assert_day(params->start_day, "2026-01-12"); /* Mondays: 12, 19, 26 */
+    params = ask_params(&ask, "retention", "unit=week&windows=3&week_start=sunday");
+    assert_int_equal(params->bucket_unit, CALENDAR_WEEK_FROM_SUNDAY);
+    assert_day(params->start_day, "2026-01-11");                 /* Sundays: 11, 18, 25 */
+    params = ask_params(&ask, "retention", "week_start=sunday"); /* days begin as ever */
+    assert_int_equal(params->bucket_unit, CALENDAR_DAY);
     params = ask_params(&ask, "retention", "unit=month&cohorts=2");
     assert_int_equal(params->windows, 8);
     assert_day(params->start_day, "2025-12-01");
@@ -116,7 +121,8 @@ test_params__refuse_other_names(void **state)
     assert_refused("dau", "breakdown=country", "breakdown");
     assert_refused("dau", "breakdown_limit=3", "breakdown_limit");
     assert_refused("dau", "window=rolling", "window");
-    assert_refused("retention", "week_start=sunday", "week_start");
+    assert_refused("retention", "week_start=tuesday", "week_start");
+    assert_refused("dau", "week_start=sunday", "week_start");
     assert_refused("retention", "brackets=1-3", "brackets");
     assert_refused("dau", "=1", "");
 }
@@ -340,7 +346,7 @@ test_params__help_with_each_parameter(void **state)
     for (uint32_t m = 0; m < metric_count(); m++)
         for (uint32_t i = 0; metric_parameter_at(metric_at(m), i, &help); i++, count++)
             assert_true(help.name[0] != '\0' && help.values[0] != '\0' && help.help[0] != '\0');
-    assert_int_equal(count, 7 + 9 + 14);
+    assert_int_equal(count, 7 + 9 + 15);
     assert_true(metric_parameter_at(metric_find(SLICE("dau")), 3, &help));
     assert_string_equal(help.name, "event_type");
     assert_true(help.is_repeatable);

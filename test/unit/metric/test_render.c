@@ -74,7 +74,8 @@ test_render__writes_json_whole(void **state)
     assert_body(
         "retention", "windows=2&measure=percent",
         "{\"metric\":\"retention\",\"params\":{\"start_date\":\"2026-01-30\",\"tz\":\"UTC\","
-        "\"event_type\":null,\"return_event_type\":null,\"unit\":\"day\",\"windows\":2,"
+        "\"event_type\":null,\"return_event_type\":null,\"unit\":\"day\","
+        "\"week_start\":\"monday\",\"windows\":2,"
         "\"cohorts\":2,\"cohort\":\"first_time\",\"window\":\"calendar\",\"mode\":\"on\","
         "\"measure\":\"percent\",\"format\":\"json\",\"min_position\":null,\"wait_ms\":0},"
         "\"watermark\":" WATERMARK ",\"columns\":[{\"name\":\"cohort\",\"type\":\"date\"},"
