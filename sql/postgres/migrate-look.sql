@@ -2,7 +2,9 @@
 SELECT EXISTS (SELECT FROM pg_class WHERE relnamespace = current_schema()::regnamespace
                AND relname = 'potik_migrations') AS is_listed,
        (SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace
-        AND relname IN ('potik_state', 'potik_uncrashed', 'events', 'erased', 'potik_nodes', 'projects', 'keys')
+        AND relname IN ('potik_state', 'potik_uncrashed', 'events', 'erased', 'potik_nodes', 'projects', 'keys',
+                         'key_uses', 'logins', 'login_uses', 'memberships', 'sessions', 'refresh_tokens', 'audit', 'erasures',
+                         'erasure_ids', 'erasure_nodes')
         ORDER BY relname LIMIT 1) AS foreign_table,
        current_schema()::text AS schema,
        current_user::text AS role,

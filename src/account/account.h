@@ -1,11 +1,15 @@
 /*
  * account - projects and their keys: who may write events where, and who may read them.
  *
- * Layer 3. The contract; the rows stand in SQLite (sqlite.c) beside the ledger, or in the
- * PostgreSQL database that holds the events (postgres.c); backend.h is the seam. A `struct account`
- * is one link to them, used by one thread at a time; several links to the same rows may be open, in
- * several processes: `potik key new` works beside a running server. Nothing here is called by a
- * loop: loops ask the key table (key_table.h).
+ * Layer 3. The contract; the rows stand in SQLite beside the ledger, or in the PostgreSQL database
+ * that holds the events; db.h is the seam. A `struct account` is one link to them, used by one
+ * thread at a time; several links to the same rows may be open, in several processes: `potik key
+ * new` works beside a running server. Nothing here is called by a loop: loops ask the access table
+ * (access.h). People who log in: login.h; their sessions: session.h; who did what: audit.h; events
+ * to be erased: erasure.h.
+ *
+ * Each change names who makes it (struct account_actor) and writes its line of the audit log in the
+ * same transaction, so that no change is without one.
  *
  * A key is `wk_` (write) or `rk_` (read) and 160 random bits in lower-case base32. The text is
  * shown once; only its SHA-256 is stored (with so many random bits a slow hash would add nothing),
@@ -113,23 +117,33 @@ MUST_USE enum err account_project_ensure_default(struct account *account, const 
 /* ERR_ABSENT: no such project. */
 MUST_USE enum err account_project_get(struct account *account, uint32_t project_id,
                                       struct account_project *ret_project, struct diag *diag);
-/* ERR_ABSENT. The name is not looked up here: the caller has asked the zone table. */
-MUST_USE enum err account_project_set_zone(struct account *account, uint32_t project_id,
-                                           const char *time_zone, struct diag *diag);
+/*
+ * A further project: name, time_zone, week_start and retention_days are read (the zone is not
+ * looked up here: the caller has asked the zone table). ERR_INVALID with the field; ERR_EXISTS: the
+ * name; ERR_FULL: ACCOUNT_PROJECTS_MAX, deleted ones included.
+ */
+MUST_USE enum err account_project_add(struct account *account, const struct account_actor *by,
+                                      const struct account_project *project,
+                                      struct account_project *ret_project, struct diag *diag);
+/* The same four fields, of project->id. ERR_ABSENT, ERR_INVALID, ERR_EXISTS. To delete: erasure.h.
+ */
+MUST_USE enum err account_project_change(struct account *account, const struct account_actor *by,
+                                         const struct account_project *project, struct diag *diag);
 
-/* The text is shown here and never again: wipe it after use. ERR_ABSENT: no such project;
- * ERR_INVALID: name; ERR_FULL: ACCOUNT_KEYS_MAX. */
-MUST_USE enum err
-account_key_new(struct account *account, uint32_t project_id, enum account_key_kind kind,
-                const char *name, char ret_text[ACCOUNT_KEY_TEXT_BYTES + 1],
-                struct account_key *ret_key, struct diag *diag);
+/* The text is shown here and never again: wipe it after use. expires_at_us 0: no end. ERR_ABSENT:
+ * no such project; ERR_INVALID: name, expires_at (past); ERR_FULL: ACCOUNT_KEYS_MAX. */
+MUST_USE enum err account_key_new(struct account *account, const struct account_actor *by,
+                                  uint32_t project_id, enum account_key_kind kind, const char *name,
+                                  int64_t expires_at_us, char ret_text[ACCOUNT_KEY_TEXT_BYTES + 1],
+                                  struct account_key *ret_key, struct diag *diag);
 /* The same in two steps, for who must keep the text safe before it is in force: a fresh text, and a
  * key with a text made so. account_key_add: errors as above, ERR_INVALID for a text that is none.
  */
 void account_key_make_text(struct account *account, enum account_key_kind kind,
                            char ret_text[ACCOUNT_KEY_TEXT_BYTES + 1]);
 MUST_USE enum err
-account_key_add(struct account *account, uint32_t project_id, const char *name, struct slice text,
+account_key_add(struct account *account, const struct account_actor *by, uint32_t project_id,
+                const char *name, int64_t expires_at_us, struct slice text,
                 struct account_key *ret_key, struct diag *diag);
 /*
  * The two keys of a first run, by the texts of a write and a read key: both are in force afterwards
@@ -139,16 +153,26 @@ account_key_add(struct account *account, uint32_t project_id, const char *name, 
 MUST_USE enum err
 account_keys_add_first(struct account *account, uint32_t project_id, const char *name,
                        const struct slice texts[2], bool *ret_is_first, struct diag *diag);
-/* All projects and all keys, revoked ones too, as of one moment. Free with account_list_free. */
+/* All projects that are not deleted and all their keys, revoked ones too, as of one moment. Free
+ * with account_list_free. */
 MUST_USE enum err
 account_list(struct account *account, struct account_list *ret_list, struct diag *diag);
 void account_list_free(struct account_list *list);
 /* In force no longer. Once revoked it stays so: a second time is ERR_OK and keeps the first time.
- * ERR_ABSENT: no such key. */
-MUST_USE enum err account_key_revoke(struct account *account, uint64_t key_id, struct diag *diag);
+ * ERR_ABSENT: no such key, or (project_id not 0) it is another project's. */
+MUST_USE enum err account_key_revoke(struct account *account, const struct account_actor *by,
+                                     uint32_t project_id, uint64_t key_id, struct diag *diag);
 /* The same by the key's whole text. */
-MUST_USE enum err
-account_key_revoke_text(struct account *account, struct slice text, struct diag *diag);
+MUST_USE enum err account_key_revoke_text(struct account *account, const struct account_actor *by,
+                                          struct slice text, struct diag *diag);
+/* When keys were last used: no audit, and no other link is told of a change. Unknown ids are passed
+ * over; an older time than the stored one changes nothing. */
+struct account_key_use {
+    uint64_t key_id;
+    int64_t used_at_us;
+};
+MUST_USE enum err account_keys_used(struct account *account, const struct account_key_use *uses,
+                                    size_t count, struct diag *diag);
 /* Whether another link has committed since the last call (or since the opening); cheap. */
 MUST_USE enum err
 account_has_changed(struct account *account, bool *ret_has_changed, struct diag *diag);

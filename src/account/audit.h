@@ -30,6 +30,9 @@ struct audit_line {
 MUST_USE enum err
 audit_add(struct account *account, const struct audit_line *line, struct diag *diag);
 
+/* "account", "key", "cli", "server", "nobody" */
+const char *audit_actor_name(enum account_actor_kind kind);
+
 struct audit_question {
     int64_t from_us; /* from_us <= at < to_us */
     int64_t to_us;

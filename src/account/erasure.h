@@ -57,7 +57,13 @@ struct erasure {
     int64_t finished_at_us; /* 0: not yet */
 };
 
-/* The hash is set by the caller; id, state, bounds and position are not read. Audit:
+/* "waiting", "in_store", "in_warehouse", "done"; "person", "undo", "retention", "project";
+ * "person", "received", "occurred", "ids", "all". */
+const char *erasure_state_name(enum erasure_state state);
+const char *erasure_reason_name(enum erasure_reason reason);
+const char *erasure_kind_name(enum selection_kind kind);
+
+/* Reason, selection without its bounds, frees_ids and is_dry_run are read. Audit:
  * erasure.requested. ret: the id. ERR_FULL: ERASURE_OPEN_MAX; ERR_ABSENT: no such project. */
 MUST_USE enum err erasure_add(struct account *account, const struct account_actor *by,
                               const struct erasure *erasure, uint64_t *ret_id, struct diag *diag);

@@ -264,7 +264,7 @@ loop_free(struct api_loop **place)
     ingest_free(&loop->ingest);
     query_inbox_close(&loop->inbox);
     event_decoder_free(&loop->decoder);
-    key_snapshot_release(&loop->keys);
+    access_release(&loop->access);
     auth_forget(loop);
     buf_fini(&loop->reply);
     mem_free(loop);
@@ -346,7 +346,7 @@ handle_loop_start(void *app, struct http_loop *http, void **ret_loop_state, stru
     loop->http = http;
     loop->uploads.bytes_max = api->config.upload_bytes_max;
     buf_init(&loop->reply, REPLY_BYTES_MAX);
-    key_table_renew(api->config.keys, &loop->keys);
+    access_renew(api->config.access, &loop->access);
     err = open_links(loop, diag);
     if (err == ERR_OK)
         err = start_ingest(loop, diag);

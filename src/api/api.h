@@ -16,7 +16,7 @@
 #ifndef POTIK_API_API_H
 #define POTIK_API_API_H
 
-#include "account/key_table.h"
+#include "account/access.h"
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/log.h"
@@ -28,7 +28,7 @@
 struct api_config {
     struct store *store; /* all borrowed */
     struct warehouse *warehouse;
-    struct key_table *keys;
+    struct access_table *access;
     struct zones *zones;
     const struct clock *clock;
     const struct log_sink *sink;

@@ -57,24 +57,27 @@ auth_forget(struct api_loop *loop)
 }
 
 static bool
-find_key(struct api_loop *loop, struct slice text, struct key_found *ret_found)
+find_key(struct api_loop *loop, struct slice text, struct access_key *ret_found)
 {
-    const struct key_snapshot *before = loop->keys;
+    const struct access_snapshot *before = loop->access;
+    int64_t now_us = clock_wall_us(loop->api->config.clock);
 
     /* Here, not once a turn: a loop that has slept must not serve a key revoked meanwhile. */
-    key_table_renew(loop->api->config.keys, &loop->keys);
-    if (loop->keys != before)
+    access_renew(loop->api->config.access, &loop->access);
+    if (loop->access != before)
         auth_forget(loop);
     if (loop->last_key.is_known && text.len == sizeof(loop->last_key.text) &&
         sodium_memcmp(text.ptr, loop->last_key.text, sizeof(loop->last_key.text)) == 0) {
         *ret_found = loop->last_key.found;
-        return true;
+        access_note_use(loop->access, ret_found, now_us);
+        return ret_found->expires_at_us == 0 || now_us < ret_found->expires_at_us;
     }
-    if (!key_snapshot_find(loop->keys, text, ret_found))
+    if (!access_find_key(loop->access, text, now_us, ret_found))
         return false;
     memcpy(loop->last_key.text, text.ptr, sizeof(loop->last_key.text)); /* found: of that length */
     loop->last_key.found = *ret_found;
     loop->last_key.is_known = true;
+    access_note_use(loop->access, ret_found, now_us);
     return true;
 }
 
@@ -88,12 +91,12 @@ auth_check(struct api_request *request, const char **ret_message)
 
     if (err != ERR_OK)
         return err;
-    if (!key_table_is_usable(request->loop->api->config.keys)) {
+    if (!access_is_usable(request->loop->api->config.access)) {
         *ret_message = "keys cannot be read for too long: their store is away; retry, same ids";
         return ERR_NOT_READY;
     }
     if (!find_key(request->loop, text, &request->key)) {
-        *ret_message = "this key is unknown or revoked";
+        *ret_message = "this key is unknown, revoked or expired";
         return ERR_UNAUTHORIZED;
     }
     if (request->key.kind != wanted) {

@@ -35,11 +35,11 @@ struct api_loop {
     struct ingest *ingest;
     struct event_decoder *decoder;
     struct query_inbox *inbox;
-    struct key_snapshot *keys; /* renewed at each look-up */
-    struct {                   /* the last key found in `keys`: mostly the next one, too */
+    struct access_snapshot *access; /* renewed at each look-up */
+    struct {                        /* the last key found in it: mostly the next one, too */
         char text[ACCOUNT_KEY_TEXT_BYTES];
         bool is_known;
-        struct key_found found;
+        struct access_key found;
     } last_key;
     struct buf reply; /* emptied for each reply */
     struct upload_budget uploads;
@@ -53,7 +53,7 @@ struct api_request {
     struct http_exchange *exchange;
     const struct route *route;
     struct slice segments[ROUTE_SEGMENTS_MAX]; /* decoded */
-    struct key_found key;                      /* where the route asks for one */
+    struct access_key key;                     /* where the route asks for one */
     void *state;                               /* the resource's */
 };
 

@@ -62,7 +62,7 @@ parse(struct query_job *job, const struct metric *metric, struct api_request *re
 {
     const struct api *api = request->loop->api;
     const struct account_project *project =
-        key_snapshot_project(request->loop->keys, request->key.project_id);
+        access_project(request->loop->access, request->key.project_id);
     struct url_pair *decoded = ARENA_NEW(&job->arena, struct url_pair, QUERY_PAIRS_MAX);
     struct metric_pair *pairs = ARENA_NEW(&job->arena, struct metric_pair, QUERY_PAIRS_MAX);
     struct stats_state *state = ARENA_NEW(&job->arena, struct stats_state, 1);

@@ -98,9 +98,10 @@ static enum err
 open_accounts(struct program *program, struct diag *diag)
 {
     const struct config *config = program->config;
-    const struct key_table_config keys = {
+    const struct access_config access = {
         .sink = log_sink_default(),
         .clock = clock_system(),
+        .ring = {.dir = config->data_dir, .may_create = true, .random = random_system()},
         .cache_ms_max = config_is_postgres(config) ? (int64_t)config->auth_cache_max_ms : 0,
     };
     CLEANUP(account_close) struct account *account = NULL;
@@ -117,7 +118,7 @@ open_accounts(struct program *program, struct diag *diag)
         LOG_WARN("time_zone.kept", LOG_TEXT("time_zone", program->first_run.project.time_zone),
                  LOG_TEXT("asked", config->time_zone),
                  LOG_TEXT("reason", "project `default` was made with the first; ask with tz="));
-    return key_table_start(&account, &keys, &program->keys, diag);
+    return access_start(&account, &access, &program->access, diag);
 }
 
 enum err
@@ -147,7 +148,7 @@ open_api(struct program *program, struct diag *diag)
     struct api_config api = {
         .store = program->store,
         .warehouse = program->warehouse,
-        .keys = program->keys,
+        .access = program->access,
         .zones = program->zones,
         .clock = clock_system(),
         .sink = log_sink_default(),
@@ -248,7 +249,7 @@ wire_close(struct program *program, int64_t seal_ms_max)
     http_server_stop(&program->server, 0);
     if (program->warehouse != NULL)
         warehouse_close(&program->warehouse, seal_ms_max);
-    key_table_stop(&program->keys);
+    access_stop(&program->access);
     if (program->store != NULL)
         store_close(&program->store);
     zones_free(&program->zones);

@@ -19,7 +19,7 @@ struct program {
     struct zones *zones;
     struct store *store;
     struct first_run first_run;
-    struct key_table *keys;
+    struct access_table *access;
     struct warehouse *warehouse;
     struct api *api;
     struct http_server *server; /* listening, loops serving */

@@ -99,12 +99,13 @@ static int
 make_key(struct account *account, const struct key_flags *flags, uint32_t project_id,
          enum account_key_kind kind)
 {
+    const struct account_actor actor = {.kind = ACCOUNT_ACTOR_CLI, .id = getuid()};
     char text[ACCOUNT_KEY_TEXT_BYTES + 1];
     struct diag diag = DIAG_INIT;
     struct account_key key;
-    enum err err =
-        account_key_new(account, project_id, kind,
-                        flags->name != NULL ? flags->name : "made by potik key", text, &key, &diag);
+    enum err err = account_key_new(account, &actor, project_id, kind,
+                                   flags->name != NULL ? flags->name : "made by potik key", 0, text,
+                                   &key, &diag);
 
     if (err == ERR_INVALID)
         return flags_usage("key", diag.message);
@@ -232,6 +233,7 @@ find_revoked(struct account *account, uint64_t key_id, const char *text, int64_t
 static int
 revoke_key(struct account *account, const char *word)
 {
+    const struct account_actor actor = {.kind = ACCOUNT_ACTOR_CLI, .id = getuid()};
     struct diag diag = DIAG_INIT;
     char time[RFC3339_TEXT_BYTES];
     uint64_t key_id = 0;
@@ -240,8 +242,8 @@ revoke_key(struct account *account, const char *word)
     enum err err = find_revoked(account, is_number ? key_id : 0, word, &before_us, &diag);
 
     if (err == ERR_OK)
-        err = is_number ? account_key_revoke(account, key_id, &diag)
-                        : account_key_revoke_text(account, slice_of_text(word), &diag);
+        err = is_number ? account_key_revoke(account, &actor, 0, key_id, &diag)
+                        : account_key_revoke_text(account, &actor, slice_of_text(word), &diag);
     if (err != ERR_OK)
         return flags_failed("key", diag.message);
     if (before_us >= RFC3339_US_MIN && before_us <= RFC3339_US_MAX && before_us != 0) {

@@ -43,7 +43,8 @@ check(const struct metric_params *params)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct metric_context context = {all_zones(), SLICE("UTC"), 1767225600000000};
+    struct metric_context context = {
+        .zones = all_zones(), .project_zone = SLICE("UTC"), .now_us = 1767225600000000};
     struct metric_pair pairs[PAIRS_MAX];
     struct metric_params *params = NULL;
     struct diag diag = DIAG_INIT;

@@ -8,6 +8,16 @@
 #include <poll.h>
 
 struct clock_fake fake;
+const struct account_actor nobody;
+
+static enum err
+set_zone(struct account *account, uint32_t id, const char *zone, struct diag *diag)
+{
+    struct account_project project = {.id = id, .name = "default"};
+
+    (void)snprintf(project.time_zone, sizeof(project.time_zone), "%s", zone);
+    return account_project_change(account, &nobody, &project, diag);
+}
 
 static void
 ensure_default(struct account *account, const char *zone, bool expected_new)
@@ -39,8 +49,8 @@ test_account__default_project_is_made_once(void **state)
     assert_int_equal(account_project_get(account, 1, &project, NULL), ERR_OK);
     assert_string_equal(project.time_zone, "Europe/Kyiv");
     assert_int_equal(project.created_at_us, 1000);
-    assert_int_equal(account_project_set_zone(account, 1, "UTC", NULL), ERR_OK);
-    assert_int_equal(account_project_set_zone(account, 2, "UTC", NULL), ERR_ABSENT);
+    assert_int_equal(set_zone(account, 1, "UTC", NULL), ERR_OK);
+    assert_int_equal(set_zone(account, 2, "UTC", NULL), ERR_ABSENT);
     assert_int_equal(account_project_get(account, 1, &project, NULL), ERR_OK);
     assert_string_equal(project.time_zone, "UTC");
     account_close(&account);
@@ -57,11 +67,13 @@ test_account__key_is_shown_once_and_stored_as_its_hash(void **state)
     uint8_t hash[ACCOUNT_HASH_BYTES];
 
     ensure_default(account, "UTC", true);
-    assert_int_equal(account_key_new(account, 1, ACCOUNT_KEY_READ, "dash", text, &key, NULL), 0);
+    assert_int_equal(
+        account_key_new(account, &nobody, 1, ACCOUNT_KEY_READ, "dash", 0, text, &key, NULL), 0);
     assert_int_equal(strlen(text), ACCOUNT_KEY_TEXT_BYTES);
     assert_memory_equal(text, "rk_", 3);
     assert_int_equal(strspn(text + 3, "abcdefghijklmnopqrstuvwxyz234567"), 32);
-    assert_int_equal(account_key_new(account, 1, ACCOUNT_KEY_WRITE, "w", again, &key, NULL), 0);
+    assert_int_equal(
+        account_key_new(account, &nobody, 1, ACCOUNT_KEY_WRITE, "w", 0, again, &key, NULL), 0);
     assert_memory_equal(again, "wk_", 3);
     assert_string_not_equal(text + 3, again + 3);
     assert_int_equal(account_list(account, &list, NULL), ERR_OK);
@@ -98,7 +110,8 @@ test_account__key_text_is_base32_of_the_random_bytes(void **state)
     ensure_default(account, "UTC", true);
     random_seeded_init(&same, 7);
     random_fill(&same, drawn, sizeof(drawn));
-    assert_int_equal(account_key_new(account, 1, ACCOUNT_KEY_READ, "n", text, &key, NULL), 0);
+    assert_int_equal(
+        account_key_new(account, &nobody, 1, ACCOUNT_KEY_READ, "n", 0, text, &key, NULL), 0);
     for (size_t i = 0; i < sizeof(drawn); i++) {
         value = (value << 8) | drawn[i];
         bits += 8;
@@ -119,23 +132,26 @@ test_account__revoke_by_id_or_text_keeps_the_first_time(void **state)
     char text[ACCOUNT_KEY_TEXT_BYTES + 1];
 
     ensure_default(account, "UTC", true);
-    assert_int_equal(account_key_new(account, 1, ACCOUNT_KEY_WRITE, "a", text, &first, NULL), 0);
-    assert_int_equal(account_key_new(account, 1, ACCOUNT_KEY_WRITE, "b", text, &second, NULL), 0);
+    assert_int_equal(
+        account_key_new(account, &nobody, 1, ACCOUNT_KEY_WRITE, "a", 0, text, &first, NULL), 0);
+    assert_int_equal(
+        account_key_new(account, &nobody, 1, ACCOUNT_KEY_WRITE, "b", 0, text, &second, NULL), 0);
     clock_fake_move(&fake, 10);
-    assert_int_equal(account_key_revoke(account, first.id, NULL), ERR_OK);
+    assert_int_equal(account_key_revoke(account, &nobody, 0, first.id, NULL), ERR_OK);
     clock_fake_move(&fake, 10);
-    assert_int_equal(account_key_revoke(account, first.id, NULL), ERR_OK);
-    assert_int_equal(account_key_revoke_text(account, slice_of_text(text), NULL), ERR_OK);
+    assert_int_equal(account_key_revoke(account, &nobody, 0, first.id, NULL), ERR_OK);
+    assert_int_equal(account_key_revoke_text(account, &nobody, slice_of_text(text), NULL), ERR_OK);
     assert_int_equal(account_list(account, &list, NULL), ERR_OK);
     assert_int_equal(list.keys[0].revoked_at_us, 1010);
     assert_int_equal(list.keys[1].revoked_at_us, 1020);
     account_list_free(&list);
-    assert_int_equal(account_key_revoke(account, 99, NULL), ERR_ABSENT);
-    assert_int_equal(account_key_revoke(account, 0, NULL), ERR_ABSENT);
-    assert_int_equal(account_key_revoke(account, UINT64_MAX, NULL), ERR_ABSENT);
+    assert_int_equal(account_key_revoke(account, &nobody, 0, 99, NULL), ERR_ABSENT);
+    assert_int_equal(account_key_revoke(account, &nobody, 0, 0, NULL), ERR_ABSENT);
+    assert_int_equal(account_key_revoke(account, &nobody, 0, UINT64_MAX, NULL), ERR_ABSENT);
     text[10] = text[10] == 'a' ? 'b' : 'a';
-    assert_int_equal(account_key_revoke_text(account, slice_of_text(text), NULL), ERR_ABSENT);
-    assert_int_equal(account_key_revoke_text(account, SLICE("x"), NULL), ERR_ABSENT);
+    assert_int_equal(account_key_revoke_text(account, &nobody, slice_of_text(text), NULL),
+                     ERR_ABSENT);
+    assert_int_equal(account_key_revoke_text(account, &nobody, SLICE("x"), NULL), ERR_ABSENT);
     account_close(&account);
 }
 
@@ -155,18 +171,21 @@ test_account__names_have_limits(void **state)
     for (size_t len = 63; len <= 65; len++) {
         memset(name, 'n', len);
         name[len] = '\0';
-        assert_int_equal(account_key_new(account, 1, ACCOUNT_KEY_READ, name, text, &key, &diag),
-                         len <= 64 ? ERR_OK : ERR_INVALID);
+        assert_int_equal(
+            account_key_new(account, &nobody, 1, ACCOUNT_KEY_READ, name, 0, text, &key, &diag),
+            len <= 64 ? ERR_OK : ERR_INVALID);
         assert_int_equal(account_project_ensure_default(account, name, &project, &is_new, &diag),
                          len <= 63 ? ERR_OK : ERR_INVALID);
     }
     for (size_t i = 0; i < COUNT_OF(bad); i++)
-        assert_int_equal(account_key_new(account, 1, ACCOUNT_KEY_READ, bad[i], text, &key, &diag),
-                         ERR_INVALID);
+        assert_int_equal(
+            account_key_new(account, &nobody, 1, ACCOUNT_KEY_READ, bad[i], 0, text, &key, &diag),
+            ERR_INVALID);
     assert_string_equal(diag.field, "name");
-    assert_int_equal(account_key_new(account, 2, ACCOUNT_KEY_READ, "n", text, &key, &diag),
-                     ERR_ABSENT);
-    assert_int_equal(account_project_set_zone(account, 1, "", &diag), ERR_INVALID);
+    assert_int_equal(
+        account_key_new(account, &nobody, 2, ACCOUNT_KEY_READ, "n", 0, text, &key, &diag),
+        ERR_ABSENT);
+    assert_int_equal(set_zone(account, 1, "", &diag), ERR_INVALID);
     account_close(&account);
 }
 
@@ -179,9 +198,10 @@ test_account__keys_have_a_maximum(void **state)
 
     ensure_default(account, "UTC", true);
     home.add_keys(state, 99999);
-    assert_int_equal(account_key_new(account, 1, ACCOUNT_KEY_READ, "n", text, &key, NULL), ERR_OK);
-    assert_int_equal(account_key_new(account, 1, ACCOUNT_KEY_READ, "n", text, &key, NULL),
-                     ERR_FULL);
+    assert_int_equal(
+        account_key_new(account, &nobody, 1, ACCOUNT_KEY_READ, "n", 0, text, &key, NULL), ERR_OK);
+    assert_int_equal(
+        account_key_new(account, &nobody, 1, ACCOUNT_KEY_READ, "n", 0, text, &key, NULL), ERR_FULL);
     account_close(&account);
 }
 
@@ -214,15 +234,18 @@ test_account__first_keys_are_those_of_one(void **state)
     }
     assert_int_equal(account_keys_add_first(account, 1, "n", bad, &is_first, NULL), ERR_INVALID);
     /* one of the two stands already: a start that was cut off; the other one is added */
-    assert_int_equal(
-        account_key_add(account, 1, "first run", slice_of_text(write_text[0]), &key, NULL), ERR_OK);
+    assert_int_equal(account_key_add(account, &nobody, 1, "first run", 0,
+                                     slice_of_text(write_text[0]), &key, NULL),
+                     ERR_OK);
     assert_true(add_first(account, write_text[0], read_text[0]));
     assert_true(add_first(account, write_text[0], read_text[0]));
     assert_false(add_first(other, write_text[1], read_text[1]));
     /* still theirs when there are others besides, and when they are revoked */
-    assert_int_equal(account_key_new(account, 1, ACCOUNT_KEY_READ, "n", write_text[1], &key, NULL),
+    assert_int_equal(
+        account_key_new(account, &nobody, 1, ACCOUNT_KEY_READ, "n", 0, write_text[1], &key, NULL),
+        ERR_OK);
+    assert_int_equal(account_key_revoke_text(account, &nobody, slice_of_text(read_text[0]), NULL),
                      ERR_OK);
-    assert_int_equal(account_key_revoke_text(account, slice_of_text(read_text[0]), NULL), ERR_OK);
     assert_true(add_first(account, write_text[0], read_text[0]));
     assert_int_equal(account_list(account, &list, NULL), ERR_OK);
     assert_int_equal(list.key_count, 3);
@@ -284,8 +307,8 @@ test_account__of_many_who_start_at_once_one_is_first(void **state)
 }
 
 /* A server tells it by itself, a moment later. */
-static void
-wait_for_change(struct account *watcher)
+void
+contract_wait_for_change(struct account *watcher)
 {
     bool has_changed = false;
 
@@ -309,14 +332,15 @@ test_account__sees_what_another_link_commits(void **state)
     watcher = home.open(state, 0);
     assert_int_equal(account_has_changed(watcher, &has_changed, NULL), ERR_OK);
     assert_false(has_changed);
-    assert_int_equal(account_project_set_zone(writer, 1, "Europe/Kyiv", NULL), ERR_OK);
-    wait_for_change(watcher);
+    assert_int_equal(set_zone(writer, 1, "Europe/Kyiv", NULL), ERR_OK);
+    contract_wait_for_change(watcher);
     assert_int_equal(account_has_changed(watcher, &has_changed, NULL), ERR_OK);
     assert_false(has_changed);
-    assert_int_equal(account_key_new(writer, 1, ACCOUNT_KEY_READ, "n", text, &key, NULL), ERR_OK);
-    wait_for_change(watcher);
-    assert_int_equal(account_key_revoke(writer, key.id, NULL), ERR_OK);
-    wait_for_change(watcher);
+    assert_int_equal(
+        account_key_new(writer, &nobody, 1, ACCOUNT_KEY_READ, "n", 0, text, &key, NULL), ERR_OK);
+    contract_wait_for_change(watcher);
+    assert_int_equal(account_key_revoke(writer, &nobody, 0, key.id, NULL), ERR_OK);
+    contract_wait_for_change(watcher);
     account_close(&watcher);
     account_close(&writer);
 }

@@ -43,7 +43,7 @@ add_keys(void **state, uint32_t count)
 
     (void)snprintf(sql, sizeof(sql),
                    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %u)"
-                   " INSERT INTO access_key (project_id, kind, name, hash, last4, created_at_us)"
+                   " INSERT INTO keys (project_id, kind, name, hash, last4, created_at)"
                    " SELECT 1, 'read', 'n', randomblob(32), 'abcd', i FROM n",
                    count);
     run_sql(state, sql);
@@ -69,7 +69,32 @@ holds(void **state, const void *bytes, size_t len)
            file_holds(test_path(state, "accounts.db-wal"), bytes, len);
 }
 
-const struct home home = {open_account, add_keys, holds};
+static void
+add_erasures(void **state, uint32_t count)
+{
+    char sql[512];
+
+    (void)snprintf(sql, sizeof(sql),
+                   "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %u)"
+                   " INSERT INTO erasures (project_id, reason, kind, state, frees_ids, is_dry_run,"
+                   " requested_at) SELECT 1, 'undo', 'all', 'waiting', 0, 0, i FROM n",
+                   count);
+    run_sql(state, sql);
+}
+
+static bool
+refuses(void **state, const char *sql)
+{
+    sqlite3 *db = NULL;
+    bool is_refused;
+
+    assert_int_equal(sqlite3_open(test_path(state, "accounts.db"), &db), SQLITE_OK);
+    is_refused = sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK;
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    return is_refused;
+}
+
+const struct home home = {open_account, add_keys, holds, add_erasures, refuses};
 
 static void
 test_account__refuses_a_newer_layout_and_leaves_it(void **state)
@@ -83,7 +108,7 @@ test_account__refuses_a_newer_layout_and_leaves_it(void **state)
     struct buf before, after;
 
     account_close(&account);
-    run_sql(state, "PRAGMA journal_mode = DELETE; PRAGMA user_version = 2");
+    run_sql(state, "PRAGMA journal_mode = DELETE; PRAGMA user_version = 4");
     buf_init(&before, 1 << 24);
     buf_init(&after, 1 << 24);
     assert_int_equal(file_read_whole(test_path(state, "accounts.db"), 1 << 24, &before, NULL), 0);
@@ -158,6 +183,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         CONTRACT_TESTS(test_in_dir),
+        PEOPLE_TESTS(test_in_dir),
         test_in_dir(test_account__refuses_a_newer_layout_and_leaves_it),
         test_in_dir(test_account__names_what_is_wrong_with_its_file),
         test_in_dir(test_account__file_is_private),

@@ -59,14 +59,39 @@ holds(void **state, const void *bytes, size_t len)
     assert_true(len <= 64);
     for (size_t i = 0; i < len; i++)
         (void)snprintf(digits + 2 * i, 3, "%02x", ((const unsigned char *)bytes)[i]);
-    return strcmp(fixture_ask(((struct fixture *)*state)->other,
-                              "SELECT count(*) > 0 FROM keys WHERE position('\\x%s'::bytea IN "
-                              "convert_to(keys::text, 'UTF8') || hash) > 0",
-                              digits),
-                  "t") == 0;
+    return strcmp(
+               fixture_ask(
+                   ((struct fixture *)*state)->other,
+                   "SELECT count(*) > 0 FROM (SELECT convert_to(keys::text, 'UTF8') || hash AS row "
+                   "FROM keys UNION ALL SELECT convert_to(t::text, 'UTF8') || hash FROM "
+                   "refresh_tokens AS t UNION ALL SELECT convert_to(e::text, 'UTF8') FROM "
+                   "erasures AS e UNION ALL SELECT ids FROM erasure_ids) AS all_rows "
+                   "WHERE position('\\x%s'::bytea IN row) > 0",
+                   digits),
+               "t") == 0;
 }
 
-const struct home home = {open_account, add_keys, holds};
+static void
+add_erasures(void **state, uint32_t count)
+{
+    fixture_run(((struct fixture *)*state)->other,
+                "INSERT INTO erasures (project_id, reason, kind, state, frees_ids, is_dry_run, "
+                "requested_at) SELECT 1, 'undo', 'all', 'waiting', false, false, now() "
+                "FROM generate_series(1, %u) AS i",
+                count);
+}
+
+static bool
+refuses(void **state, const char *sql)
+{
+    PGresult *result = PQexec(((struct fixture *)*state)->other, sql);
+    bool is_refused = PQresultStatus(result) != PGRES_COMMAND_OK;
+
+    PQclear(result);
+    return is_refused;
+}
+
+const struct home home = {open_account, add_keys, holds, add_erasures, refuses};
 
 static int
 setup(void **state)
@@ -175,7 +200,8 @@ test_account_postgres__comes_back_after_the_server_was_away(void **state)
         (void)poll(NULL, 0, 10);
     assert_int_equal(account_list(other, &list, &diag), ERR_NOT_READY);
     assert_true(diag.message[0] != '\0');
-    assert_int_equal(account_key_new(other, 1, ACCOUNT_KEY_READ, "n", text, &key, NULL), ERR_OK);
+    assert_int_equal(account_key_new(other, &nobody, 1, ACCOUNT_KEY_READ, "n", 0, text, &key, NULL),
+                     ERR_OK);
     count_changes(account, 20000, &changes);
     assert_int_equal(changes, 1);
     assert_int_equal(account_list(account, &list, NULL), ERR_OK);
@@ -200,13 +226,14 @@ test_account_postgres__does_not_wait_for_ever(void **state)
     config.statement_timeout_ms = 300;
     assert_int_equal(account_open(&config, &account, NULL), ERR_OK);
     fixture_run(fixture->other, "BEGIN; LOCK TABLE keys IN SHARE ROW EXCLUSIVE MODE");
-    assert_int_not_equal(account_key_new(account, 1, ACCOUNT_KEY_READ, "n", text, &key, NULL),
-                         ERR_OK);
+    assert_int_not_equal(
+        account_key_new(account, &nobody, 1, ACCOUNT_KEY_READ, "n", 0, text, &key, NULL), ERR_OK);
     assert_int_equal(account_list(account, &list, NULL), ERR_OK); /* reading goes on */
     assert_int_equal(list.key_count, 0);
     account_list_free(&list);
     fixture_run(fixture->other, "ROLLBACK");
-    assert_int_equal(account_key_new(account, 1, ACCOUNT_KEY_READ, "n", text, &key, NULL), ERR_OK);
+    assert_int_equal(
+        account_key_new(account, &nobody, 1, ACCOUNT_KEY_READ, "n", 0, text, &key, NULL), ERR_OK);
     account_close(&account);
 }
 
@@ -215,6 +242,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         CONTRACT_TESTS(test_migrated),
+        PEOPLE_TESTS(test_migrated),
         test_with_postgres(test_account_postgres__says_that_tables_are_missing),
         test_with_postgres(test_account_postgres__refuses_a_bad_url),
         test_migrated(test_account_postgres__notices_what_is_changed_by_hand),

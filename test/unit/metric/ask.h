@@ -49,7 +49,9 @@ ask_fini(struct ask *ask)
 static inline enum err
 ask_parse(struct ask *ask, const char *metric, const char *text, struct metric_params **ret_params)
 {
-    struct metric_context context = {ask->zones, slice_of_text(ask->project_zone), ask->now_us};
+    struct metric_context context = {.zones = ask->zones,
+                                     .project_zone = slice_of_text(ask->project_zone),
+                                     .now_us = ask->now_us};
     struct metric_pair *pairs = ARENA_NEW(&ask->arena, struct metric_pair, ASK_PAIRS_MAX);
     char *copy = (char *)(uintptr_t)arena_copy(&ask->arena, slice_of_text(text)).ptr;
     uint32_t count = 0;

@@ -316,7 +316,8 @@ test_params__read_positions(void **state)
 static void
 test_params__run_out_of_memory_cleanly(void **state)
 {
-    struct metric_context context = {ask.zones, SLICE("UTC"), ask.now_us};
+    struct metric_context context = {
+        .zones = ask.zones, .project_zone = SLICE("UTC"), .now_us = ask.now_us};
     struct metric_pair pairs[] = {{SLICE("event_type"), SLICE("a")}, {SLICE("fro"), SLICE("x")}};
     enum err err = ERR_NOMEM;
     uint64_t nth = 0;

@@ -4,6 +4,11 @@
 #include "base/thread.h"
 #include "postgres_fixture.h"
 
+#define MIGRATIONS 4 /* files in sql/postgres */
+#define NEWER 5
+#define NUMBER_TEXT_(number) #number
+#define NUMBER_TEXT(number) NUMBER_TEXT_(number)
+
 struct told {
     uint32_t count;
     uint32_t last;
@@ -29,7 +34,7 @@ test_migrate__applies_each_file_once(void **state)
     struct told told = {0};
 
     assert_int_equal(postgres_migrate(fixture->url, 5000, false, tell, &told, NULL), ERR_OK);
-    assert_int_equal(told.count, 2);
+    assert_int_equal(told.count, MIGRATIONS);
     assert_true(told.is_in_order);
     assert_true(told.is_whole);
     told = (struct told){0};
@@ -38,7 +43,7 @@ test_migrate__applies_each_file_once(void **state)
     assert_string_equal(fixture_ask(fixture->other,
                                     "SELECT string_agg(name, ',' ORDER BY version) FROM "
                                     "potik_migrations WHERE program <> ''"),
-                        "events,accounts");
+                        "events,accounts,people,audit_and_erasures");
     assert_string_equal(fixture_ask(fixture->other, "SELECT count(*) FROM potik_state WHERE "
                                                     "length(hash_secret) = 16 AND generation = 1"),
                         "1");
@@ -51,7 +56,7 @@ test_migrate__only_tells_when_dry(void **state)
     struct told told = {0};
 
     assert_int_equal(postgres_migrate(fixture->url, 5000, true, tell, &told, NULL), ERR_OK);
-    assert_int_equal(told.count, 2);
+    assert_int_equal(told.count, MIGRATIONS);
     assert_string_equal(fixture_ask(fixture->other,
                                     "SELECT count(*) FROM pg_class WHERE "
                                     "relnamespace = '%s'::regnamespace",
@@ -88,7 +93,8 @@ test_migrate__lets_one_of_two_at_a_time_through(void **state)
         thread_join(&racers[i].thread);
         assert_int_equal(racers[i].err, ERR_OK);
     }
-    assert_string_equal(fixture_ask(fixture->other, "SELECT count(*) FROM potik_migrations"), "2");
+    assert_string_equal(fixture_ask(fixture->other, "SELECT count(*) FROM potik_migrations"),
+                        NUMBER_TEXT(MIGRATIONS));
 }
 
 /* The second waits for the first's lock, and then finds that all is done. */
@@ -109,7 +115,7 @@ test_migrate__waits_for_who_is_at_it(void **state)
     fixture_run(fixture->other, "COMMIT");
     thread_join(&racer.thread);
     assert_int_equal(racer.err, ERR_OK);
-    assert_int_equal(racer.told.count, 2);
+    assert_int_equal(racer.told.count, MIGRATIONS);
 }
 
 static void
@@ -120,11 +126,12 @@ test_migrate__refuses_a_newer_schema(void **state)
 
     assert_int_equal(postgres_migrate(fixture->url, 5000, false, NULL, NULL, NULL), ERR_OK);
     fixture_run(fixture->other,
-                "INSERT INTO potik_migrations (version, name, program) VALUES (3, 'new', '9')");
+                "INSERT INTO potik_migrations (version, name, program) VALUES (%d, 'new', '9')",
+                MIGRATIONS + 1);
     for (int is_dry_run = 0; is_dry_run < 2; is_dry_run++) {
         assert_int_equal(postgres_migrate(fixture->url, 5000, is_dry_run != 0, NULL, NULL, &diag),
                          ERR_TOO_NEW);
-        assert_non_null(strstr(diag.message, "version 3"));
+        assert_non_null(strstr(diag.message, "version " NUMBER_TEXT(NEWER)));
     }
     assert_int_equal(postgres_open(&fixture->config, &fixture->store, &diag), ERR_TOO_NEW);
 }
@@ -165,12 +172,13 @@ test_migrate__leaves_nothing_of_a_file_that_fails(void **state)
     struct diag diag = DIAG_INIT;
 
     assert_int_equal(postgres_migrate(fixture->url, 5000, false, NULL, NULL, NULL), ERR_OK);
-    fixture_run(fixture->other, "DROP TABLE keys; DELETE FROM potik_migrations WHERE version = 2");
+    fixture_run(fixture->other, "DROP TABLE erasure_nodes, erasure_ids, erasures; "
+                                "DELETE FROM potik_migrations WHERE version >= 4");
     assert_int_equal(postgres_migrate(fixture->url, 5000, false, NULL, NULL, &diag), ERR_NOT_READY);
-    assert_non_null(strstr(diag.message, "projects")); /* exists already */
+    assert_non_null(strstr(diag.message, "audit")); /* exists already */
     assert_string_equal(fixture_ask(fixture->other, "SELECT max(version) FROM potik_migrations"),
-                        "1");
-    fixture_run(fixture->other, "DROP TABLE projects");
+                        "3");
+    fixture_run(fixture->other, "DROP TABLE audit; DROP FUNCTION potik_audit_is_only_added_to");
     assert_int_equal(postgres_migrate(fixture->url, 5000, false, NULL, NULL, NULL), ERR_OK);
 }
 

@@ -1,0 +1,1 @@
+SELECT count(*) FROM erasures WHERE finished_at IS NULL

@@ -1,0 +1,1 @@
+DELETE FROM erasure_ids WHERE erasure_id = $1

@@ -1,0 +1,1 @@
+INSERT INTO erasure_ids (erasure_id, piece, ids) VALUES ($1, $2, $3)

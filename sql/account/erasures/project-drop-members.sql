@@ -1,0 +1,1 @@
+DELETE FROM memberships WHERE project_id = $1

@@ -1,0 +1,1 @@
+DELETE FROM logins WHERE id = $1

@@ -1,0 +1,1 @@
+UPDATE logins SET password = $2 WHERE id = $1

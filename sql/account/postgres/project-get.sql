@@ -1,3 +1,0 @@
-SELECT id, name, time_zone, created_at
-FROM projects
-WHERE id = $1;

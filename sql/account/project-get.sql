@@ -1,3 +1,0 @@
-SELECT id, name, time_zone, created_at_us
-FROM project
-WHERE id = :id;

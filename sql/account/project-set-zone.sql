@@ -1,3 +1,0 @@
-UPDATE project
-SET time_zone = :time_zone
-WHERE id = :id;

@@ -1,0 +1,5 @@
+SELECT id, name, time_zone, week_start, retention_days, created_at
+FROM projects
+WHERE deleted_at IS NULL
+ORDER BY id
+LIMIT $1
