@@ -114,6 +114,7 @@ access_project(const struct access_snapshot *snapshot, uint32_t project_id);
 /* Of rising id, for those who must go over all. */
 const struct account_project *
 access_projects(const struct access_snapshot *snapshot, size_t *ret_count);
+bool access_is_admin(const struct access_snapshot *snapshot, uint64_t login_id);
 /* NULL: no such login. */
 const char *access_email(const struct access_snapshot *snapshot, uint64_t login_id);
 

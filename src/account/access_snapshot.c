@@ -465,3 +465,11 @@ access_email(const struct access_snapshot *snapshot, uint64_t login_id)
 
     return login != NULL ? login->email : NULL;
 }
+
+bool
+access_is_admin(const struct access_snapshot *snapshot, uint64_t login_id)
+{
+    const struct login *login = find_login(snapshot, login_id);
+
+    return login != NULL && login->is_admin;
+}

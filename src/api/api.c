@@ -12,15 +12,23 @@
 
 #include <assert.h>
 
+/* A resource that works at the desk. */
+#define DESK(who, resource) .auth = (who), .handler = &desk_route_handler, .desk = &(resource)
+
 static const struct route routes[] = {
-    {HTTP_POST, "/v1/events", ROUTE_WRITE_KEY, true, NULL, &events_post_handler},
-    {HTTP_GET, "/v1/events", ROUTE_READ_KEY, false, NULL, &events_list_handler},
-    {HTTP_GET, "/v1/users/{}/events", ROUTE_READ_KEY, false, NULL, &user_events_handler},
-    {HTTP_GET, "/v1/stats/{}", ROUTE_READ_KEY, false, stats_exists, &stats_handler},
-    {HTTP_GET, "/healthz", ROUTE_OPEN, false, NULL, &healthz_handler},
-    {HTTP_GET, "/readyz", ROUTE_OPEN, false, NULL, &readyz_handler},
-    {HTTP_GET, "/metrics", ROUTE_OPEN, false, NULL, &metrics_handler},
-    {HTTP_GET, "/", ROUTE_OPEN, false, NULL, &root_handler},
+    {HTTP_POST, "/v1/events", ROUTE_WRITE, .is_ingest = true, .handler = &events_post_handler},
+    {HTTP_GET, "/v1/events", ROUTE_READ, .handler = &events_list_handler},
+    {HTTP_GET, "/v1/users/{}/events", ROUTE_READ, .handler = &user_events_handler},
+    {HTTP_GET, "/v1/stats/{}", ROUTE_READ, .exists = stats_exists, .handler = &stats_handler},
+    {HTTP_POST, "/v1/auth/login", DESK(ROUTE_OPEN, login_desk)},
+    {HTTP_POST, "/v1/auth/refresh", DESK(ROUTE_OPEN, refresh_desk)},
+    {HTTP_POST, "/v1/auth/logout", DESK(ROUTE_LOGIN, logout_desk)},
+    {HTTP_GET, "/v1/auth/me", DESK(ROUTE_LOGIN, me_desk)},
+    {HTTP_POST, "/v1/auth/password", DESK(ROUTE_LOGIN, password_desk)},
+    {HTTP_GET, "/healthz", ROUTE_OPEN, .handler = &healthz_handler},
+    {HTTP_GET, "/readyz", ROUTE_OPEN, .handler = &readyz_handler},
+    {HTTP_GET, "/metrics", ROUTE_OPEN, .handler = &metrics_handler},
+    {HTTP_GET, "/", ROUTE_OPEN, .handler = &root_handler},
 };
 
 #define REPLY_BYTES_MAX (UINT64_C(64) * 1024 * 1024)
@@ -52,7 +60,7 @@ api_reply_json(struct api_request *request, int status, const struct buf *body)
 bool
 api_query_pairs(struct api_request *request, struct url_pair **ret_pairs, size_t *ret_count)
 {
-    struct slice query = http_query(request->exchange);
+    struct slice query = request->query;
     struct diag diag = DIAG_INIT;
     enum err err;
 
@@ -78,7 +86,7 @@ api_job_new(struct api_request *request)
     if (job == NULL)
         http_reply_error(request->exchange, ERR_NOMEM, NULL, NULL);
     else
-        job->project_id = request->key.project_id;
+        job->project_id = request->project_id;
     return job;
 }
 
@@ -153,7 +161,7 @@ static bool
 is_let_in(struct api_request *request, const struct route_match *match, enum err err)
 {
     struct http_exchange *exchange = request->exchange;
-    const char *message = NULL;
+    struct diag diag = DIAG_INIT;
 
     if (match->has_cors)
         add_cors(exchange, match->is_preflight);
@@ -176,14 +184,16 @@ is_let_in(struct api_request *request, const struct route_match *match, enum err
     }
     request->route = match->route;
     memcpy(request->segments, match->segments, sizeof(request->segments));
-    if (match->route->auth == ROUTE_OPEN)
+    if (match->route->auth == ROUTE_OPEN) {
+        auth_note_peer(request);
         return true;
-    err = auth_check(request, &message);
+    }
+    err = auth_check(request, &diag);
     if (err == ERR_OK)
         return true;
     if (err == ERR_UNAUTHORIZED)
         http_reply_header(exchange, "WWW-Authenticate", SLICE("Bearer realm=\"potik\""));
-    http_reply_error(exchange, err, message, NULL);
+    api_reply_diag(request, err, &diag);
     return false;
 }
 
@@ -242,7 +252,7 @@ handle_turn_end(void *loop_state)
 {
     struct api_loop *loop = loop_state;
 
-    query_inbox_drain(loop->inbox);
+    errand_inbox_drain(loop->inbox);
     ingest_flush(loop->ingest);
     if (loop->reply.capacity > REPLY_BYTES_KEPT) {
         buf_fini(&loop->reply);
@@ -262,7 +272,7 @@ loop_free(struct api_loop **place)
     for (uint32_t i = 0; i < loop->link_count; i++)
         store_link_close(&loop->links[i]); /* batches under way are answered */
     ingest_free(&loop->ingest);
-    query_inbox_close(&loop->inbox);
+    errand_inbox_close(&loop->inbox);
     event_decoder_free(&loop->decoder);
     access_release(&loop->access);
     auth_forget(loop);
@@ -353,7 +363,7 @@ handle_loop_start(void *app, struct http_loop *http, void **ret_loop_state, stru
     if (err == ERR_OK)
         err = event_decoder_new(&loop->decoder, diag);
     if (err == ERR_OK)
-        err = query_inbox_new(http, &loop->inbox, diag);
+        err = errand_inbox_new(http, &loop->inbox, diag);
     if (err == ERR_OK)
         err = watch_links(loop);
     if (err != ERR_OK)
@@ -401,12 +411,22 @@ api_new(const struct api_config *config, struct api **ret_api, struct diag *diag
         .jobs_max = config->query_jobs_max,
         .timeout_ms = config->query_timeout_ms,
     };
+    struct desk_config desk = {0};
     enum err err;
 
     if (api == NULL)
         return ERR_NOMEM;
     api->config = *config;
+    desk.api = api;
+    desk.accounts = config->accounts;
+    if (config->throttles_logins) {
+        api->throttle = throttle_new(config->clock, random_system());
+        if (api->throttle == NULL)
+            return ERR_NOMEM;
+    }
     err = query_pool_start(&queries, &api->queries, diag);
+    if (err == ERR_OK)
+        err = desk_start(&desk, &api->desk, diag);
     if (err != ERR_OK)
         return err;
     *ret_api = MOVE(api);
@@ -419,6 +439,8 @@ api_free(struct api **api)
     if (*api == NULL)
         return;
     query_pool_stop(&(*api)->queries);
+    desk_stop(&(*api)->desk);
+    throttle_free(&(*api)->throttle);
     mem_free(*api);
     *api = NULL;
 }
@@ -427,4 +449,23 @@ void
 api_set_unready(struct api *api, const char *reason)
 {
     atomic_store(&api->unready_reason, reason);
+}
+
+/* --- the table of routes, for tests -----------------------------------------------------------*/
+
+size_t
+api_route_count(void)
+{
+    return COUNT_OF(routes);
+}
+
+struct api_route_facts
+api_route_facts(size_t i)
+{
+    static const char *const who[] = {
+        [ROUTE_OPEN] = "open",   [ROUTE_WRITE] = "write", [ROUTE_READ] = "read",
+        [ROUTE_LOGIN] = "login", [ROUTE_OWNER] = "owner", [ROUTE_ADMIN] = "admin"};
+
+    return (struct api_route_facts){router_method_name(routes[i].method), routes[i].pattern,
+                                    who[routes[i].auth]};
 }

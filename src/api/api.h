@@ -17,6 +17,7 @@
 #define POTIK_API_API_H
 
 #include "account/access.h"
+#include "account/password.h"
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/log.h"
@@ -37,7 +38,13 @@ struct api_config {
     uint32_t query_threads;    /* answers at the same time */
     uint32_t query_jobs_max;   /* waiting for a thread; beyond: `overloaded` */
     int64_t query_timeout_ms;
-    uint32_t scan_parts; /* threads one scan may use */
+    uint32_t scan_parts;            /* threads one scan may use */
+    struct account_config accounts; /* of the desk's links */
+    struct password_cost password_cost;
+    int64_t token_life_s;    /* of access tokens */
+    int64_t refresh_life_us; /* of a session that is not used */
+    bool throttles_logins;
+    bool trusts_proxy; /* the peer is the last address of X-Forwarded-For */
 };
 
 struct api;
@@ -45,6 +52,15 @@ struct api;
 MUST_USE enum err api_new(const struct api_config *config, struct api **ret_api, struct diag *diag);
 /* After http_server_stop. Ends the query threads. */
 void api_free(struct api **api);
+/* The table of routes, for tests that go over all of them. `who`: open, write, read, login, owner,
+ * admin. */
+struct api_route_facts {
+    const char *method;
+    const char *pattern;
+    const char *who;
+};
+size_t api_route_count(void);
+struct api_route_facts api_route_facts(size_t i);
 /* `app` of the HTTP server is the api. */
 const struct http_handler *api_handler(void);
 /* From now on /readyz says 503 with this reason (static text): stopping, failed. Any thread. */

@@ -58,7 +58,7 @@ post_head(struct api_request *request)
     struct api_loop *loop = request->loop;
     struct events_post *post = ARENA_NEW(http_arena(exchange), struct events_post, 1);
     struct event_context context = {
-        .project_id = request->key.project_id,
+        .project_id = request->project_id,
         .received_at_us = clock_wall_us(loop->api->config.clock),
         .random = random_system(), /* write keys are public in browsers: nobody may guess an id */
     };
@@ -168,7 +168,7 @@ post_end(struct api_request *request)
                          diag != NULL ? diag->field : NULL);
         return;
     }
-    own_refused(&ingest->batch, request->key.project_id);
+    own_refused(&ingest->batch, request->project_id);
     ingest->verdicts =
         arena_alloc(http_arena(request->exchange), ingest->batch.count * sizeof(*ingest->verdicts));
     ingest->done = post_done;

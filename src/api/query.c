@@ -1,11 +1,5 @@
 /*
- * query - the pools, one job's life, and the inbox that brings it home. See query.h.
- *
- * A finished job is pushed on its loop's inbox, and the loop is woken by a message. Should the
- * loop's channel be full, the loop is awake anyway, and drains the inbox at the end of that turn: a
- * reply is never lost.
- *
- * Locks: one mutex an inbox, held for a few instructions by a query thread or the loop.
+ * query - the pools, and one job's life. See query.h.
  */
 #include "api/query.h"
 
@@ -47,118 +41,6 @@ struct query_pool {
     struct pool *workers;
     struct pool *waiters;
 };
-
-struct query_inbox {
-    pthread_mutex_t lock;
-    struct http_loop *loop; /* NULL: closed */
-    struct query_job *finished;
-    uint32_t holders; /* jobs under way, and the loop itself */
-    _Atomic bool has_finished;
-};
-
-/* --- the inbox --------------------------------------------------------------------------------*/
-
-enum err
-query_inbox_new(struct http_loop *loop, struct query_inbox **ret_inbox, struct diag *diag)
-{
-    struct query_inbox *inbox = MEM_NEW(struct query_inbox, 1);
-
-    if (inbox == NULL) {
-        diag_set(diag, "no memory for a query inbox");
-        return ERR_NOMEM;
-    }
-    pthread_mutex_init(&inbox->lock, NULL);
-    inbox->loop = loop;
-    inbox->holders = 1;
-    *ret_inbox = inbox;
-    return ERR_OK;
-}
-
-static void
-inbox_release(struct query_inbox *inbox)
-{
-    bool is_last;
-
-    pthread_mutex_lock(&inbox->lock);
-    is_last = --inbox->holders == 0;
-    pthread_mutex_unlock(&inbox->lock);
-    if (is_last) {
-        pthread_mutex_destroy(&inbox->lock);
-        mem_free(inbox);
-    }
-}
-
-static void
-job_destroy(struct query_job *job)
-{
-    struct query_inbox *inbox = job->inbox;
-
-    buf_fini(&job->body);
-    arena_fini(&job->arena);
-    mem_free(job);
-    inbox_release(inbox);
-}
-
-static struct query_job *
-inbox_take(struct query_inbox *inbox)
-{
-    struct query_job *jobs;
-
-    pthread_mutex_lock(&inbox->lock);
-    jobs = MOVE(inbox->finished);
-    atomic_store(&inbox->has_finished, false);
-    pthread_mutex_unlock(&inbox->lock);
-    return jobs;
-}
-
-void
-query_inbox_close(struct query_inbox **place)
-{
-    struct query_inbox *inbox = *place;
-    struct query_job *job;
-
-    if (inbox == NULL)
-        return;
-    pthread_mutex_lock(&inbox->lock);
-    inbox->loop = NULL;
-    pthread_mutex_unlock(&inbox->lock);
-    job = inbox_take(inbox);
-    while (job != NULL) {
-        struct query_job *next = job->next;
-
-        job_destroy(job);
-        job = next;
-    }
-    inbox_release(inbox);
-    *place = NULL;
-}
-
-static void
-wake_up(void *loop_state, void *arg)
-{
-    (void)loop_state; /* the end of this turn drains the inbox */
-    (void)arg;
-}
-
-static void
-job_finish(struct query_job *job)
-{
-    struct query_inbox *inbox = job->inbox;
-    bool is_open;
-
-    pthread_mutex_lock(&inbox->lock);
-    is_open = inbox->loop != NULL;
-    if (is_open) {
-        job->next = inbox->finished;
-        inbox->finished = job;
-        atomic_store(&inbox->has_finished, true);
-        (void)!http_loop_post(inbox->loop, wake_up,
-                              NULL); /* full: it is awake, and drains all the same */
-    }
-    pthread_mutex_unlock(&inbox->lock);
-    if (!is_open)
-        job_destroy(job);
-}
 
 /* --- on a query thread ------------------------------------------------------------------------*/
 
@@ -222,7 +104,7 @@ worker_run(struct pool_job *pool_job, void *worker_state)
     (void)worker_state;
     job->err = ask(job);
     observe(job);
-    job_finish(job);
+    errand_finish(&job->errand);
 }
 
 /* Waits for the position in slices, so that a stop or a lost client is seen soon. */
@@ -265,13 +147,57 @@ waiter_run(struct pool_job *pool_job, void *worker_state)
         job->err = ERR_OVERLOADED;
         counter_add(&queries_refused, 1);
     }
-    job_finish(job);
+    errand_finish(&job->errand);
 }
 
 /* --- on the loop ------------------------------------------------------------------------------*/
 
+static struct query_job *
+job_of(struct errand *errand)
+{
+    return (struct query_job *)(void *)errand; /* its first member */
+}
+
+static void
+reply_error(struct query_job *job)
+{
+    struct http_exchange *exchange = job->errand.exchange;
+    enum err err = job->err == ERR_CANCELLED ? ERR_NOT_READY : job->err;
+
+    if (err_status(err) == 500) {
+        SINK(job->pool->config.sink, LOG_LEVEL_ERROR, "query.failed",
+             LOG_SLICE("request_id", http_request_id(exchange)), LOG_TEXT("metric", job->metric),
+             LOG_TEXT("error", err_name(err)), LOG_TEXT("reason", job->diag.message));
+    }
+    http_reply_error(exchange, err, job->diag.message, job->diag.field);
+}
+
+static void
+reply(struct errand *errand)
+{
+    struct query_job *job = job_of(errand);
+
+    if (job->err != ERR_OK) {
+        reply_error(job);
+        return;
+    }
+    if (job->watermark.ptr != NULL)
+        http_reply_header(job->errand.exchange, "X-Potik-Watermark", job->watermark);
+    http_reply(job->errand.exchange, 200, job->content_type, buf_slice(&job->body));
+}
+
+static void
+job_free(struct errand *errand)
+{
+    struct query_job *job = job_of(errand);
+
+    buf_fini(&job->body);
+    arena_fini(&job->arena);
+    mem_free(job);
+}
+
 struct query_job *
-query_job_new(struct query_pool *pool, struct query_inbox *inbox, struct http_exchange *exchange)
+query_job_new(struct query_pool *pool, struct errand_inbox *inbox, struct http_exchange *exchange)
 {
     struct query_job *job = MEM_NEW(struct query_job, 1);
 
@@ -280,13 +206,11 @@ query_job_new(struct query_pool *pool, struct query_inbox *inbox, struct http_ex
     arena_init(&job->arena, JOB_ARENA_BLOCK, METRIC_ARENA_BYTES);
     buf_init(&job->body, JOB_BODY_BYTES_MAX);
     job->pool = pool;
-    job->exchange = exchange;
     job->content_type = "application/json";
     job->metric = "";
-    job->inbox = inbox;
-    pthread_mutex_lock(&inbox->lock);
-    inbox->holders++;
-    pthread_mutex_unlock(&inbox->lock);
+    job->errand.reply = reply;
+    job->errand.free = job_free;
+    errand_begin(&job->errand, inbox, exchange);
     return job;
 }
 
@@ -294,7 +218,7 @@ void
 query_job_free(struct query_job **job)
 {
     if (*job != NULL)
-        job_destroy(*job);
+        errand_free(&(*job)->errand);
     *job = NULL;
 }
 
@@ -317,53 +241,8 @@ query_job_submit(struct query_job *job)
 void
 query_job_abandon(struct query_job *job)
 {
-    job->exchange = NULL;
+    job->errand.exchange = NULL;
     atomic_store(&job->control.is_cancelled, true);
-}
-
-static void
-reply_error(struct query_job *job)
-{
-    struct http_exchange *exchange = job->exchange;
-    enum err err = job->err == ERR_CANCELLED ? ERR_NOT_READY : job->err;
-
-    if (err_status(err) == 500) {
-        SINK(job->pool->config.sink, LOG_LEVEL_ERROR, "query.failed",
-             LOG_SLICE("request_id", http_request_id(exchange)), LOG_TEXT("metric", job->metric),
-             LOG_TEXT("error", err_name(err)), LOG_TEXT("reason", job->diag.message));
-    }
-    http_reply_error(exchange, err, job->diag.message, job->diag.field);
-}
-
-static void
-reply(struct query_job *job)
-{
-    if (job->exchange == NULL)
-        return;
-    if (job->err != ERR_OK) {
-        reply_error(job);
-        return;
-    }
-    if (job->watermark.ptr != NULL)
-        http_reply_header(job->exchange, "X-Potik-Watermark", job->watermark);
-    http_reply(job->exchange, 200, job->content_type, buf_slice(&job->body));
-}
-
-void
-query_inbox_drain(struct query_inbox *inbox)
-{
-    struct query_job *job;
-
-    if (!atomic_load_explicit(&inbox->has_finished, memory_order_acquire))
-        return;
-    job = inbox_take(inbox);
-    while (job != NULL) {
-        struct query_job *next = job->next;
-
-        reply(job);
-        job_destroy(job);
-        job = next;
-    }
 }
 
 /* --- the pools --------------------------------------------------------------------------------*/

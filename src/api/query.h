@@ -1,5 +1,5 @@
 /*
- * query - questions to the warehouse, answered off the loop: a bounded pool, and the way back.
+ * query - questions to the warehouse, answered off the loop by a bounded pool.
  *
  * Layer 6. A job is made on a loop's thread, runs on a query thread (low priority, with a
  * deadline), and is replied on its loop. It owns its memory: the client may go away while it runs
@@ -11,6 +11,7 @@
 #ifndef POTIK_API_QUERY_H
 #define POTIK_API_QUERY_H
 
+#include "api/errand.h"
 #include "base/thread.h"
 #include "http/http.h"
 #include "warehouse/warehouse.h"
@@ -18,13 +19,13 @@
 struct api_request;
 struct query_job;
 struct query_pool;
-struct query_inbox;
 
 /* Asks the view; writes job->body. On a query thread. */
 typedef enum err
 query_run_fn(struct query_job *job, struct warehouse_view *view, struct diag *diag);
 
 struct query_job {
+    struct errand errand; /* first */
     /* set by who makes it: */
     query_run_fn *run;
     uint32_t project_id;
@@ -43,9 +44,6 @@ struct query_job {
     struct slice watermark;   /* of X-Potik-Watermark; ptr NULL: none; in `arena` */
     /* query.c's own: */
     struct pool_job pool_job;
-    struct http_exchange *exchange; /* NULL: gone. The loop's thread only */
-    struct query_inbox *inbox;
-    struct query_job *next;
     int64_t started_ns;
     int64_t wait_until_ns;
     enum err err;
@@ -64,17 +62,9 @@ MUST_USE enum err query_pool_start(const struct query_pool_config *config,
                                    struct query_pool **ret_pool, struct diag *diag);
 void query_pool_stop(struct query_pool **pool);
 
-/* One a loop: where finished jobs land. */
-MUST_USE enum err
-query_inbox_new(struct http_loop *loop, struct query_inbox **ret_inbox, struct diag *diag);
-/* The loop ends: jobs still under way are freed when they finish, unseen. */
-void query_inbox_close(struct query_inbox **place);
-/* Replies to what has finished. In turn_end. */
-void query_inbox_drain(struct query_inbox *inbox);
-
 /* NULL: out of memory. */
 struct query_job *
-query_job_new(struct query_pool *pool, struct query_inbox *inbox, struct http_exchange *exchange);
+query_job_new(struct query_pool *pool, struct errand_inbox *inbox, struct http_exchange *exchange);
 void query_job_free(struct query_job **job); /* one that was not submitted */
 /* The job is the pool's from here on. ERR_OVERLOADED: full; the job stays the caller's. */
 MUST_USE enum err query_job_submit(struct query_job *job);

@@ -3,6 +3,8 @@
  */
 #include "api/router.h"
 
+#include "base/mem.h"
+
 #include "codec/url.h"
 
 #include <string.h>
@@ -114,6 +116,17 @@ router_find(const struct route *routes, size_t count, enum http_method method, s
     return method == HTTP_OTHER ? ERR_NOT_IMPLEMENTED : ERR_METHOD_NOT_ALLOWED;
 }
 
+const char *
+router_method_name(enum http_method method)
+{
+    static const char *const names[] = {
+        [HTTP_GET] = "GET",        [HTTP_HEAD] = "HEAD",   [HTTP_POST] = "POST",
+        [HTTP_PUT] = "PUT",        [HTTP_PATCH] = "PATCH", [HTTP_DELETE] = "DELETE",
+        [HTTP_OPTIONS] = "OPTIONS"};
+
+    return (size_t)method < COUNT_OF(names) ? names[method] : "";
+}
+
 static void
 add_method(struct buf *allow, const char *name)
 {
@@ -132,7 +145,8 @@ router_allow(const struct route *routes, size_t count, struct slice path, struct
         if (!is_match(routes[i].pattern, path, caught))
             continue;
         is_ingest = is_ingest || routes[i].is_ingest;
-        add_method(allow, routes[i].method == HTTP_GET ? "GET, HEAD" : "POST");
+        add_method(allow, routes[i].method == HTTP_GET ? "GET, HEAD"
+                                                       : router_method_name(routes[i].method));
     }
     if (is_ingest)
         add_method(allow, "OPTIONS");

@@ -19,9 +19,18 @@
 
 #define ROUTE_SEGMENTS_MAX 2 /* `{}` of one pattern */
 
-enum route_auth { ROUTE_OPEN, ROUTE_WRITE_KEY, ROUTE_READ_KEY };
+/* Who may ask. A server admin is owner of every project. */
+enum route_auth {
+    ROUTE_OPEN,  /* anybody */
+    ROUTE_WRITE, /* a write key, or a token of who has role ingest or owner in the project */
+    ROUTE_READ,  /* a read key, or a token of who has role analyst or owner in the project */
+    ROUTE_LOGIN, /* any token */
+    ROUTE_OWNER, /* a token of an owner of the project */
+    ROUTE_ADMIN, /* a token of a server admin */
+};
 
 struct api_request;
+struct desk_handler;
 
 /* What is called for a request, on its loop's thread. */
 struct route_handler {
@@ -41,6 +50,10 @@ struct route {
     bool is_ingest;                               /* CORS for any origin, OPTIONS */
     bool (*exists)(const struct slice *segments); /* is there such a thing? else 404. NULL: yes */
     const struct route_handler *handler;
+    /* Where the resource works at the desk: `handler` is desk_route_handler. */
+    const struct desk_handler *desk;
+    bool has_project; /* the first `{}` is a project's id */
+    bool may_ask_all; /* an admin without project= asks of all projects: project_id 0 */
 };
 
 struct route_match {
@@ -57,6 +70,7 @@ struct route_match {
 MUST_USE enum err
 router_find(const struct route *routes, size_t count, enum http_method method, struct slice path,
             struct arena *arena, struct route_match *ret_match);
+const char *router_method_name(enum http_method method);
 /* "GET, HEAD, POST": the methods of the path. */
 void router_allow(const struct route *routes, size_t count, struct slice path, struct buf *allow);
 

@@ -62,11 +62,11 @@ parse(struct query_job *job, const struct metric *metric, struct api_request *re
 {
     const struct api *api = request->loop->api;
     const struct account_project *project =
-        access_project(request->loop->access, request->key.project_id);
+        access_project(request->loop->access, request->project_id);
     struct url_pair *decoded = ARENA_NEW(&job->arena, struct url_pair, QUERY_PAIRS_MAX);
     struct metric_pair *pairs = ARENA_NEW(&job->arena, struct metric_pair, QUERY_PAIRS_MAX);
     struct stats_state *state = ARENA_NEW(&job->arena, struct stats_state, 1);
-    struct slice query = http_query(request->exchange);
+    struct slice query = request->query;
     struct metric_context context = {
         .zones = api->config.zones,
         .project_zone = SLICE("UTC"),
@@ -78,7 +78,7 @@ parse(struct query_job *job, const struct metric *metric, struct api_request *re
     if (query.ptr != NULL)
         query = arena_copy(&job->arena, query);
     if (decoded == NULL || pairs == NULL || state == NULL ||
-        (query.ptr == NULL && http_query(request->exchange).ptr != NULL))
+        (query.ptr == NULL && request->query.ptr != NULL))
         return ERR_NOMEM;
     if (project != NULL) {
         context.project_zone = arena_copy(&job->arena, slice_of_text(project->time_zone));

@@ -77,11 +77,10 @@ wire_open_store(const struct config *config, void (*fatal)(void *state, const ch
     return embedded_open(&embedded, ret_store, diag);
 }
 
-enum err
-wire_open_account(const struct config *config, bool may_create, struct account **ret_account,
-                  struct diag *diag)
+static struct account_config
+account_config_of(const struct config *config, bool may_create)
 {
-    const struct account_config account = {
+    return (struct account_config){
         .data_dir = config->data_dir,
         .may_create = may_create,
         .postgres_url = config_is_postgres(config) ? config->store : NULL,
@@ -90,8 +89,22 @@ wire_open_account(const struct config *config, bool may_create, struct account *
         .clock = clock_system(),
         .random = random_system(),
     };
+}
+
+enum err
+wire_open_account(const struct config *config, bool may_create, struct account **ret_account,
+                  struct diag *diag)
+{
+    const struct account_config account = account_config_of(config, may_create);
 
     return account_open(&account, ret_account, diag);
+}
+
+static struct password_cost
+password_cost_of(const struct config *config)
+{
+    return (struct password_cost){.memory_kib = (uint32_t)(config->hash_memory_bytes / 1024),
+                                  .passes = (uint32_t)config->hash_passes};
 }
 
 static enum err
@@ -101,15 +114,19 @@ open_accounts(struct program *program, struct diag *diag)
     const struct access_config access = {
         .sink = log_sink_default(),
         .clock = clock_system(),
+        .token_life_s = (int64_t)config->token_life_ms / 1000,
         .ring = {.dir = config->data_dir, .may_create = true, .random = random_system()},
         .cache_ms_max = config_is_postgres(config) ? (int64_t)config->auth_cache_max_ms : 0,
     };
+    const struct password_cost cost = password_cost_of(config);
     CLEANUP(account_close) struct account *account = NULL;
     enum err err = wire_open_account(config, true, &account, diag);
 
     if (err == ERR_OK)
         err = first_run_ensure(account, config->data_dir, config->time_zone, &program->first_run,
                                diag);
+    if (err == ERR_OK)
+        err = first_admin_ensure(account, config->data_dir, &cost, &program->first_admin, diag);
     if (err != ERR_OK)
         return err;
     program->first_run.is_shared = config_is_postgres(config);
@@ -157,10 +174,16 @@ open_api(struct program *program, struct diag *diag)
         .query_threads = (uint32_t)config->query_threads,
         .query_jobs_max = (uint32_t)config->query_queue,
         .query_timeout_ms = (int64_t)config->query_timeout_ms,
+        .password_cost = password_cost_of(config),
+        .token_life_s = (int64_t)config->token_life_ms / 1000,
+        .refresh_life_us = (int64_t)config->refresh_life_ms * 1000,
+        .throttles_logins = strcmp(config->login_throttle, "on") == 0,
+        .trusts_proxy = strcmp(config->trust_proxy, "on") == 0,
         .scan_parts = (uint32_t)(config->duckdb_threads < METRIC_PARTS_MAX ? config->duckdb_threads
                                                                            : METRIC_PARTS_MAX),
     };
 
+    api.accounts = account_config_of(config, false);
     return api_new(&api, &program->api, diag);
 }
 

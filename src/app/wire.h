@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "app/config.h"
+#include "app/first_admin.h"
 #include "app/first_run.h"
 #include "http/http.h"
 #include "store/store.h"
@@ -19,6 +20,7 @@ struct program {
     struct zones *zones;
     struct store *store;
     struct first_run first_run;
+    struct first_admin first_admin;
     struct access_table *access;
     struct warehouse *warehouse;
     struct api *api;

@@ -40,11 +40,13 @@
     X(INVALID_PARAMETER, "invalid_parameter", 400, false,                                          \
       "a parameter is unknown or out of range")                                                    \
     X(ALL_REJECTED, "all_rejected", 400, false, "every event was refused")                         \
-    X(UNAUTHORIZED, "unauthorized", 401, false, "a valid key is needed")                           \
+    X(UNAUTHORIZED, "unauthorized", 401, false, "a valid key or token is needed")                          \
     X(WRONG_KEY_KIND, "wrong_key_kind", 403, false, "this key is of the other kind")               \
     X(FORBIDDEN, "forbidden", 403, false, "not allowed")                                           \
     X(NOT_FOUND, "not_found", 404, false, "there is nothing at this address")                      \
     X(METHOD_NOT_ALLOWED, "method_not_allowed", 405, false, "the method is not allowed here")      \
+    X(ALREADY_EXISTS, "already_exists", 409, false, "it exists already")                           \
+    X(CONFLICT, "conflict", 409, false, "what stands now does not allow it")                       \
     X(REQUEST_TIMEOUT, "request_timeout", 408, true, "the request came too slowly")                \
     X(BODY_TOO_LARGE, "body_too_large", 413, false,                                                \
       "the body is over 16 MiB; send fewer events at once")                                        \
