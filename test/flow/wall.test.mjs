@@ -168,11 +168,13 @@ test('a good credential opens what it is for, of its own project, and nothing el
     await t.test(`${route.method} ${route.pattern}`, async () => {
       for (const [name, credential] of Object.entries(tenants.mine.credentials)) {
         const what = `${name} of another project`;
+        const isAllowed = credential.may.includes(route.auth);
+        /* What names no project has nothing foreign in it, and does what it is for (logs out, for one). */
+        if (isAllowed && route.auth === 'login' && route.method !== 'GET') continue;
         const foreign = await ask(route, addressOf(route, 'other'), credential.text);
         const absent = await ask(route, addressOf(route, 'absent'), credential.text);
         assert.ok(!(foreign.text + JSON.stringify(foreign.headers)).includes(MARK.other), `${what}: ${foreign.text}`);
-        assert.equal(plain(foreign, 'other'), plain(absent, 'absent'), `${what}: foreign and absent differ`);
-        const isAllowed = credential.may.includes(route.auth);
+        if (!isAllowed || route.auth !== 'login') assert.equal(plain(foreign, 'other'), plain(absent, 'absent'), `${what}: foreign and absent differ`);
         const namesProject = addressOf(route, 'other') !== addressOf(route, 'absent') && route.auth !== 'login';
         if (!isAllowed) assert.ok([403, 404].includes(foreign.status), `${what}: ${foreign.status} ${foreign.text}`);
         else if (namesProject) assert.equal(foreign.status, 404, `${what}: ${foreign.status} ${foreign.text}`);

@@ -1,0 +1,149 @@
+/*
+ * members - GET, POST /v1/projects/{id}/members; PUT, DELETE /v1/projects/{id}/members/{account}:
+ * who has which role in a project.
+ *
+ * Layer 6, at the desk. By POST an account is named by its email, so that an owner need not know
+ * its number; by PUT by its number. An owner who takes their own role away has none any more: an
+ * admin can give it back.
+ */
+#include "api/internal.h"
+#include "api/json.h"
+#include "api/rows.h"
+#include "base/mem.h"
+
+#include <inttypes.h>
+
+static void
+write_member(uint64_t login_id, const char *email, enum login_role role, struct buf *body)
+{
+    buf_printf(body, "{\"account\":%" PRIu64 ",\"email\":", login_id);
+    json_add_text(body, email != NULL ? slice_of_text(email) : SLICE_NONE);
+    buf_printf(body, ",\"role\":\"%s\"}", login_role_name(role));
+}
+
+static enum err
+run_list(struct desk_job *job, struct diag *diag)
+{
+    struct login_list list = {0};
+    bool is_first = true;
+    enum err err = login_list(job->account, &list, diag);
+
+    if (err != ERR_OK)
+        return err;
+    buf_add_text(&job->body, "{\"members\":[");
+    for (size_t i = 0; i < list.membership_count; i++) {
+        const struct login_membership *membership = &list.memberships[i];
+
+        if (membership->project_id != job->project_id)
+            continue;
+        if (!is_first)
+            buf_add_char(&job->body, ',');
+        write_member(membership->login_id, access_email(job->access, membership->login_id),
+                     membership->role, &job->body);
+        is_first = false;
+    }
+    buf_add_text(&job->body, "]}");
+    login_list_free(&list);
+    return ERR_OK;
+}
+
+const struct desk_handler members_list_desk = {.lane = DESK_CLERK, .run = run_list};
+
+static enum err
+take_role(struct slice text, enum login_role *ret_role, struct diag *diag)
+{
+    if (login_role_parse(text, ret_role))
+        return ERR_OK;
+    diag_set_field(diag, "role", "role: must be \"owner\", \"analyst\" or \"ingest\"");
+    return ERR_INVALID_PARAMETER;
+}
+
+static enum err
+set_role(struct desk_job *job, const struct login *login, enum login_role role, struct diag *diag)
+{
+    enum err err =
+        login_set_role(job->account, &job->actor, login->id, job->project_id, role, diag);
+
+    if (err != ERR_OK)
+        return err;
+    job->has_changed = true;
+    buf_add_text(&job->body, "{\"member\":");
+    write_member(login->id, login->email, role, &job->body);
+    buf_add_char(&job->body, '}');
+    return ERR_OK;
+}
+
+static enum err
+run_add(struct desk_job *job, struct diag *diag)
+{
+    static const struct body_field fields[] = {{"email", BODY_TEXT, true},
+                                               {"role", BODY_TEXT, true}};
+    struct body_value values[COUNT_OF(fields)];
+    char email[LOGIN_EMAIL_BYTES + 1];
+    enum login_role role;
+    struct login login;
+    enum err err = desk_read_body(job, fields, COUNT_OF(fields), values, diag);
+
+    if (err == ERR_OK)
+        err = login_email_check(values[0].text, email, diag);
+    if (err == ERR_OK)
+        err = take_role(values[1].text, &role, diag);
+    if (err == ERR_OK)
+        err = login_find(job->account, email, &login, diag);
+    if (err == ERR_ABSENT)
+        diag_set_field(diag, "email",
+                       "email: no account has it; a server admin makes one (POST /v1/accounts)");
+    return err == ERR_OK ? set_role(job, &login, role, diag) : err;
+}
+
+const struct desk_handler member_add_desk = {.lane = DESK_CLERK, .run = run_add};
+
+/* The account of the path. */
+static enum err
+find_member(struct desk_job *job, struct login *ret_login, struct diag *diag)
+{
+    uint64_t login_id = 0;
+    enum err err = desk_segment_number(job, 1, &login_id);
+
+    if (err == ERR_OK)
+        err = login_get(job->account, login_id, ret_login, diag);
+    if (err == ERR_ABSENT || err == ERR_NOT_FOUND)
+        diag_set(diag, "there is no such account");
+    return err;
+}
+
+static enum err
+run_set(struct desk_job *job, struct diag *diag)
+{
+    static const struct body_field fields[] = {{"role", BODY_TEXT, true}};
+    struct body_value values[COUNT_OF(fields)];
+    enum login_role role;
+    struct login login;
+    enum err err = find_member(job, &login, diag);
+
+    if (err == ERR_OK)
+        err = desk_read_body(job, fields, COUNT_OF(fields), values, diag);
+    if (err == ERR_OK)
+        err = take_role(values[0].text, &role, diag);
+    return err == ERR_OK ? set_role(job, &login, role, diag) : err;
+}
+
+const struct desk_handler member_set_desk = {.lane = DESK_CLERK, .run = run_set};
+
+static enum err
+run_remove(struct desk_job *job, struct diag *diag)
+{
+    struct login login;
+    enum err err = find_member(job, &login, diag);
+
+    job->status = 204;
+    job->has_changed = true;
+    if (err == ERR_OK)
+        err = login_set_role(job->account, &job->actor, login.id, job->project_id, LOGIN_ROLE_NONE,
+                             diag);
+    if (err == ERR_ABSENT)
+        diag_set(diag, "there is no such account");
+    return err;
+}
+
+const struct desk_handler member_remove_desk = {.lane = DESK_CLERK, .run = run_remove};

@@ -1,0 +1,208 @@
+/*
+ * projects - GET, POST /v1/projects; GET, PATCH, DELETE /v1/projects/{id}.
+ *
+ * Layer 6, at the desk. A project has a name, a time zone (where its days begin), the day its weeks
+ * begin with, and, perhaps, days after which events go. Deleting one is an erasure: the answer has
+ * its job.
+ */
+#include "account/erasure.h"
+#include "api/internal.h"
+#include "api/json.h"
+#include "api/rows.h"
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+void
+rows_write_project(const struct account_project *project, enum login_role role, struct buf *body)
+{
+    buf_printf(body, "{\"id\":%" PRIu32 ",\"name\":", project->id);
+    json_add_text(body, slice_of_text(project->name));
+    buf_add_text(body, ",\"time_zone\":");
+    json_add_text(body, slice_of_text(project->time_zone));
+    buf_printf(body, ",\"week_start\":\"%s\",\"retention_days\":",
+               project->week_start == ACCOUNT_WEEK_SUNDAY ? "sunday" : "monday");
+    if (project->retention_days == 0)
+        buf_add_text(body, "null");
+    else
+        buf_add_u64(body, project->retention_days);
+    buf_add_text(body, ",\"created_at\":");
+    json_add_time(body, project->created_at_us);
+    if (role != LOGIN_ROLE_NONE)
+        buf_printf(body, ",\"role\":\"%s\"", login_role_name(role));
+    buf_add_char(body, '}');
+}
+
+/* --- reading ----------------------------------------------------------------------------------*/
+
+static enum err
+run_list(struct desk_job *job, struct diag *diag)
+{
+    size_t count;
+    const struct account_project *projects = access_projects(job->access, &count);
+    bool is_first = true;
+
+    (void)diag;
+    buf_add_text(&job->body, "{\"projects\":[");
+    for (size_t i = 0; i < count; i++) {
+        enum login_role role = access_role(job->access, &job->login, projects[i].id);
+
+        if (role == LOGIN_ROLE_NONE)
+            continue;
+        if (!is_first)
+            buf_add_char(&job->body, ',');
+        rows_write_project(&projects[i], role, &job->body);
+        is_first = false;
+    }
+    buf_add_text(&job->body, "]}");
+    return ERR_OK;
+}
+
+const struct desk_handler projects_list_desk = {.lane = DESK_CLERK, .run = run_list};
+
+static enum err
+answer_project(struct desk_job *job, struct diag *diag)
+{
+    struct account_project project;
+    enum err err = account_project_get(job->account, job->project_id, &project, diag);
+
+    if (err != ERR_OK)
+        return err;
+    buf_add_text(&job->body, "{\"project\":");
+    rows_write_project(&project,
+                       job->has_login ? access_role(job->access, &job->login, project.id)
+                                      : LOGIN_ROLE_NONE,
+                       &job->body);
+    buf_add_char(&job->body, '}');
+    return ERR_OK;
+}
+
+const struct desk_handler project_get_desk = {.lane = DESK_CLERK, .run = answer_project};
+
+/* --- changing ---------------------------------------------------------------------------------*/
+
+enum { NAME, TIME_ZONE, WEEK_START, RETENTION_DAYS, FIELDS };
+
+static enum err
+take_zone(const struct desk_job *job, struct slice text, struct account_project *project,
+          struct diag *diag)
+{
+    const struct zone *zone;
+    struct diag why = DIAG_INIT;
+    enum err err = zones_find(job->api->config.zones, text, &zone, &why);
+
+    if (err == ERR_OK && text.len > ACCOUNT_ZONE_BYTES)
+        err = ERR_INVALID_PARAMETER;
+    if (err != ERR_OK) {
+        diag_set_field(diag, "time_zone", "time_zone: %s",
+                       why.message[0] != '\0' ? why.message : "no such zone");
+        return err;
+    }
+    memcpy(project->time_zone, text.ptr, text.len);
+    project->time_zone[text.len] = '\0';
+    return ERR_OK;
+}
+
+static enum err
+take_retention(const struct body_value *value, struct account_project *project, struct diag *diag)
+{
+    if (value->number < 0 || value->number > UINT32_MAX) {
+        diag_set_field(diag, "retention_days",
+                       "retention_days: must be 1 to 36500, or 0 to keep events for ever");
+        return ERR_INVALID_PARAMETER;
+    }
+    project->retention_days = (uint32_t)value->number;
+    return ERR_OK;
+}
+
+static enum err
+take_week_start(struct slice text, struct account_project *project, struct diag *diag)
+{
+    if (slice_equal(text, SLICE("sunday")))
+        project->week_start = ACCOUNT_WEEK_SUNDAY;
+    else if (slice_equal(text, SLICE("monday")))
+        project->week_start = ACCOUNT_WEEK_MONDAY;
+    else {
+        diag_set_field(diag, "week_start", "week_start: must be \"monday\" or \"sunday\"");
+        return ERR_INVALID_PARAMETER;
+    }
+    return ERR_OK;
+}
+
+/* What the body says, put over what `project` has. */
+static enum err
+take_settings(struct desk_job *job, bool is_new, struct account_project *project, struct diag *diag)
+{
+    const struct body_field fields[FIELDS] = {
+        [NAME] = {"name", BODY_TEXT, is_new},
+        [TIME_ZONE] = {"time_zone", BODY_TEXT, false},
+        [WEEK_START] = {"week_start", BODY_TEXT, false},
+        [RETENTION_DAYS] = {"retention_days", BODY_INTEGER, false},
+    };
+    struct body_value values[FIELDS];
+    enum err err = desk_read_body(job, fields, FIELDS, values, diag);
+
+    if (err == ERR_OK && values[NAME].is_given)
+        err = rows_take_text(&values[NAME], "name", project->name, sizeof(project->name), diag);
+    if (err == ERR_OK && values[TIME_ZONE].is_given)
+        err = take_zone(job, values[TIME_ZONE].text, project, diag);
+    if (err == ERR_OK && values[WEEK_START].is_given)
+        err = take_week_start(values[WEEK_START].text, project, diag);
+    if (err == ERR_OK && values[RETENTION_DAYS].is_given)
+        err = take_retention(&values[RETENTION_DAYS], project, diag);
+    return err;
+}
+
+static enum err
+run_create(struct desk_job *job, struct diag *diag)
+{
+    struct account_project project = {.time_zone = "UTC"};
+    enum err err = take_settings(job, true, &project, diag);
+
+    if (err == ERR_OK)
+        err = account_project_add(job->account, &job->actor, &project, &project, diag);
+    if (err != ERR_OK)
+        return err;
+    job->status = 201;
+    job->has_changed = true;
+    buf_add_text(&job->body, "{\"project\":");
+    rows_write_project(&project, LOGIN_ROLE_OWNER, &job->body);
+    buf_add_char(&job->body, '}');
+    return ERR_OK;
+}
+
+const struct desk_handler project_create_desk = {.lane = DESK_CLERK, .run = run_create};
+
+static enum err
+run_change(struct desk_job *job, struct diag *diag)
+{
+    struct account_project project;
+    enum err err = account_project_get(job->account, job->project_id, &project, diag);
+
+    if (err == ERR_OK)
+        err = take_settings(job, false, &project, diag);
+    if (err == ERR_OK)
+        err = account_project_change(job->account, &job->actor, &project, diag);
+    if (err != ERR_OK)
+        return err;
+    job->has_changed = true;
+    return answer_project(job, diag);
+}
+
+const struct desk_handler project_change_desk = {.lane = DESK_CLERK, .run = run_change};
+
+static enum err
+run_delete(struct desk_job *job, struct diag *diag)
+{
+    uint64_t id = 0;
+    enum err err = erasure_delete_project(job->account, &job->actor, job->project_id, &id, diag);
+
+    if (err != ERR_OK)
+        return err;
+    job->status = 202;
+    job->has_changed = true;
+    return rows_answer_erasure(job, id, diag);
+}
+
+const struct desk_handler project_delete_desk = {.lane = DESK_CLERK, .run = run_delete};
