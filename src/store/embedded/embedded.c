@@ -7,7 +7,8 @@
  */
 #include "store/embedded/embedded.h"
 #include "base/mem.h"
-#include "store/embedded/store_embedded.h"
+#include "store/embedded/erase.h"
+#include "store/embedded/segment_writer.h"
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -299,6 +300,11 @@ static const struct store_vtable embedded_vtable = {
     .maintain_slow = embedded_maintain_slow,
     .is_ready = embedded_is_ready,
     .stats = embedded_stats,
+    .hash_person = embedded_hash_person,
+    .erase_bound = embedded_erase_bound,
+    .erase_open = embedded_erase_open,
+    .erase_step = embedded_erase_step,
+    .erase_close = embedded_erase_close,
 };
 
 /* The secret of the data folder; a new one only where there is no ledger yet that needs the old. */
@@ -461,6 +467,8 @@ embedded_open(const struct embedded_config *config, struct store **ret_store, st
     if (err == ERR_OK)
         err =
             file_sync_dir(store->data_dir, diag); /* or a power cut could take the ledger's name */
+    if (err == ERR_OK)
+        err = segment_writer_remove_leftovers(ledger_dir, diag);
     if (err == ERR_OK)
         err = ledger_open(&ledger, &store->ledger, diag);
     if (err == ERR_OK) {

@@ -2,6 +2,7 @@
  * id_index - see id_index.h.
  */
 #include "store/embedded/id_index.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "codec/hash.h"
 #include <assert.h>
@@ -18,6 +19,42 @@ report_discarded(void *state, const char *path, const char *why)
 
     SINK(index->sink, LOG_LEVEL_WARN, "id_run.discarded", LOG_TEXT("file", path),
          LOG_TEXT("reason", why));
+}
+
+#define REBUILD_MARK "rebuild"
+
+enum err
+id_index_rebuild_at_start(const char *data_dir, struct diag *diag)
+{
+    char dir[FILE_PATH_MAX];
+    char path[FILE_PATH_MAX];
+
+    if (!file_path(dir, data_dir, "ids") || !file_path(path, dir, REBUILD_MARK))
+        return ERR_INVALID;
+    return file_replace_whole(path, SLICE("ids were freed\n"), diag);
+}
+
+/* The mark goes last: a cut in between is made good by the next start. */
+static enum err
+discard_if_marked(const char *dir, struct diag *diag)
+{
+    CLEANUP(file_list_free) struct file_list list = {0};
+    char mark[FILE_PATH_MAX];
+    char path[FILE_PATH_MAX];
+    enum err err;
+
+    if (!file_path(mark, dir, REBUILD_MARK) || !file_exists(mark))
+        return ERR_OK;
+    err = file_list_dir(dir, &list, diag);
+    for (size_t i = 0; err == ERR_OK && i < list.count; i++) {
+        if (strcmp(list.names[i], REBUILD_MARK) != 0 && file_path(path, dir, list.names[i]))
+            err = file_unlink(path, diag);
+    }
+    if (err == ERR_OK)
+        err = file_sync_dir(dir, diag);
+    if (err == ERR_OK)
+        err = file_unlink(mark, diag);
+    return err == ERR_OK ? file_sync_dir(dir, diag) : err;
 }
 
 enum err
@@ -41,7 +78,9 @@ id_index_open(const struct id_index_config *config, struct id_index *ret_index, 
     ret_index->young = id_table_new(config->young_max);
     if (ret_index->young == NULL)
         return ERR_NOMEM;
-    err = run_set_open(&runs, &ret_index->runs, diag);
+    err = discard_if_marked(config->dir, diag);
+    if (err == ERR_OK)
+        err = run_set_open(&runs, &ret_index->runs, diag);
     if (err != ERR_OK)
         id_table_free(&ret_index->young);
     return err;

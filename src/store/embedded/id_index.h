@@ -45,6 +45,8 @@ struct id_index {
  * ERR_TOO_NEW, ERR_STORAGE_FULL. */
 MUST_USE enum err
 id_index_open(const struct id_index_config *config, struct id_index *ret_index, struct diag *diag);
+/* Durable when it returns: the next start makes all runs anew from the ledger. */
+MUST_USE enum err id_index_rebuild_at_start(const char *data_dir, struct diag *diag);
 void id_index_close(struct id_index *index);
 uint64_t id_index_covered(const struct id_index *index);
 

@@ -156,9 +156,8 @@ fail_for_good(struct ledger *ledger)
     return ERR_FATAL;
 }
 
-/* Ends the active segment and goes to a new one. On an error but ERR_FATAL nothing has changed. */
-static enum err
-roll(struct ledger *ledger, struct diag *diag)
+enum err
+ledger_roll(struct ledger *ledger, struct diag *diag)
 {
     CLOSE_FD int fd = -1;
     char path[FILE_PATH_MAX];
@@ -304,7 +303,7 @@ ledger_append(struct ledger *ledger, uint8_t *frame, struct diag *diag)
     memcpy(&header, frame, sizeof(header));
     bytes = sizeof(header) + segment_pad(header.payload_bytes);
     if (ledger->has_frames && ledger->end + bytes > ledger->config.segment_bytes) {
-        err = roll(ledger, diag);
+        err = ledger_roll(ledger, diag);
         if (err != ERR_OK)
             return err;
     }

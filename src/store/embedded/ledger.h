@@ -93,6 +93,10 @@ ledger_replay(struct ledger *ledger, uint64_t after_seq,
  */
 MUST_USE enum err ledger_append(struct ledger *ledger, uint8_t *frame, struct diag *diag);
 
+/* Ends the active segment and goes to a new one; it has frames. Under the commit lock. On an error
+ * but ERR_FATAL nothing has changed. */
+MUST_USE enum err ledger_roll(struct ledger *ledger, struct diag *diag);
+
 MUST_USE enum err
 ledger_read(struct ledger *ledger, uint64_t after_seq, uint32_t rows_max, size_t bytes_max,
             struct arena *arena, struct store_page *ret_page, struct diag *diag);
