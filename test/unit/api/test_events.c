@@ -257,7 +257,7 @@ begin(struct fixture *fixture, struct http_exchange *exchange)
     assert_non_null(request);
     request->loop = &fixture->loop;
     request->exchange = exchange;
-    request->key.project_id = 7;
+    request->project_id = 7;
     events_post_handler.head(request);
     return request;
 }

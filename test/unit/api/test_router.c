@@ -13,11 +13,13 @@ is_dau(const struct slice *segments)
 
 static const struct route_handler handler;
 static const struct route routes[] = {
-    {HTTP_POST, "/v1/events", ROUTE_WRITE_KEY, true, NULL, &handler},
-    {HTTP_GET, "/v1/events", ROUTE_READ_KEY, false, NULL, &handler},
-    {HTTP_GET, "/v1/users/{}/events", ROUTE_READ_KEY, false, NULL, &handler},
-    {HTTP_GET, "/v1/stats/{}", ROUTE_READ_KEY, false, is_dau, &handler},
-    {HTTP_GET, "/", ROUTE_OPEN, false, NULL, &handler},
+    {HTTP_POST, "/v1/events", ROUTE_WRITE, .is_ingest = true, .exists = NULL, .handler = &handler},
+    {HTTP_GET, "/v1/events", ROUTE_READ, .is_ingest = false, .exists = NULL, .handler = &handler},
+    {HTTP_GET, "/v1/users/{}/events", ROUTE_READ, .is_ingest = false, .exists = NULL,
+     .handler = &handler},
+    {HTTP_GET, "/v1/stats/{}", ROUTE_READ, .is_ingest = false, .exists = is_dau,
+     .handler = &handler},
+    {HTTP_GET, "/", ROUTE_OPEN, .is_ingest = false, .exists = NULL, .handler = &handler},
 };
 
 static enum err
