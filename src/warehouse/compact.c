@@ -32,7 +32,9 @@ struct merging {
     struct compact_parts parts;
     struct manifest_file outputs[OUTPUTS_MAX];
     uint32_t output_count;
-    uint64_t rows; /* of the inputs */
+    uint64_t rows;                     /* of the inputs */
+    const struct selection *selection; /* to be left out; NULL: none */
+    uint64_t erased;
 };
 
 /* --- where time is cut ----------------------------------------------------------------------- */
@@ -141,6 +143,7 @@ write_part(struct merging *merging, uint32_t part, struct diag *diag)
     err =
         merge_feed_open(feed, merging->engine, merging->guard, merging->inputs, merging->plan.count,
                         merging->parts.from_us[part], merging->parts.to_us[part], diag);
+    feed->selection = merging->selection;
     feed->rows_cut = files > 1 ? (rows + files - 1) / files : 0;
     while (err == ERR_OK && !feed->is_done) {
         struct manifest_file facts = output_facts(merging, part);
@@ -156,6 +159,7 @@ write_part(struct merging *merging, uint32_t part, struct diag *diag)
         if (err == ERR_OK && facts.rows != 0)
             merging->outputs[merging->output_count++] = facts;
     }
+    merging->erased += feed->erased;
     merge_feed_close(feed);
     return err;
 }
@@ -224,6 +228,35 @@ set_of(const struct project *project, const struct manifest *manifest, struct fi
     return err;
 }
 
+/* What the manifest says of all files together; its seq_max stays: cursors go on behind it. */
+static void
+count_out(const struct merging *merging, struct manifest *manifest)
+{
+    manifest->rows -= merging->erased;
+    manifest->received_min_us = 0;
+    for (uint32_t i = 0; i < manifest->file_count; i++) {
+        if (manifest->received_min_us == 0 ||
+            manifest->files[i].received_min_us < manifest->received_min_us)
+            manifest->received_min_us = manifest->files[i].received_min_us;
+    }
+}
+
+/* The same for views. A tail's rows came later than those of files, so where there are files theirs
+ * is the least. */
+static void
+show_counts(const struct merging *merging)
+{
+    struct project *project = merging->project;
+
+    pthread_mutex_lock(&project->lock);
+    if (project->manifest.received_min_us != 0)
+        project->received_min_us = project->manifest.received_min_us;
+    else if (project->tail_rows == 0)
+        project->received_min_us = 0;
+    pthread_mutex_unlock(&project->lock);
+    atomic_fetch_sub(&project->warehouse->rows, merging->erased);
+}
+
 static enum err
 publish(struct merging *merging, struct diag *diag)
 {
@@ -239,11 +272,15 @@ publish(struct merging *merging, struct diag *diag)
         err = manifest_copy(&project->manifest, merging->output_count, &manifest);
     if (err == ERR_OK) {
         replace_files(merging, &manifest);
+        if (merging->selection != NULL)
+            count_out(merging, &manifest);
         manifest.next_number = project->next_number;
         err = set_of(project, &manifest, &set);
     }
     if (err == ERR_OK)
         err = project_publish(project, &manifest, &set, NULL, diag);
+    if (err == ERR_OK && merging->selection != NULL)
+        show_counts(merging);
     pthread_mutex_unlock(&project->seal_lock);
     for (uint32_t i = 0; err == ERR_OK && i < merging->plan.count; i++)
         atomic_store(&merging->inputs[i]->is_dropped, true);
@@ -281,7 +318,7 @@ merge(struct merging *merging, struct diag *diag)
         err = write_part(merging, i, diag);
     for (uint32_t i = 0; i < merging->output_count; i++)
         rows += merging->outputs[i].rows;
-    if (err == ERR_OK && rows != merging->rows) {
+    if (err == ERR_OK && rows + merging->erased != merging->rows) {
         diag_set(diag, "%s: merging gave another number of rows", merging->project->dir);
         err = ERR_CORRUPT;
     }
@@ -292,6 +329,18 @@ merge(struct merging *merging, struct diag *diag)
     else
         counter_add(&merged_rows, rows);
     return err;
+}
+
+static void
+hold_files(struct merging *merging)
+{
+    struct project *project = merging->project;
+
+    pthread_mutex_lock(&project->lock);
+    merging->set = file_set_hold(project->set);
+    merging->lexicon = lexicon_hold(project->lexicon);
+    merging->type_count = project->type_count;
+    pthread_mutex_unlock(&project->lock);
 }
 
 enum err
@@ -308,11 +357,7 @@ compact_project(struct project *project, struct engine *engine, struct engine_gu
     merging->project = project;
     merging->engine = engine;
     merging->guard = guard;
-    pthread_mutex_lock(&project->lock);
-    merging->set = file_set_hold(project->set);
-    merging->lexicon = lexicon_hold(project->lexicon);
-    merging->type_count = project->type_count;
-    pthread_mutex_unlock(&project->lock);
+    hold_files(merging);
     compact_choose(merging->set, warehouse->merge_split_rows, warehouse->merge_rows_max,
                    &merging->plan);
     if (merging->plan.count != 0) {
@@ -321,6 +366,37 @@ compact_project(struct project *project, struct engine *engine, struct engine_gu
         if (err == ERR_CORRUPT)
             project_report_damage(project, merging->lexicon, diag);
     }
+    file_set_release(&merging->set);
+    lexicon_release(&merging->lexicon);
+    return err;
+}
+
+enum err
+compact_erase(struct project *project, struct engine *engine, struct engine_guard *guard,
+              uint32_t file_number, const struct selection *selection, uint64_t *ret_erased,
+              struct diag *diag)
+{
+    CLEANUP(mem_free_ptr) struct merging *merging = MEM_NEW(struct merging, 1);
+    enum err err = ERR_OK;
+
+    *ret_erased = 0;
+    if (merging == NULL)
+        return ERR_NOMEM;
+    merging->project = project;
+    merging->engine = engine;
+    merging->guard = guard;
+    merging->selection = selection;
+    hold_files(merging);
+    for (uint32_t i = 0; i < merging->set->count; i++) {
+        if (merging->set->files[i]->facts.number == file_number)
+            merging->plan.indexes[merging->plan.count++] = i;
+    }
+    if (merging->plan.count != 0)
+        err = merge(merging, diag);
+    if (err == ERR_CORRUPT)
+        project_report_damage(project, merging->lexicon, diag);
+    if (err == ERR_OK)
+        *ret_erased = merging->erased;
     file_set_release(&merging->set);
     lexicon_release(&merging->lexicon);
     return err;

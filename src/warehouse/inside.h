@@ -97,12 +97,20 @@ MUST_USE enum err lexicon_write_types(const struct lexicon *lexicon, const char 
 
 /* --- a project ------------------------------------------------------------------------------- */
 
+/* What an erasure wants of the loader. */
+enum project_request {
+    PROJECT_NO_REQUEST,
+    PROJECT_SEAL,  /* the tail becomes a file */
+    PROJECT_EMPTY, /* nothing of it is left in the store: all that was derived goes */
+};
+
 struct project {
     struct warehouse *warehouse;
     uint32_t id;
     char dir[FILE_PATH_MAX];
-    _Atomic bool needs_rebuild; /* damage was met: the loader drops and loads it again */
-    _Atomic bool was_read;      /* since the last seal: it is sealed sooner when idle */
+    _Atomic bool needs_rebuild;           /* damage was met: the loader drops and loads it again */
+    _Atomic enum project_request request; /* the keeper's, of the loader */
+    _Atomic bool was_read;                /* since the last seal: it is sealed sooner when idle */
 
     /* Under `lock`: what views are made of. */
     pthread_mutex_t lock;
@@ -165,6 +173,10 @@ manifest_copy(const struct manifest *manifest, uint32_t room, struct manifest *r
 
 /* --- the warehouse --------------------------------------------------------------------------- */
 
+/* The keeper's DuckDB instance, opened if need be. keep.c */
+MUST_USE enum err
+keeper_engine(struct warehouse *warehouse, struct engine **ret_engine, struct diag *diag);
+
 struct warehouse {
     struct warehouse_config config;
     char data_dir[FILE_PATH_MAX];
@@ -182,6 +194,7 @@ struct warehouse {
     struct store_position durable_at_open; /* what covers more was made from another store's rows;
                                               with `generation` under projects_lock */
     _Atomic bool has_damage;               /* some project needs_rebuild */
+    _Atomic bool has_request;              /* some project has one */
 
     pthread_mutex_t progress_lock;
     pthread_cond_t progress_changed;

@@ -16,7 +16,7 @@ COUNTER_DEFINE(scrubbed_files, "potik_warehouse_scrubbed_files_total", "Parquet 
 COUNTER_DEFINE(damage_found, "potik_warehouse_damage_total",
                "damaged derived files met by scrubbing");
 
-static enum err
+enum err
 keeper_engine(struct warehouse *warehouse, struct engine **ret_engine, struct diag *diag)
 {
     char temp_dir[FILE_PATH_MAX];

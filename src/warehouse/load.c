@@ -340,6 +340,79 @@ seal_due(struct warehouse *warehouse, struct diag *diag)
     return err;
 }
 
+/* --- what an erasure wants ------------------------------------------------------------------- */
+
+/* Nothing of the project is left in the store up to where it is loaded: it goes on from there. */
+static enum err
+empty_project(struct warehouse *warehouse, struct project *project, struct diag *diag)
+{
+    const struct store_position loaded = project->loaded;
+    const uint64_t loaded_seq = project->loaded_seq;
+    enum err err;
+
+    load_drop_tail(warehouse, project);
+    err = project_reset(project, diag);
+    if (err != ERR_OK)
+        return err;
+    project->loaded = loaded;
+    project->loaded_seq = loaded_seq;
+    pthread_mutex_lock(&project->lock);
+    project->is_rebuilding = false;
+    project->waiting_us = 0;
+    pthread_mutex_unlock(&project->lock);
+    return ERR_OK;
+}
+
+static enum err
+serve_request(struct warehouse *warehouse, struct project *project, struct diag *diag)
+{
+    enum err err = ERR_OK;
+
+    if (atomic_load(&project->request) == PROJECT_EMPTY)
+        err = empty_project(warehouse, project, diag);
+    else if (project->is_active)
+        err = seal_project(warehouse, project, diag);
+    if (err == ERR_OK)
+        err = checkpoint_write(warehouse, diag);
+    if (err == ERR_OK)
+        atomic_store(&project->request, PROJECT_NO_REQUEST);
+    return err;
+}
+
+/* One at a time is asked for; a slot's project stays for as long as the warehouse is open. */
+static struct project *
+requested(struct warehouse *warehouse)
+{
+    struct project *found = NULL;
+
+    pthread_mutex_lock(&warehouse->projects_lock);
+    for (uint32_t i = 0; i < warehouse->project_slots && found == NULL; i++) {
+        if (warehouse->projects[i] != NULL &&
+            atomic_load(&warehouse->projects[i]->request) != PROJECT_NO_REQUEST)
+            found = warehouse->projects[i];
+    }
+    pthread_mutex_unlock(&warehouse->projects_lock);
+    return found;
+}
+
+static enum err
+serve_requests(struct warehouse *warehouse, struct diag *diag)
+{
+    const int64_t now_ns = clock_steady_ns(warehouse->config.clock);
+    struct project *project;
+    enum err err = ERR_OK;
+
+    if (!atomic_load(&warehouse->has_request) || now_ns < warehouse->seal_again_ns)
+        return ERR_OK;
+    while (err == ERR_OK && (project = requested(warehouse)) != NULL)
+        err = serve_request(warehouse, project, diag);
+    if (err == ERR_OK)
+        atomic_store(&warehouse->has_request, false);
+    else
+        warehouse->seal_again_ns = now_ns + SEAL_AGAIN_NS;
+    return err;
+}
+
 void
 load_seal_all(struct warehouse *warehouse, int64_t seal_ms_max)
 {
@@ -466,6 +539,8 @@ warehouse_load_step(struct warehouse *warehouse, int64_t wait_ms, struct diag *d
         }
     }
     err = load_or_wait(warehouse, wait_ms, diag);
+    if (err == ERR_OK)
+        err = serve_requests(warehouse, diag);
     if (err == ERR_OK)
         err = seal_due(warehouse, diag);
     gauge_set(&lag_seconds, (double)warehouse_lag_us(warehouse) / (double)US_PER_S);

@@ -54,6 +54,19 @@ put_row(struct merge_feed *feed, struct engine_sheet *sheet, const struct merge_
     sheet->rows++;
 }
 
+static bool
+is_erased(const struct merge_feed *feed, const struct merge_input *input)
+{
+    struct event event;
+    uint64_t seq = 0;
+
+    if (feed->selection == NULL)
+        return false;
+    read_row(&input->chunk, input->at, &event, &seq);
+    event.project_id = feed->selection->project_id; /* files are of one project */
+    return selection_matches(feed->selection, &event, seq);
+}
+
 /* The next chunk of an input; at its end it leaves the list. */
 static enum err
 refill(struct merge_feed *feed, struct merge_input *input, struct diag *diag)
@@ -88,7 +101,10 @@ merge_fill(struct engine_feed *base, struct engine_sheet *sheet, struct diag *di
             person_of(least) != feed->last_person)
             return ERR_OK; /* cut between two persons */
         feed->last_person = person_of(least);
-        put_row(feed, sheet, least);
+        if (is_erased(feed, least))
+            feed->erased++;
+        else
+            put_row(feed, sheet, least);
         if (++least->at == least->chunk.rows)
             err = refill(feed, least, diag);
     }

@@ -404,6 +404,26 @@ remove_manifest(const struct project *project, struct diag *diag)
     return err == ERR_OK ? file_sync_dir(project->dir, diag) : err;
 }
 
+/* Names of types are held in memory by who needs them: their files can go at once, and must, where
+ * a name is to be forgotten. */
+static enum err
+remove_types(const struct project *project, struct diag *diag)
+{
+    CLEANUP(file_list_free) struct file_list list = {0};
+    enum err err = ERR_OK;
+
+    if (file_exists(project->dir))
+        err = file_list_dir(project->dir, &list, diag);
+    for (size_t i = 0; err == ERR_OK && i < list.count; i++) {
+        char path[FILE_PATH_MAX];
+
+        if (strncmp(list.names[i], "types.", 6) == 0 &&
+            file_path(path, project->dir, list.names[i]))
+            err = file_unlink(path, diag);
+    }
+    return err;
+}
+
 /* Under seal_lock. What views still hold goes with the last of them; `set` and so on become the old
  * ones. */
 static void
@@ -461,8 +481,9 @@ project_reset(struct project *project, struct diag *diag)
         project->loaded = (struct store_position){0};
         project->loaded_seq = 0;
         project->broken = ERR_OK;
+        err = remove_types(project, diag);
         /* Met at the opening: nobody holds anything of it, and what stands there is of no use. */
-        if (!had_files && file_exists(project->dir))
+        if (err == ERR_OK && !had_files && file_exists(project->dir))
             err = tidy(project, diag);
     }
     pthread_mutex_unlock(&project->seal_lock);

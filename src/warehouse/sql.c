@@ -15,6 +15,7 @@ const char *const sql_seal_rows_text = sql_seal_rows;
 const char *const sql_merge_rows_text = sql_merge_rows;
 const char *const sql_write_first_text = sql_write_first;
 const char *const sql_read_all_text = sql_read_all;
+const char *const sql_look_rows_text = sql_look_rows;
 const char *const sql_newest_seq_text = sql_newest_seq;
 const char *const sql_newest_rows_text = sql_newest_rows;
 const char *const sql_rows_after_text = sql_rows_after;

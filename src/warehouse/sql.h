@@ -38,6 +38,7 @@ extern const char *const sql_seal_rows_text;
 extern const char *const sql_merge_rows_text;
 extern const char *const sql_write_first_text;
 extern const char *const sql_read_all_text;
+extern const char *const sql_look_rows_text;
 extern const char *const sql_newest_seq_text;
 extern const char *const sql_newest_rows_text;
 extern const char *const sql_rows_after_text;

@@ -93,6 +93,21 @@ fake_store_add(struct fake_store *store, const struct event *event)
     store->visible = store->count;
 }
 
+uint32_t
+fake_store_erase(struct fake_store *store, const struct selection *selection)
+{
+    uint32_t erased = 0;
+
+    for (uint32_t i = 0; i < store->count; i++) {
+        if (!selection_matches(selection, &store->rows[i].event, store->rows[i].seq))
+            continue;
+        store->rows[i].event.project_id = PROJECT_ERASED;
+        erased++;
+    }
+    store->erased += erased;
+    return erased;
+}
+
 static uint32_t
 first_after(const struct fake_store *store, struct store_position after)
 {

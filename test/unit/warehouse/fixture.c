@@ -163,7 +163,7 @@ fixture_load(struct fixture *fixture)
             print_error("load: %s %s\n", err_name(err), diag.message);
         assert_int_equal(err, ERR_OK);
         warehouse_stats(fixture->warehouse, &stats);
-        if (stats.rows >= fake_store_readable(&fixture->store) &&
+        if (stats.rows + fixture->store.erased >= fake_store_readable(&fixture->store) &&
             (fixture->store.held != 0 ||
              position_reached(store_durable(&fixture->store.store), stats.loaded)))
             return;
@@ -354,12 +354,14 @@ naive_rows(const struct fake_store *store, uint32_t *ret_count)
     for (uint32_t i = 0; i < fake_store_readable(store); i++) {
         const struct store_row *row = &store->rows[i];
 
-        if (row->event.project_id != PROJECT)
+        if (row->event.project_id != PROJECT &&
+            (row->event.project_id != PROJECT_ERASED || store->is_renumbered))
             continue;
         rows[count].person = name_id(&persons, event_person_key(&row->event), store->visible + 1);
         rows[count].type = name_id(&types, row->event.event_type, store->visible + 1);
         rows[count].time = row->event.occurred_at_us;
-        rows[count++].seq = i + 1;
+        rows[count].seq = i + 1;
+        count += row->event.project_id == PROJECT; /* of an erased one only the numbers stay */
     }
     qsort(rows, count, sizeof(*rows), compare_naive);
     free(persons.texts);

@@ -22,6 +22,7 @@
 #include <cmocka.h>
 
 #define PROJECT 7
+#define PROJECT_ERASED 999 /* whose rows are no longer PROJECT's */
 
 enum fake_kind { FAKE_LEDGER, FAKE_DATABASE };
 extern enum fake_kind fake_store_kind; /* of the next fixture_open */
@@ -46,11 +47,15 @@ struct fake_store {
     uint64_t generation;
     uint32_t page_rows_max; /* 0: as asked */
     uint64_t rows_read;
+    uint32_t erased;
+    bool is_renumbered; /* loaded anew since: the erased gave no numbers to persons and types */
 };
 void fake_store_init(struct fake_store *store);
 void fake_store_fini(struct fake_store *store);
 /* Copies the event; seq = place + 1 (FAKE_DATABASE: 0). */
 void fake_store_add(struct fake_store *store, const struct event *event);
+/* What is selected is PROJECT's no longer. Returns how many. */
+uint32_t fake_store_erase(struct fake_store *store, const struct selection *selection);
 /* The rows from the first `count` on never were. */
 void fake_store_cut(struct fake_store *store, uint32_t count);
 /* Put back from an older copy: cut, a new generation, and to be read again. */
