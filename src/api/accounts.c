@@ -12,36 +12,36 @@
 #include <string.h>
 
 static enum err
-run_list(struct desk_job *job, struct diag *diag)
+run_list(struct resource *res, struct diag *diag)
 {
     struct login_list list = {0};
-    enum err err = login_list(job->account, &list, diag);
+    enum err err = login_list(res->account, &list, diag);
 
     if (err != ERR_OK)
         return err;
-    buf_add_text(&job->body, "{\"accounts\":[");
+    buf_add_text(res->body, "{\"accounts\":[");
     for (size_t i = 0; i < list.login_count; i++) {
         if (i != 0)
-            buf_add_char(&job->body, ',');
-        rows_write_login(&list.logins[i], NULL, &job->body);
+            buf_add_char(res->body, ',');
+        rows_write_login(&list.logins[i], NULL, res->body);
     }
-    buf_add_text(&job->body, "]}");
+    buf_add_text(res->body, "]}");
     login_list_free(&list);
     return ERR_OK;
 }
 
-const struct desk_handler accounts_list_desk = {.lane = DESK_CLERK, .run = run_list};
+const struct resource_kind accounts_list_resource = {.lane = DESK_LANE, .run = run_list};
 
 static void
-answer(struct desk_job *job, const struct login *login, const char *password)
+answer(struct resource *res, const struct login *login, const char *password)
 {
-    buf_add_text(&job->body, "{\"account\":");
-    rows_write_login(login, password, &job->body);
-    buf_add_char(&job->body, '}');
+    buf_add_text(res->body, "{\"account\":");
+    rows_write_login(login, password, res->body);
+    buf_add_char(res->body, '}');
 }
 
 static enum err
-run_create(struct desk_job *job, struct diag *diag)
+run_create(struct resource *res, struct diag *diag)
 {
     enum { EMAIL, PASSWORD, IS_ADMIN, FIELDS };
     static const struct body_field fields[FIELDS] = {
@@ -51,7 +51,7 @@ run_create(struct desk_job *job, struct diag *diag)
     struct body_value values[FIELDS];
     struct password_hash hash;
     struct login login;
-    enum err err = desk_read_body(job, fields, FIELDS, values, diag);
+    enum err err = resource_read_body(res, fields, FIELDS, values, diag);
 
     if (err == ERR_OK)
         err = login_email_check(values[EMAIL].text, email, diag);
@@ -60,50 +60,50 @@ run_create(struct desk_job *job, struct diag *diag)
         values[PASSWORD].text = slice_of_text(generated);
     }
     if (err == ERR_OK)
-        err = password_hash(values[PASSWORD].text, &job->api->config.password_cost, random_system(),
+        err = password_hash(values[PASSWORD].text, &res->api->config.password_cost, random_system(),
                             &hash, diag);
     if (err == ERR_OK)
-        err = login_add(job->account, &job->actor, email, &hash, values[IS_ADMIN].truth, &login,
-                        diag);
+        err =
+            login_add(res->account, res->actor, email, &hash, values[IS_ADMIN].flag, &login, diag);
     if (err == ERR_OK) {
-        job->status = 201;
-        job->has_changed = true;
-        answer(job, &login, generated[0] != '\0' ? generated : NULL);
+        res->status = 201;
+        res->has_changed = true;
+        answer(res, &login, generated[0] != '\0' ? generated : NULL);
     }
     sodium_memzero(generated, sizeof(generated));
     return err;
 }
 
-const struct desk_handler account_create_desk = {.lane = DESK_HASHER, .run = run_create};
+const struct resource_kind account_create_resource = {.lane = HASHER_LANE, .run = run_create};
 
 static enum err
-find_account(struct desk_job *job, struct login *ret_login, struct diag *diag)
+find_account(struct resource *res, struct login *ret_login, struct diag *diag)
 {
     uint64_t login_id = 0;
-    enum err err = desk_segment_number(job, 0, &login_id);
+    enum err err = resource_segment_number(res, 0, &login_id);
 
     if (err == ERR_OK)
-        err = login_get(job->account, login_id, ret_login, diag);
+        err = login_get(res->account, login_id, ret_login, diag);
     if (err == ERR_ABSENT || err == ERR_NOT_FOUND)
         diag_set(diag, "there is no such account");
     return err;
 }
 
 static enum err
-run_get(struct desk_job *job, struct diag *diag)
+run_get(struct resource *res, struct diag *diag)
 {
     struct login login;
-    enum err err = find_account(job, &login, diag);
+    enum err err = find_account(res, &login, diag);
 
     if (err == ERR_OK)
-        answer(job, &login, NULL);
+        answer(res, &login, NULL);
     return err;
 }
 
-const struct desk_handler account_get_desk = {.lane = DESK_CLERK, .run = run_get};
+const struct resource_kind account_get_resource = {.lane = DESK_LANE, .run = run_get};
 
 static enum err
-run_change(struct desk_job *job, struct diag *diag)
+run_change(struct resource *res, struct diag *diag)
 {
     enum { PASSWORD, IS_ADMIN, FIELDS };
     static const struct body_field fields[FIELDS] = {{"password", BODY_TEXT, false},
@@ -111,36 +111,36 @@ run_change(struct desk_job *job, struct diag *diag)
     struct body_value values[FIELDS];
     struct password_hash hash;
     struct login login;
-    enum err err = find_account(job, &login, diag);
+    enum err err = find_account(res, &login, diag);
 
     if (err == ERR_OK)
-        err = desk_read_body(job, fields, FIELDS, values, diag);
+        err = resource_read_body(res, fields, FIELDS, values, diag);
     if (err == ERR_OK && values[PASSWORD].is_given)
-        err = password_hash(values[PASSWORD].text, &job->api->config.password_cost, random_system(),
+        err = password_hash(values[PASSWORD].text, &res->api->config.password_cost, random_system(),
                             &hash, diag);
-    job->has_changed = true;
+    res->has_changed = true;
     if (err == ERR_OK && values[IS_ADMIN].is_given)
-        err = login_set_admin(job->account, &job->actor, login.id, values[IS_ADMIN].truth, diag);
+        err = login_set_admin(res->account, res->actor, login.id, values[IS_ADMIN].flag, diag);
     if (err == ERR_OK && values[PASSWORD].is_given)
-        err = login_set_password(job->account, &job->actor, login.id, &hash, NULL, diag);
+        err = login_set_password(res->account, res->actor, login.id, &hash, NULL, diag);
     if (err == ERR_OK)
-        err = login_get(job->account, login.id, &login, diag);
+        err = login_get(res->account, login.id, &login, diag);
     if (err == ERR_OK)
-        answer(job, &login, NULL);
+        answer(res, &login, NULL);
     return err;
 }
 
-const struct desk_handler account_change_desk = {.lane = DESK_HASHER, .run = run_change};
+const struct resource_kind account_change_resource = {.lane = HASHER_LANE, .run = run_change};
 
 static enum err
-run_remove(struct desk_job *job, struct diag *diag)
+run_remove(struct resource *res, struct diag *diag)
 {
     struct login login;
-    enum err err = find_account(job, &login, diag);
+    enum err err = find_account(res, &login, diag);
 
-    job->status = 204;
-    job->has_changed = true;
-    return err == ERR_OK ? login_remove(job->account, &job->actor, login.id, diag) : err;
+    res->status = 204;
+    res->has_changed = true;
+    return err == ERR_OK ? login_remove(res->account, res->actor, login.id, diag) : err;
 }
 
-const struct desk_handler account_remove_desk = {.lane = DESK_CLERK, .run = run_remove};
+const struct resource_kind account_remove_resource = {.lane = DESK_LANE, .run = run_remove};

@@ -6,51 +6,47 @@
  */
 #include "api/api.h"
 
+#include "api/browser.h"
 #include "api/error.h"
 #include "api/internal.h"
 #include "base/mem.h"
 
 #include <assert.h>
 
-/* A resource that works at the desk. */
-#define DESK(who, resource) .auth = (who), .handler = &desk_route_handler, .desk = &(resource)
+#define RESOURCE(name) .handler = &resource_route_handler, .resource = &name##_resource
 
 static const struct route routes[] = {
     {HTTP_POST, "/v1/events", ROUTE_WRITE, .is_ingest = true, .handler = &events_post_handler},
     {HTTP_GET, "/v1/events", ROUTE_READ, .handler = &events_list_handler},
     {HTTP_GET, "/v1/users/{}/events", ROUTE_READ, .handler = &user_events_handler},
     {HTTP_GET, "/v1/stats/{}", ROUTE_READ, .exists = stats_exists, .handler = &stats_handler},
-    {HTTP_POST, "/v1/auth/login", DESK(ROUTE_OPEN, login_desk)},
-    {HTTP_POST, "/v1/auth/refresh", DESK(ROUTE_OPEN, refresh_desk)},
-    {HTTP_POST, "/v1/auth/logout", DESK(ROUTE_LOGIN, logout_desk)},
-    {HTTP_GET, "/v1/auth/me", DESK(ROUTE_LOGIN, me_desk)},
-    {HTTP_POST, "/v1/auth/password", DESK(ROUTE_LOGIN, password_desk)},
-    {HTTP_GET, "/v1/projects", DESK(ROUTE_LOGIN, projects_list_desk)},
-    {HTTP_POST, "/v1/projects", DESK(ROUTE_ADMIN, project_create_desk)},
-    {HTTP_GET, "/v1/projects/{}", DESK(ROUTE_READ, project_get_desk), .has_project = true},
-    {HTTP_PATCH, "/v1/projects/{}", DESK(ROUTE_OWNER, project_change_desk), .has_project = true},
-    {HTTP_DELETE, "/v1/projects/{}", DESK(ROUTE_OWNER, project_delete_desk), .has_project = true},
-    {HTTP_GET, "/v1/projects/{}/keys", DESK(ROUTE_OWNER, keys_list_desk), .has_project = true},
-    {HTTP_POST, "/v1/projects/{}/keys", DESK(ROUTE_OWNER, key_create_desk), .has_project = true},
-    {HTTP_DELETE, "/v1/projects/{}/keys/{}", DESK(ROUTE_OWNER, key_revoke_desk),
-     .has_project = true},
-    {HTTP_GET, "/v1/projects/{}/members", DESK(ROUTE_OWNER, members_list_desk),
-     .has_project = true},
-    {HTTP_POST, "/v1/projects/{}/members", DESK(ROUTE_OWNER, member_add_desk), .has_project = true},
-    {HTTP_PUT, "/v1/projects/{}/members/{}", DESK(ROUTE_OWNER, member_set_desk),
-     .has_project = true},
-    {HTTP_DELETE, "/v1/projects/{}/members/{}", DESK(ROUTE_OWNER, member_remove_desk),
-     .has_project = true},
-    {HTTP_GET, "/v1/accounts", DESK(ROUTE_ADMIN, accounts_list_desk)},
-    {HTTP_POST, "/v1/accounts", DESK(ROUTE_ADMIN, account_create_desk)},
-    {HTTP_GET, "/v1/accounts/{}", DESK(ROUTE_ADMIN, account_get_desk)},
-    {HTTP_PATCH, "/v1/accounts/{}", DESK(ROUTE_ADMIN, account_change_desk)},
-    {HTTP_DELETE, "/v1/accounts/{}", DESK(ROUTE_ADMIN, account_remove_desk)},
-    {HTTP_GET, "/v1/audit", DESK(ROUTE_OWNER, audit_desk), .may_ask_all = true},
-    {HTTP_DELETE, "/v1/users/{}", DESK(ROUTE_OWNER, person_forget_desk)},
-    {HTTP_POST, "/v1/deletions", DESK(ROUTE_OWNER, deletion_desk)},
-    {HTTP_GET, "/v1/erasures", DESK(ROUTE_OWNER, erasures_list_desk), .may_ask_all = true},
-    {HTTP_GET, "/v1/erasures/{}", DESK(ROUTE_OWNER, erasure_get_desk), .may_ask_all = true},
+    {HTTP_POST, "/v1/auth/login", ROUTE_OPEN, .handler = &login_handler},
+    {HTTP_POST, "/v1/auth/refresh", ROUTE_OPEN, .handler = &refresh_handler},
+    {HTTP_POST, "/v1/auth/logout", ROUTE_LOGIN, .handler = &logout_handler},
+    {HTTP_GET, "/v1/auth/me", ROUTE_LOGIN, .handler = &me_handler},
+    {HTTP_POST, "/v1/auth/password", ROUTE_LOGIN, .handler = &own_password_handler},
+    {HTTP_GET, "/v1/projects", ROUTE_LOGIN, RESOURCE(projects_list)},
+    {HTTP_POST, "/v1/projects", ROUTE_ADMIN, RESOURCE(project_create)},
+    {HTTP_GET, "/v1/projects/{}", ROUTE_READ, RESOURCE(project_get)},
+    {HTTP_PATCH, "/v1/projects/{}", ROUTE_OWNER, RESOURCE(project_change)},
+    {HTTP_DELETE, "/v1/projects/{}", ROUTE_OWNER, RESOURCE(project_delete)},
+    {HTTP_GET, "/v1/projects/{}/keys", ROUTE_OWNER, RESOURCE(keys_list)},
+    {HTTP_POST, "/v1/projects/{}/keys", ROUTE_OWNER, RESOURCE(key_create)},
+    {HTTP_DELETE, "/v1/projects/{}/keys/{}", ROUTE_OWNER, RESOURCE(key_revoke)},
+    {HTTP_GET, "/v1/projects/{}/members", ROUTE_OWNER, RESOURCE(members_list)},
+    {HTTP_POST, "/v1/projects/{}/members", ROUTE_OWNER, RESOURCE(member_add)},
+    {HTTP_PUT, "/v1/projects/{}/members/{}", ROUTE_OWNER, RESOURCE(member_set)},
+    {HTTP_DELETE, "/v1/projects/{}/members/{}", ROUTE_OWNER, RESOURCE(member_remove)},
+    {HTTP_GET, "/v1/accounts", ROUTE_ADMIN, RESOURCE(accounts_list)},
+    {HTTP_POST, "/v1/accounts", ROUTE_ADMIN, RESOURCE(account_create)},
+    {HTTP_GET, "/v1/accounts/{}", ROUTE_ADMIN, RESOURCE(account_get)},
+    {HTTP_PATCH, "/v1/accounts/{}", ROUTE_ADMIN, RESOURCE(account_change)},
+    {HTTP_DELETE, "/v1/accounts/{}", ROUTE_ADMIN, RESOURCE(account_remove)},
+    {HTTP_GET, "/v1/audit", ROUTE_OWNER, RESOURCE(audit), .may_ask_all = true},
+    {HTTP_DELETE, "/v1/users/{}", ROUTE_OWNER, RESOURCE(person_forget)},
+    {HTTP_POST, "/v1/deletions", ROUTE_OWNER, RESOURCE(deletion)},
+    {HTTP_GET, "/v1/erasures", ROUTE_OWNER, RESOURCE(erasures_list), .may_ask_all = true},
+    {HTTP_GET, "/v1/erasures/{}", ROUTE_OWNER, RESOURCE(erasure_get), .may_ask_all = true},
     {HTTP_GET, "/healthz", ROUTE_OPEN, .handler = &healthz_handler},
     {HTTP_GET, "/readyz", ROUTE_OPEN, .handler = &readyz_handler},
     {HTTP_GET, "/metrics", ROUTE_OPEN, .handler = &metrics_handler},
@@ -66,104 +62,21 @@ static const struct route routes[] = {
 #define BATCH_EVENTS_MAX 10000
 #define BATCH_BYTES_MAX (UINT64_C(8) * 1024 * 1024)
 
-/* --- replies ----------------------------------------------------------------------------------*/
-
-void
-api_reply_diag(struct api_request *request, enum err err, const struct diag *diag)
-{
-    http_reply_error(request->exchange, err, diag->message, diag->field);
-}
-
-void
-api_reply_json(struct api_request *request, int status, const struct buf *body)
-{
-    if (buf_failed(body))
-        http_reply_error(request->exchange, ERR_NOMEM, NULL, NULL);
-    else
-        http_reply(request->exchange, status, "application/json", buf_slice(body));
-}
-
-bool
-api_query_pairs(struct api_request *request, struct url_pair **ret_pairs, size_t *ret_count)
-{
-    struct slice query = request->query;
-    struct diag diag = DIAG_INIT;
-    enum err err;
-
-    *ret_pairs = NULL;
-    *ret_count = 0;
-    if (query.ptr == NULL || query.len == 0)
-        return true;
-    *ret_pairs = ARENA_NEW(http_arena(request->exchange), struct url_pair, QUERY_PAIRS_MAX);
-    err = *ret_pairs == NULL ? ERR_NOMEM
-                             : url_parse_query(query, http_arena(request->exchange), *ret_pairs,
-                                               QUERY_PAIRS_MAX, ret_count, &diag);
-    if (err != ERR_OK)
-        api_reply_diag(request, err, &diag);
-    return err == ERR_OK;
-}
-
-struct query_job *
-api_job_new(struct api_request *request)
-{
-    struct query_job *job =
-        query_job_new(request->loop->api->queries, request->loop->inbox, request->exchange);
-
-    if (job == NULL)
-        http_reply_error(request->exchange, ERR_NOMEM, NULL, NULL);
-    else
-        job->project_id = request->project_id;
-    return job;
-}
-
-bool
-api_job_submit(struct api_request *request, struct query_job *job)
-{
-    enum err err = query_job_submit(job);
-
-    if (err != ERR_OK) {
-        http_reply_error(request->exchange, err, "too many questions are being answered; retry",
-                         NULL);
-        return false;
-    }
-    request->state = job;
-    return true;
-}
-
-void
-api_job_gone(struct api_request *request)
-{
-    if (request->state != NULL)
-        query_job_abandon(request->state);
-}
-
 /* --- the way in -------------------------------------------------------------------------------*/
 
+/* The methods of the path: to a listed origin that asks beforehand, or as an error. */
 static void
-add_cors(struct http_exchange *exchange, bool is_preflight)
-{
-    if (!is_preflight && http_header(exchange, "origin").ptr == NULL)
-        return;
-    http_reply_header(exchange, "Access-Control-Allow-Origin", SLICE("*"));
-    http_reply_header(exchange, "Access-Control-Expose-Headers",
-                      SLICE("Retry-After, X-Request-Id"));
-    if (!is_preflight)
-        return;
-    http_reply_header(exchange, "Access-Control-Allow-Methods", SLICE("POST, OPTIONS"));
-    http_reply_header(exchange, "Access-Control-Allow-Headers",
-                      SLICE("Authorization, Content-Encoding, Content-Type, X-Potik-Key, "
-                            "X-Request-Id"));
-    http_reply_header(exchange, "Access-Control-Max-Age", SLICE("86400"));
-}
-
-static void
-reply_not_allowed(struct http_exchange *exchange, enum err err)
+reply_allowed(struct api *api, struct http_exchange *exchange, enum err err)
 {
     CLEANUP(buf_fini) struct buf allow;
     struct diag diag = DIAG_INIT;
 
     buf_init(&allow, ALLOW_BYTES_MAX);
     router_allow(routes, COUNT_OF(routes), http_path(exchange), &allow);
+    if (browser_answers(exchange, api->config.origins, buf_slice(&allow))) {
+        http_reply(exchange, 204, NULL, SLICE(""));
+        return;
+    }
     http_reply_header(exchange, "Allow", buf_slice(&allow));
     diag_set(&diag, "the method is not allowed here; allowed: %.*s", SLICE_ARGS(buf_slice(&allow)));
     http_reply_error(exchange, err, diag.message, NULL);
@@ -182,17 +95,17 @@ reply_not_found(struct http_exchange *exchange)
     http_reply_error(exchange, ERR_NOT_FOUND, diag.message, NULL);
 }
 
-/* Anything but a route and a key that fits it: answered here. */
+/* A path that cannot be served, or that was asked for beforehand: answered here. */
 static bool
-is_let_in(struct api_request *request, const struct route_match *match, enum err err)
+is_found(struct api *api, struct http_exchange *exchange, const struct route_match *match,
+         enum err err)
 {
-    struct http_exchange *exchange = request->exchange;
-    struct diag diag = DIAG_INIT;
+    struct slice asked = http_header(exchange, "access-control-request-method");
 
-    if (match->has_cors)
-        add_cors(exchange, match->is_preflight);
-    if (err == ERR_METHOD_NOT_ALLOWED) {
-        reply_not_allowed(exchange, err);
+    /* GET /v1/events is no ingest, though its path is. */
+    if (err == ERR_METHOD_NOT_ALLOWED ||
+        (match->is_preflight && asked.ptr != NULL && !slice_equal(asked, SLICE("POST")))) {
+        reply_allowed(api, exchange, ERR_METHOD_NOT_ALLOWED);
         return false;
     }
     if (err == ERR_NOT_FOUND) {
@@ -204,21 +117,32 @@ is_let_in(struct api_request *request, const struct route_match *match, enum err
                          NULL);
         return false;
     }
-    if (match->is_preflight) {
-        http_reply(exchange, 204, NULL, SLICE(""));
-        return false;
-    }
-    request->route = match->route;
-    memcpy(request->segments, match->segments, sizeof(request->segments));
-    if (match->route->auth == ROUTE_OPEN) {
-        auth_note_peer(request);
+    if (!match->is_preflight)
         return true;
+    browser_add_ingest_preflight(exchange);
+    http_reply(exchange, 204, NULL, SLICE(""));
+    return false;
+}
+
+static bool
+is_let_in(struct api_request *request)
+{
+    struct http_exchange *exchange = request->exchange;
+    struct api *api = request->loop->api;
+    struct diag diag = DIAG_INIT;
+    enum err err = ERR_OK;
+
+    if (request->route->auth != ROUTE_OPEN)
+        err = auth_check(request, &diag);
+    if (err == ERR_OK && !request->route->is_ingest &&
+        browser_is_forged(exchange, api->config.origins)) {
+        diag_set(&diag, "another site may not do this; the setting origins lists those that may");
+        err = ERR_FORBIDDEN;
     }
-    err = auth_check(request, &diag);
     if (err == ERR_OK)
         return true;
     if (err == ERR_UNAUTHORIZED)
-        http_reply_header(exchange, "WWW-Authenticate", SLICE("Bearer realm=\"potik\""));
+        api_note_refused(api, exchange, diag.message);
     api_reply_diag(request, err, &diag);
     return false;
 }
@@ -240,7 +164,15 @@ handle_head(void *loop_state, struct http_exchange *exchange)
     http_set_user(exchange, request);
     err = router_find(routes, COUNT_OF(routes), http_method(exchange), http_path(exchange),
                       http_arena(exchange), &match);
-    if (is_let_in(request, &match, err) && request->route->handler->head != NULL)
+    browser_add_fields(exchange, loop->api->config.origins,
+                       match.route != NULL ? match.route->is_ingest : match.is_preflight);
+    if (!is_found(loop->api, exchange, &match, err))
+        return;
+    assert(match.route != NULL);
+    request->route = match.route;
+    memcpy(request->segments, match.segments, sizeof(request->segments));
+    request->query = http_query(exchange);
+    if (is_let_in(request) && request->route->handler->head != NULL)
         request->route->handler->head(request);
 }
 
@@ -278,7 +210,7 @@ handle_turn_end(void *loop_state)
 {
     struct api_loop *loop = loop_state;
 
-    errand_inbox_drain(loop->inbox);
+    errand_drain(loop->inbox);
     ingest_flush(loop->ingest);
     if (loop->reply.capacity > REPLY_BYTES_KEPT) {
         buf_fini(&loop->reply);
@@ -425,6 +357,14 @@ api_handler(void)
 
 /* --- the api ----------------------------------------------------------------------------------*/
 
+static void
+note_desk_refused(void *context, struct http_exchange *exchange, enum err err,
+                  const struct diag *diag)
+{
+    if (err == ERR_UNAUTHORIZED)
+        api_note_refused(context, exchange, diag->message);
+}
+
 enum err
 api_new(const struct api_config *config, struct api **ret_api, struct diag *diag)
 {
@@ -437,22 +377,31 @@ api_new(const struct api_config *config, struct api **ret_api, struct diag *diag
         .jobs_max = config->query_jobs_max,
         .timeout_ms = config->query_timeout_ms,
     };
-    struct desk_config desk = {0};
-    enum err err;
+    struct desk_config desk = {
+        .access = config->access,
+        .clock = config->clock,
+        .sink = config->sink,
+        .context = api,
+        .refused = note_desk_refused,
+    };
+    enum err err = ERR_NOMEM;
 
-    if (api == NULL)
-        return ERR_NOMEM;
-    api->config = *config;
-    desk.api = api;
-    desk.accounts = config->accounts;
-    if (config->throttles_logins) {
-        api->throttle = throttle_new(config->clock, random_system());
-        if (api->throttle == NULL)
-            return ERR_NOMEM;
+    memcpy(desk.links, config->desk_links, sizeof(desk.links));
+    if (api != NULL) {
+        api->config = *config;
+        refusal_init(&api->refusals);
+        err = ERR_OK;
     }
-    err = query_pool_start(&queries, &api->queries, diag);
+    if (err == ERR_OK && config->is_throttled)
+        err = throttle_new(THROTTLE_ENTRIES_MAX, random_system(), &api->throttle);
     if (err == ERR_OK)
-        err = desk_start(&desk, &api->desk, diag);
+        err = query_pool_start(&queries, &api->queries, diag);
+    if (err != ERR_OK) {
+        for (int i = 0; i < DESK_LANES; i++)
+            account_close(&desk.links[i]);
+        return err;
+    }
+    err = desk_start(&desk, &api->desk, diag);
     if (err != ERR_OK)
         return err;
     *ret_api = MOVE(api);
@@ -467,6 +416,7 @@ api_free(struct api **api)
     query_pool_stop(&(*api)->queries);
     desk_stop(&(*api)->desk);
     throttle_free(&(*api)->throttle);
+    refusal_fini(&(*api)->refusals, (*api)->config.sink);
     mem_free(*api);
     *api = NULL;
 }

@@ -18,6 +18,7 @@
 
 #include "account/access.h"
 #include "account/password.h"
+#include "api/desk.h"
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/log.h"
@@ -38,13 +39,15 @@ struct api_config {
     uint32_t query_threads;    /* answers at the same time */
     uint32_t query_jobs_max;   /* waiting for a thread; beyond: `overloaded` */
     int64_t query_timeout_ms;
-    uint32_t scan_parts;            /* threads one scan may use */
-    struct account_config accounts; /* of the desk's links */
+    uint32_t scan_parts; /* threads one scan may use */
+    /* logging in: */
+    struct account *desk_links[DESK_LANES]; /* the api's from api_new on, error or not */
     struct password_cost password_cost;
-    int64_t token_life_s;    /* of access tokens */
-    int64_t refresh_life_us; /* of a session that is not used */
-    bool throttles_logins;
-    bool trusts_proxy; /* the peer is the last address of X-Forwarded-For */
+    int64_t token_life_s;
+    int64_t refresh_life_us;
+    const char *origins; /* browser.h; NULL: none */
+    bool is_throttled;
+    bool trusts_proxy;
 };
 
 struct api;

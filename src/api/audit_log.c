@@ -15,7 +15,7 @@
 enum { FROM, TO, LIMIT, BEFORE };
 
 struct writing {
-    struct desk_job *job;
+    struct resource *res;
     uint32_t count;
     uint64_t last_id;
 };
@@ -25,9 +25,9 @@ write_line(void *state, const struct audit_line *line)
 {
     struct writing *writing = state;
     const struct account_actor *actor = &line->actor;
-    struct buf *body = &writing->job->body;
+    struct buf *body = writing->res->body;
     const char *email =
-        actor->kind == ACCOUNT_ACTOR_LOGIN ? access_email(writing->job->access, actor->id) : NULL;
+        actor->kind == ACCOUNT_ACTOR_LOGIN ? access_email(writing->res->access, actor->id) : NULL;
 
     buf_printf(body, "%s{\"id\":%" PRIu64 ",\"at\":", writing->count == 0 ? "" : ",", line->id);
     json_add_time(body, line->at_us);
@@ -84,11 +84,11 @@ take_before(struct slice text, uint64_t *ret_id, struct diag *diag)
 }
 
 static enum err
-run_audit(struct desk_job *job, struct diag *diag)
+run_audit(struct resource *res, struct diag *diag)
 {
-    struct audit_question question = {.project_id = job->project_id};
-    struct writing writing = {.job = job};
-    const struct slice *given = job->parameters;
+    struct audit_question question = {.project_id = res->project_id};
+    struct writing writing = {.res = res};
+    const struct slice *given = res->parameters;
     enum err err = take_time(given[FROM], "from", 1, &question.from_us, diag);
 
     if (err == ERR_OK)
@@ -99,17 +99,17 @@ run_audit(struct desk_job *job, struct diag *diag)
         err = take_before(given[BEFORE], &question.before_id, diag);
     if (err != ERR_OK)
         return err;
-    buf_add_text(&job->body, "{\"lines\":[");
-    err = audit_list(job->account, &question, write_line, &writing, diag);
+    buf_add_text(res->body, "{\"lines\":[");
+    err = audit_list(res->account, &question, write_line, &writing, diag);
     if (err != ERR_OK)
         return err;
-    buf_add_text(&job->body, "],\"next\":");
+    buf_add_text(res->body, "],\"next\":");
     if (writing.count == question.limit)
-        buf_printf(&job->body, "\"%" PRIu64 "\"}", writing.last_id);
+        buf_printf(res->body, "\"%" PRIu64 "\"}", writing.last_id);
     else
-        buf_add_text(&job->body, "null}");
+        buf_add_text(res->body, "null}");
     return ERR_OK;
 }
 
-const struct desk_handler audit_desk = {
-    .lane = DESK_CLERK, .run = run_audit, .parameters = {"from", "to", "limit", "before", NULL}};
+const struct resource_kind audit_resource = {
+    .lane = DESK_LANE, .run = run_audit, .parameters = {"from", "to", "limit", "before", NULL}};

@@ -1,26 +1,24 @@
 /*
- * auth - who asks, and of which project: a key (`Authorization: Bearer KEY` or `X-Potik-Key: KEY`),
- * or the access token of somebody who has logged in (`Authorization: Bearer TOKEN`).
+ * auth - who asks: a key (`wk_…`, `rk_…`) or the token of a login, as `Authorization: Bearer TEXT`;
+ * a key also as `X-Potik-Key: KEY`. And for which project.
  *
  * Layer 6, on the loops. Both fields may stand together if they are equal. A repeated field is
- * refused: one could not tell which was meant. Keys and tokens never reach a log or a reply.
+ * refused: one could not tell which was meant. Neither keys nor tokens reach a log or a reply.
  *
- * Of which project: a key is of one. With a token it is the project of the path, or `project=`, or
- * the only one the account has a role in. A project that is not there and one that is not theirs
- * are answered alike, so that nobody learns which ids exist. `project=` is taken out of the query
- * here: no resource sees it.
+ * Hashing a key costs a sixth of a single-event request's instructions, checking a token more, and
+ * the next request mostly shows the same one: a loop keeps the last key and the last token it has
+ * found good, compares in constant time, looks at their expiry each time, and forgets them as soon
+ * as the table changes.
  *
- * The next request mostly shows the same text: a loop keeps the last key and the last token it has
- * found, compares in constant time, and forgets them as soon as the table of access changes.
- *
- * Each refusal (401) is one line of the log, REFUSALS_A_SECOND at most; the rest are counted.
+ * The project: a key has its own, and `project=` may repeat it. For a token it is the `{}` of
+ * /v1/projects/{}, else `project=`, else the only one the account has. A project that is not there
+ * and one that is somebody else's are told apart by nothing.
  */
 #include "api/internal.h"
 
 #include <sodium.h>
-#include <string.h>
 
-#define REFUSALS_A_SECOND 20U
+#define PROJECT_ROUTES "/v1/projects/{}"
 
 bool
 auth_parse_bearer(struct slice value, struct slice *ret_text)
@@ -34,24 +32,29 @@ auth_parse_bearer(struct slice value, struct slice *ret_text)
     return ret_text->len != 0;
 }
 
-/* --- what was presented -----------------------------------------------------------------------*/
+static bool
+is_for_login(const struct route *route)
+{
+    return route->auth == ROUTE_LOGIN || route->auth == ROUTE_OWNER || route->auth == ROUTE_ADMIN;
+}
 
-/* The credential as text. ERR_UNAUTHORIZED: none, or more than one. */
+/* What is shown, as text. ERR_UNAUTHORIZED: nothing, or more than one. */
 static enum err
-presented(struct api_request *request, struct slice *ret_text, bool *ret_is_key_only,
-          struct diag *diag)
+presented(struct api_request *request, struct slice *ret_text, struct diag *diag)
 {
     struct slice authorization = http_header(request->exchange, "authorization");
     struct slice own = http_header(request->exchange, "x-potik-key");
     struct slice bearer = SLICE_NONE;
 
     if (authorization.ptr == NULL && own.ptr == NULL) {
-        diag_set(diag,
-                 "a key or a token is needed: Authorization: Bearer KEY, or X-Potik-Key: KEY");
+        diag_set(diag, "%s",
+                 is_for_login(request->route)
+                     ? "a login is needed: Authorization: Bearer TOKEN, of POST /v1/auth/login"
+                     : "a key is needed: Authorization: Bearer KEY, or X-Potik-Key: KEY");
         return ERR_UNAUTHORIZED;
     }
     if (authorization.ptr != NULL && !auth_parse_bearer(authorization, &bearer)) {
-        diag_set(diag, "Authorization must be: Bearer KEY, or Bearer TOKEN");
+        diag_set(diag, "Authorization must be: Bearer KEY");
         return ERR_UNAUTHORIZED;
     }
     if ((authorization.ptr != NULL && http_header_count(request->exchange, "authorization") > 1) ||
@@ -61,8 +64,16 @@ presented(struct api_request *request, struct slice *ret_text, bool *ret_is_key_
         return ERR_UNAUTHORIZED;
     }
     *ret_text = bearer.ptr != NULL ? bearer : own;
-    *ret_is_key_only = own.ptr != NULL;
     return ERR_OK;
+}
+
+/* Two dots or more; keys have none. */
+static bool
+has_token_form(struct slice text)
+{
+    const char *dot = memchr(text.ptr, '.', text.len);
+
+    return dot != NULL && memchr(dot + 1, '.', text.len - (size_t)(dot + 1 - text.ptr)) != NULL;
 }
 
 void
@@ -72,33 +83,21 @@ auth_forget(struct api_loop *loop)
     sodium_memzero(&loop->last_token, sizeof(loop->last_token));
 }
 
-/* Here, not once a turn: a loop that has slept must not serve a key revoked meanwhile. */
-static void
-renew(struct api_loop *loop)
-{
-    const struct access_snapshot *before = loop->access;
-
-    access_renew(loop->api->config.access, &loop->access);
-    if (loop->access != before)
-        auth_forget(loop);
-}
-
 static bool
-find_key(struct api_loop *loop, struct slice text, int64_t now_us, struct access_key *ret_key)
+find_key(struct api_loop *loop, struct slice text, int64_t now_us, struct access_key *ret_found)
 {
     if (loop->last_key.is_known && text.len == sizeof(loop->last_key.text) &&
         sodium_memcmp(text.ptr, loop->last_key.text, sizeof(loop->last_key.text)) == 0) {
-        *ret_key = loop->last_key.found;
-        if (ret_key->expires_at_us != 0 && now_us >= ret_key->expires_at_us)
-            return false;
-    } else {
-        if (!access_find_key(loop->access, text, now_us, ret_key))
-            return false;
-        memcpy(loop->last_key.text, text.ptr, sizeof(loop->last_key.text)); /* of that length */
-        loop->last_key.found = *ret_key;
-        loop->last_key.is_known = true;
+        *ret_found = loop->last_key.found;
+        access_note_use(loop->access, ret_found, now_us);
+        return ret_found->expires_at_us == 0 || now_us < ret_found->expires_at_us;
     }
-    access_note_use(loop->access, ret_key, now_us);
+    if (!access_find_key(loop->access, text, now_us, ret_found))
+        return false;
+    memcpy(loop->last_key.text, text.ptr, sizeof(loop->last_key.text)); /* found: of that length */
+    loop->last_key.found = *ret_found;
+    loop->last_key.is_known = true;
+    access_note_use(loop->access, ret_found, now_us);
     return true;
 }
 
@@ -109,257 +108,215 @@ find_token(struct api_loop *loop, struct slice text, int64_t now_us, struct acce
     enum err err;
 
     if (loop->last_token.len != 0 && text.len == loop->last_token.len &&
-        sodium_memcmp(text.ptr, loop->last_token.text, text.len) == 0 &&
-        now_us < loop->last_token.login.expires_at_us) {
-        *ret_login = loop->last_token.login;
+        now_us < loop->last_token.found.expires_at_us &&
+        sodium_memcmp(text.ptr, loop->last_token.text, text.len) == 0) {
+        *ret_login = loop->last_token.found;
         return ERR_OK;
     }
     err = access_find_token(loop->access, text, now_us, ret_login, diag);
-    if (err != ERR_OK || text.len > TOKEN_MADE_BYTES_MAX)
+    if (err != ERR_OK || text.len > sizeof(loop->last_token.text))
         return err;
     memcpy(loop->last_token.text, text.ptr, text.len);
     loop->last_token.len = text.len;
-    loop->last_token.login = *ret_login;
+    loop->last_token.found = *ret_login;
     return ERR_OK;
-}
-
-/* --- where it comes from ----------------------------------------------------------------------*/
-
-/* The peer's address, or the last of X-Forwarded-For behind a proxy that is trusted. */
-void
-auth_note_peer(struct api_request *request)
-{
-    struct slice from = http_peer(request->exchange);
-    struct slice forwarded = http_header(request->exchange, "x-forwarded-for");
-    size_t len;
-
-    if (request->loop->api->config.trusts_proxy && forwarded.ptr != NULL && forwarded.len != 0) {
-        const char *comma = memrchr(forwarded.ptr, ',', forwarded.len);
-        const char *begin = comma != NULL ? comma + 1 : forwarded.ptr;
-
-        from = slice_trim(slice_of(begin, (size_t)(forwarded.ptr + forwarded.len - begin)));
-    }
-    len = from.len < ACCOUNT_FROM_BYTES ? from.len : ACCOUNT_FROM_BYTES;
-    memcpy(request->actor.from, from.ptr, len);
-    request->actor.from[len] = '\0';
-    request->query = http_query(request->exchange);
-}
-
-static void
-tell_refusal(struct api_request *request, const struct diag *diag)
-{
-    struct api_loop *loop = request->loop;
-    int64_t second = clock_steady_ns(loop->api->config.clock) / NS_PER_S;
-
-    if (second != loop->refusals_second) {
-        if (loop->refusals_left != 0)
-            SINK(loop->api->config.sink, LOG_LEVEL_WARN, "auth.refused_more",
-                 LOG_U64("count", loop->refusals_left));
-        loop->refusals_second = second;
-        loop->refusals_told = 0;
-        loop->refusals_left = 0;
-    }
-    if (loop->refusals_told == REFUSALS_A_SECOND) {
-        loop->refusals_left++;
-        return;
-    }
-    loop->refusals_told++;
-    SINK(loop->api->config.sink, LOG_LEVEL_WARN, "auth.refused",
-         LOG_SLICE("request_id", http_request_id(request->exchange)),
-         LOG_TEXT("from", request->actor.from), LOG_TEXT("route", request->route->pattern),
-         LOG_TEXT("reason", diag->message));
 }
 
 /* --- which project ----------------------------------------------------------------------------*/
 
-/* 0: not the id of any project. */
-static uint32_t
-parse_project(struct slice text)
+static bool
+parse_id(struct slice text, uint32_t *ret_id)
 {
-    uint64_t id = 0;
+    uint32_t id = 0;
 
-    if (text.len == 0 || text.len > 10 || text.ptr[0] == '0')
-        return 0;
     for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9')
-            return 0;
-        id = id * 10 + (uint64_t)(text.ptr[i] - '0');
+        if (text.ptr[i] < '0' || text.ptr[i] > '9' || __builtin_mul_overflow(id, 10, &id) ||
+            __builtin_add_overflow(id, (uint32_t)(text.ptr[i] - '0'), &id))
+            return false;
     }
-    return id <= UINT32_MAX ? (uint32_t)id : 0;
+    *ret_id = id;
+    return id != 0;
 }
 
-/* Cuts `project=…` out of the query, into a copy. *ret_value: ptr NULL where there is none. */
 static enum err
-take_project_parameter(struct api_request *request, struct slice *ret_value, struct diag *diag)
+refuse_project(enum err err, struct diag *diag, const char *words)
 {
-    static const struct slice name = {"project=", 8};
-    struct slice query = http_query(request->exchange);
-    char *copy;
-    size_t len = 0;
+    if (err == ERR_NOT_FOUND)
+        diag_set(diag, "there is no such project, or it is not yours");
+    else
+        diag_set_field(diag, "project", "project: %s", words);
+    return err;
+}
 
-    *ret_value = SLICE_NONE;
-    if (query.ptr == NULL || memmem(query.ptr, query.len, name.ptr, name.len) == NULL)
+/* Is the raw `name=value` the project? A name with escapes is decoded. */
+static enum err
+look_at_pair(struct api_request *request, struct slice raw, bool *ret_is_project,
+             struct slice *ret_value)
+{
+    struct url_pair pair[1];
+    struct diag diag = DIAG_INIT;
+    size_t count = 0;
+    bool is_plain = raw.len > 8 && memcmp(raw.ptr, "project=", 8) == 0;
+
+    *ret_is_project = false;
+    if (!is_plain && (raw.len == 0 || memchr(raw.ptr, '%', raw.len) == NULL) &&
+        !slice_equal(raw, SLICE("project")) && !slice_equal(raw, SLICE("project=")))
         return ERR_OK;
-    copy = ARENA_NEW(http_arena(request->exchange), char, query.len + 1);
-    if (copy == NULL)
-        return ERR_NOMEM;
-    for (size_t i = 0; i <= query.len;) {
-        const char *pair = query.ptr + i;
-        const char *end = memchr(pair, '&', query.len - i);
-        size_t pair_len = end != NULL ? (size_t)(end - pair) : query.len - i;
-
-        i += pair_len + 1;
-        if (pair_len < name.len || memcmp(pair, name.ptr, name.len) != 0) {
-            if (len != 0)
-                copy[len++] = '&';
-            memcpy(copy + len, pair, pair_len);
-            len += pair_len;
-            continue;
-        }
-        if (ret_value->ptr != NULL) {
-            diag_set_field(diag, "project", "project: stands twice");
-            return ERR_INVALID_PARAMETER;
-        }
-        *ret_value = slice_of(pair + name.len, pair_len - name.len);
-    }
-    request->query = slice_of(copy, len);
+    /* What does not decode is left to whoever reads the rest. */
+    if (url_parse_query(raw, http_arena(request->exchange), pair, 1, &count, &diag) != ERR_OK ||
+        count != 1 || !slice_equal(pair[0].name, SLICE("project")))
+        return ERR_OK;
+    *ret_is_project = true;
+    *ret_value = pair[0].value;
     return ERR_OK;
 }
 
+/* Takes `project=` out of request->query. *ret_id 0: it was not there. */
 static enum err
-not_found(struct diag *diag)
+take_project(struct api_request *request, uint32_t *ret_id, struct diag *diag)
 {
-    diag_set(diag, "there is no such project, or it is not yours");
-    return ERR_NOT_FOUND;
-}
+    struct slice query = request->query;
+    const char *end = query.ptr != NULL ? query.ptr + query.len : NULL;
+    char *rest = NULL;
+    size_t rest_len = 0;
+    bool is_found = false;
 
-/* The project that the request names, in its path or as project=; *ret_is_named false: none. */
-static enum err
-named_project(struct api_request *request, bool *ret_is_named, uint32_t *ret_project_id,
-              struct diag *diag)
-{
-    struct slice parameter;
-    enum err err = take_project_parameter(request, &parameter, diag);
+    *ret_id = 0;
+    for (const char *at = query.ptr; at != end;) {
+        const char *amp = memchr(at, '&', (size_t)(end - at));
+        struct slice raw = slice_of(at, (size_t)((amp != NULL ? amp : end) - at));
+        struct slice value = SLICE_NONE;
+        bool is_project;
+        enum err err = look_at_pair(request, raw, &is_project, &value);
 
-    if (err != ERR_OK)
-        return err;
-    *ret_is_named = request->route->has_project || parameter.ptr != NULL;
-    *ret_project_id = 0;
-    if (request->route->has_project)
-        *ret_project_id = parse_project(request->segments[0]);
-    else if (parameter.ptr != NULL)
-        *ret_project_id = parse_project(parameter);
-    if (request->route->has_project && parameter.ptr != NULL &&
-        parse_project(parameter) != *ret_project_id)
-        return not_found(diag);
-    return ERR_OK;
-}
-
-/* --- what is allowed --------------------------------------------------------------------------*/
-
-static enum err
-refuse_key(const struct api_request *request, enum account_key_kind kind, struct diag *diag)
-{
-    switch (request->route->auth) {
-    case ROUTE_WRITE:
-        if (kind == ACCOUNT_KEY_WRITE)
-            return ERR_OK;
-        diag_set(diag, "this is a read key (rk_…); sending events needs a write key (wk_…)");
-        return ERR_WRONG_KEY_KIND;
-    case ROUTE_READ:
-        if (kind == ACCOUNT_KEY_READ)
-            return ERR_OK;
-        diag_set(diag, "this is a write key (wk_…); reading needs a read key (rk_…)");
-        return ERR_WRONG_KEY_KIND;
-    case ROUTE_OPEN:
-    case ROUTE_LOGIN:
-    case ROUTE_OWNER:
-    case ROUTE_ADMIN:
-        break;
+        if (err != ERR_OK)
+            return err;
+        if (is_project && is_found)
+            return refuse_project(ERR_INVALID_PARAMETER, diag, "stands twice");
+        if (is_project && !parse_id(value, ret_id))
+            return refuse_project(ERR_INVALID_PARAMETER, diag,
+                                  "must be the id of a project, a whole number");
+        if (is_project && rest == NULL) {
+            rest = arena_alloc(http_arena(request->exchange), query.len);
+            if (rest == NULL)
+                return ERR_NOMEM;
+            rest_len = (size_t)(at - query.ptr);
+            if (rest_len != 0)
+                memcpy(rest, query.ptr, rest_len); /* ends with '&' */
+        } else if (rest != NULL) {
+            memcpy(rest + rest_len, raw.ptr, raw.len);
+            rest_len += raw.len;
+            if (amp != NULL)
+                rest[rest_len++] = '&';
+        }
+        is_found = is_found || is_project;
+        at = amp != NULL ? amp + 1 : end;
     }
-    diag_set(diag, "a key does not do here: log in (POST /v1/auth/login) and send the token");
-    return ERR_WRONG_KEY_KIND;
-}
-
-static enum err
-check_key(struct api_request *request, struct slice text, int64_t now_us, struct diag *diag)
-{
-    struct access_key key;
-    uint32_t project_id;
-    bool is_named;
-    enum err err;
-
-    if (!find_key(request->loop, text, now_us, &key)) {
-        diag_set(diag, "this key is unknown, revoked or expired");
-        return ERR_UNAUTHORIZED;
+    if (rest != NULL) {
+        if (rest_len != 0 && rest[rest_len - 1] == '&')
+            rest_len--;
+        request->query = slice_of(rest, rest_len);
     }
-    request->actor.kind = ACCOUNT_ACTOR_KEY;
-    request->actor.id = key.key_id;
-    err = refuse_key(request, key.kind, diag);
-    if (err == ERR_OK)
-        err = named_project(request, &is_named, &project_id, diag);
-    if (err != ERR_OK)
-        return err;
-    if (is_named && project_id != key.project_id)
-        return not_found(diag);
-    request->project_id = key.project_id;
     return ERR_OK;
 }
 
 static bool
 suffices(enum route_auth auth, enum login_role role)
 {
-    switch (auth) {
-    case ROUTE_WRITE:
-        return role == LOGIN_ROLE_INGEST || role == LOGIN_ROLE_OWNER;
-    case ROUTE_READ:
-        return role == LOGIN_ROLE_ANALYST || role == LOGIN_ROLE_OWNER;
-    case ROUTE_OWNER:
-        return role == LOGIN_ROLE_OWNER;
-    case ROUTE_OPEN:
-    case ROUTE_LOGIN:
-    case ROUTE_ADMIN:
-        break;
-    }
-    return true;
+    return role == LOGIN_ROLE_OWNER || (auth == ROUTE_WRITE && role == LOGIN_ROLE_INGEST) ||
+           (auth == ROUTE_READ && role == LOGIN_ROLE_ANALYST);
 }
 
-/* The account's role in the project it names, or in its only one. */
-static enum err
-check_role(struct api_request *request, struct diag *diag)
+static bool
+is_named_by_path(const struct route *route)
 {
-    const struct access_snapshot *access = request->loop->access;
-    const struct access_login *login = &request->login;
-    uint32_t project_id = 0;
-    bool is_named = false;
-    enum login_role role;
-    enum err err = named_project(request, &is_named, &project_id, diag);
+    return strncmp(route->pattern, PROJECT_ROUTES, sizeof(PROJECT_ROUTES) - 1) == 0;
+}
 
+static enum err
+find_project(struct api_request *request, struct diag *diag)
+{
+    const struct api_loop *loop = request->loop;
+    uint32_t id = 0;
+    enum login_role role;
+    enum err err = ERR_OK;
+
+    if (is_named_by_path(request->route)) {
+        if (!parse_id(request->segments[0], &id))
+            return refuse_project(ERR_NOT_FOUND, diag, NULL);
+    } else {
+        err = take_project(request, &id, diag);
+        if (err == ERR_OK && id == 0 && request->route->may_ask_all && request->login.is_admin)
+            return ERR_OK;
+        if (err == ERR_OK && id == 0) {
+            id = access_only_project(loop->access, &request->login);
+            if (id == 0)
+                err = refuse_project(
+                    ERR_INVALID_PARAMETER, diag,
+                    "is needed here: add project=ID; GET /v1/auth/me lists your projects");
+        }
+    }
     if (err != ERR_OK)
         return err;
-    if (!is_named && request->route->may_ask_all && login->is_admin)
-        return ERR_OK;
-    if (!is_named)
-        project_id = access_only_project(access, login);
-    if (!is_named && project_id == 0) {
-        diag_set_field(diag, "project",
-                       "project: the account has several projects, or none; add project=ID "
-                       "(GET /v1/auth/me lists them)");
-        return ERR_INVALID_PARAMETER;
-    }
-    role = access_role(access, login, project_id);
+    role = access_role(loop->access, &request->login, id);
     if (role == LOGIN_ROLE_NONE)
-        return not_found(diag);
+        return refuse_project(ERR_NOT_FOUND, diag, NULL);
     if (!suffices(request->route->auth, role)) {
-        diag_set(diag, "the role %s in this project does not allow it; it takes %s",
-                 login_role_name(role),
+        diag_set(diag, "your role in this project is %s; this needs %s", login_role_name(role),
                  request->route->auth == ROUTE_WRITE  ? "ingest or owner"
                  : request->route->auth == ROUTE_READ ? "analyst or owner"
                                                       : "owner");
         return ERR_FORBIDDEN;
     }
-    request->project_id = project_id;
+    request->project_id = id;
     return ERR_OK;
+}
+
+/* --- the two kinds ----------------------------------------------------------------------------*/
+
+static void
+set_actor(struct api_request *request, enum account_actor_kind kind, uint64_t id)
+{
+    request->actor.kind = kind;
+    request->actor.id = id;
+    if (!request->route->is_ingest)
+        api_format_peer(request, request->actor.from);
+}
+
+static enum err
+check_key(struct api_request *request, struct slice text, int64_t now_us, struct diag *diag)
+{
+    enum route_auth auth = request->route->auth;
+    struct access_key key;
+    uint32_t asked;
+    enum err err;
+
+    if (!find_key(request->loop, text, now_us, &key)) {
+        diag_set(diag, "this key is unknown, revoked or expired");
+        return ERR_UNAUTHORIZED;
+    }
+    if (is_for_login(request->route)) {
+        diag_set(diag, "keys send events and read stats; this needs a login: POST /v1/auth/login");
+        return ERR_WRONG_KEY_KIND;
+    }
+    if (key.kind != (auth == ROUTE_WRITE ? ACCOUNT_KEY_WRITE : ACCOUNT_KEY_READ)) {
+        diag_set(diag, "%s",
+                 auth == ROUTE_WRITE
+                     ? "this is a read key (rk_…); sending events needs a write key (wk_…)"
+                     : "this is a write key (wk_…); reading needs a read key (rk_…)");
+        return ERR_WRONG_KEY_KIND;
+    }
+    if (is_named_by_path(request->route) &&
+        (!parse_id(request->segments[0], &asked) || asked != key.project_id))
+        return refuse_project(ERR_NOT_FOUND, diag, NULL);
+    request->project_id = key.project_id;
+    set_actor(request, ACCOUNT_ACTOR_KEY, key.key_id);
+    if (request->query.ptr == NULL)
+        return ERR_OK;
+    err = take_project(request, &asked, diag);
+    if (err == ERR_OK && asked != 0 && asked != key.project_id)
+        err = refuse_project(ERR_NOT_FOUND, diag, NULL);
+    return err;
 }
 
 static enum err
@@ -369,46 +326,42 @@ check_token(struct api_request *request, struct slice text, int64_t now_us, stru
 
     if (err != ERR_OK)
         return err;
-    request->has_login = true;
-    request->actor.kind = ACCOUNT_ACTOR_LOGIN;
-    request->actor.id = request->login.login_id;
+    set_actor(request, ACCOUNT_ACTOR_LOGIN, request->login.login_id);
     if (request->route->auth == ROUTE_LOGIN)
         return ERR_OK;
-    if (request->route->auth != ROUTE_ADMIN)
-        return check_role(request, diag);
-    if (request->login.is_admin)
-        return ERR_OK;
-    diag_set(diag, "only a server admin may do this");
-    return ERR_FORBIDDEN;
-}
-
-/* Keys have no point in them, tokens two. */
-static bool
-may_be_token(struct slice text)
-{
-    return memchr(text.ptr, '.', text.len) != NULL;
+    if (request->route->auth == ROUTE_ADMIN) {
+        if (request->login.is_admin)
+            return ERR_OK;
+        diag_set(diag, "this is for administrators");
+        return ERR_FORBIDDEN;
+    }
+    return find_project(request, diag);
 }
 
 enum err
 auth_check(struct api_request *request, struct diag *diag)
 {
-    int64_t now_us = clock_wall_us(request->loop->api->config.clock);
-    bool is_key_only = false;
+    struct api_loop *loop = request->loop;
+    const struct access_snapshot *before = loop->access;
+    int64_t now_us = clock_wall_us(loop->api->config.clock);
     struct slice text;
-    enum err err;
+    enum err err = presented(request, &text, diag);
 
-    auth_note_peer(request);
-    err = presented(request, &text, &is_key_only, diag);
-    if (err == ERR_OK && !access_is_usable(request->loop->api->config.access)) {
+    if (err != ERR_OK)
+        return err;
+    if (!access_is_usable(loop->api->config.access)) {
         diag_set(diag, "keys cannot be read for too long: their store is away; retry, same ids");
         return ERR_NOT_READY;
     }
-    if (err == ERR_OK) {
-        renew(request->loop);
-        err = !is_key_only && may_be_token(text) ? check_token(request, text, now_us, diag)
-                                                 : check_key(request, text, now_us, diag);
+    /* Here, not once a turn: a loop that has slept must not serve a key revoked meanwhile. */
+    access_renew(loop->api->config.access, &loop->access);
+    if (loop->access != before)
+        auth_forget(loop);
+    if (!has_token_form(text))
+        return check_key(request, text, now_us, diag);
+    if (http_header(request->exchange, "x-potik-key").ptr != NULL) {
+        diag_set(diag, "X-Potik-Key takes a key; send a token as Authorization: Bearer TOKEN");
+        return ERR_UNAUTHORIZED;
     }
-    if (err == ERR_UNAUTHORIZED)
-        tell_refusal(request, diag);
-    return err;
+    return check_token(request, text, now_us, diag);
 }

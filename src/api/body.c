@@ -1,180 +1,355 @@
 /*
- * body - see body.h. Parsing is simdjson's (codec/json.h), which checks the whole text first.
+ * body - gathering a small body, and reading its object. See body.h.
+ *
+ * The syntax is json_reader's. A value of the wrong kind is read to its end before it is refused,
+ * so that broken JSON is always told as broken JSON.
  */
 #include "api/body.h"
 
+#include "api/media.h"
 #include "base/mem.h"
-#include "codec/json.h"
+#include "codec/json_reader.h"
 
 #include <assert.h>
-#include <stdio.h>
-#include <string.h>
+#include <sodium.h>
+
+#define FIRST_BYTES 1024
 
 struct reading {
+    struct json_reader reader;
     const struct body_field *fields;
-    uint32_t field_count;
+    size_t count;
     struct arena *arena;
     struct body_value *values;
+    bool is_seen[BODY_FIELDS_MAX];
+    enum err err; /* the first fault that is not one of syntax */
     struct diag *diag;
 };
 
-static const char *const type_names[] = {[BODY_TEXT] = "a text",
-                                         [BODY_BOOL] = "true or false",
-                                         [BODY_INTEGER] = "a whole number",
-                                         [BODY_TEXTS] = "a list of texts"};
-
-static enum err
-refuse_type(const struct reading *reading, const struct body_field *field)
+/* Remembered, unless one was before; reading goes on. */
+static void
+note(struct reading *reading, enum err err, struct slice name, const char *words)
 {
-    diag_set_field(reading->diag, field->name, "%s: must be %s", field->name,
-                   type_names[field->type]);
-    return ERR_INVALID_TYPE;
+    char field[64];
+
+    if (reading->err != ERR_OK)
+        return;
+    reading->err = err;
+    (void)snprintf(field, sizeof(field), "%.*s", name.len < 60 ? (int)name.len : 60, name.ptr);
+    diag_set_field(reading->diag, field, "%s: %s", field, words);
 }
 
 static enum err
-take_text(const struct reading *reading, const struct body_field *field, struct json_value item,
-          struct slice *ret_text)
+fail_syntax(struct reading *reading)
 {
-    struct slice text;
+    const struct json_reader *reader = &reading->reader;
 
-    if (!json_as_text(item, &text))
-        return refuse_type(reading, field);
-    if (memchr(text.ptr, '\0', text.len) != NULL) {
-        diag_set_field(reading->diag, field->name, "%s: U+0000 cannot be taken", field->name);
-        return ERR_NUL_CHARACTER;
-    }
-    *ret_text = text.len == 0 ? SLICE("") : arena_copy(reading->arena, text);
-    return ret_text->ptr == NULL ? ERR_NOMEM : ERR_OK;
-}
-
-static enum err
-take_texts(const struct reading *reading, const struct body_field *field, struct json_value list,
-           struct body_value *value)
-{
-    struct json_items items = json_items_of(list);
-    struct json_value item;
-    struct slice key;
-    uint32_t count = 0;
-    enum err err = ERR_OK;
-
-    if (json_kind(list) != JSON_ARRAY)
-        return refuse_type(reading, field);
-    while (json_items_next(&items, &key, &item))
-        count++;
-    if (count > BODY_TEXTS_MAX) {
-        diag_set_field(reading->diag, field->name,
-                       "%s: %d at most; send the rest in a request of "
-                       "its own",
-                       field->name, BODY_TEXTS_MAX);
-        return ERR_INVALID_PARAMETER;
-    }
-    value->texts = ARENA_NEW(reading->arena, struct slice, count + 1);
-    if (value->texts == NULL)
+    if (reader->err == ERR_NOMEM)
         return ERR_NOMEM;
-    items = json_items_of(list);
-    while (err == ERR_OK && json_items_next(&items, &key, &item))
-        err = take_text(reading, field, item, &value->texts[value->text_count++]);
-    return err;
+    diag_clear(reading->diag);
+    diag_set(reading->diag, "the body is not JSON: %s",
+             reader->message != NULL ? reader->message : "an object was expected");
+    return ERR_INVALID_JSON;
 }
 
-static enum err
-take(const struct reading *reading, const struct body_field *field, struct json_value item,
-     struct body_value *value)
-{
-    bool is_good = true;
+/* --- values -----------------------------------------------------------------------------------*/
 
-    switch (field->type) {
-    case BODY_TEXT:
-        return take_text(reading, field, item, &value->text);
-    case BODY_TEXTS:
-        return take_texts(reading, field, item, value);
-    case BODY_BOOL:
-        is_good = json_as_bool(item, &value->truth);
-        break;
-    case BODY_INTEGER:
-        is_good = json_as_i64(item, &value->number);
-        break;
+/* A text at the reader's place. false: syntax, or no memory. */
+static bool
+read_text(struct reading *reading, struct slice name, struct slice *ret_text)
+{
+    struct json_text text;
+
+    if (!json_reader_text(&reading->reader, &text))
+        return false;
+    *ret_text = SLICE("");
+    if (text.is_bad_utf8) {
+        note(reading, ERR_INVALID_UTF8, name, "not valid UTF-8");
+        return true;
     }
-    return is_good ? ERR_OK : refuse_type(reading, field);
+    if (text.has_nul) {
+        note(reading, ERR_NUL_CHARACTER, name, "holds U+0000");
+        return true;
+    }
+    reading->reader.err = json_text_decode(&text, reading->arena, ret_text);
+    return reading->reader.err == ERR_OK;
 }
 
-static enum err
-refuse_unknown(const struct reading *reading, struct slice key)
+static bool
+read_integer(struct reading *reading, struct slice name, int64_t *ret_integer)
 {
-    struct slice name = arena_copy(reading->arena, key); /* with a NUL behind it */
-    char names[300] = "";
-    size_t len = 0;
+    struct json_number number;
+    bool is_negative;
+    int64_t value = 0;
 
-    if (name.ptr == NULL)
-        return ERR_NOMEM;
-    for (uint32_t i = 0; i < reading->field_count && len < sizeof(names); i++)
-        len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", i == 0 ? "" : ", ",
-                                reading->fields[i].name);
-    diag_set_field(reading->diag, name.ptr, "there is no such field; there are: %s", names);
-    return ERR_UNKNOWN_FIELD;
-}
+    if (!json_reader_number(&reading->reader, &number))
+        return false;
+    is_negative = number.ptr[0] == '-';
+    if (!number.is_integer) {
+        note(reading, ERR_INVALID_TYPE, name, "must be a whole number");
+        return true;
+    }
+    for (size_t i = is_negative ? 1 : 0; i < number.len; i++) {
+        int digit = number.ptr[i] - '0';
 
-static enum err
-take_member(const struct reading *reading, struct slice key, struct json_value item, uint32_t *seen)
-{
-    for (uint32_t i = 0; i < reading->field_count; i++) {
-        const struct body_field *field = &reading->fields[i];
-
-        if (!slice_equal(key, slice_of_text(field->name)))
-            continue;
-        if ((*seen & (1u << i)) != 0) {
-            diag_set_field(reading->diag, field->name, "%s: stands twice", field->name);
-            return ERR_DUPLICATE_KEY;
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            (is_negative ? __builtin_sub_overflow(value, digit, &value)
+                         : __builtin_add_overflow(value, digit, &value))) {
+            note(reading, ERR_INVALID_NUMBER, name, "out of range");
+            return true;
         }
-        *seen |= 1u << i;
-        if (json_kind(item) == JSON_NULL)
-            return ERR_OK;
-        reading->values[i].is_given = true;
-        return take(reading, field, item, &reading->values[i]);
     }
-    return refuse_unknown(reading, key);
+    *ret_integer = value;
+    return true;
 }
 
-static enum err
-read_object(const struct reading *reading, struct json_value object)
+/* Any value, not looked at. */
+static bool
+skip(struct reading *reading)
 {
-    struct json_items items = json_items_of(object);
-    struct json_value item;
-    struct slice key;
-    uint32_t seen = 0;
-    enum err err = ERR_OK;
+    const struct json_rules rules = {.root = SLICE("body"), .depth = 2};
+    struct json_notes notes = {0};
 
-    if (json_kind(object) != JSON_OBJECT) {
-        diag_set(reading->diag, "the body must be one JSON object");
-        return ERR_INVALID_TYPE;
+    return json_reader_value(&reading->reader, &rules, &notes);
+}
+
+/* Doubles its room in the arena. */
+static bool
+put_text(struct reading *reading, struct body_value *value, size_t *room, struct slice text)
+{
+    if (value->text_count == *room) {
+        const size_t wanted = *room == 0 ? 16 : 2 * *room;
+        struct slice *grown = ARENA_NEW(reading->arena, struct slice, wanted);
+
+        if (grown == NULL) {
+            reading->reader.err = ERR_NOMEM;
+            return false;
+        }
+        if (value->text_count != 0)
+            memcpy(grown, value->texts, value->text_count * sizeof(*grown));
+        value->texts = grown;
+        *room = wanted;
     }
-    while (err == ERR_OK && json_items_next(&items, &key, &item))
-        err = take_member(reading, key, item, &seen);
-    for (uint32_t i = 0; err == ERR_OK && i < reading->field_count; i++) {
-        if (!reading->fields[i].is_required || reading->values[i].is_given)
+    value->texts[value->text_count++] = text;
+    return true;
+}
+
+static bool
+read_texts(struct reading *reading, struct slice name, struct body_value *value)
+{
+    struct json_reader *reader = &reading->reader;
+
+    size_t room = 0;
+
+    reader->at++;
+    json_reader_space(reader);
+    if (reader->at < reader->end && *reader->at == ']') {
+        reader->at++;
+        return true;
+    }
+    for (;;) {
+        struct slice text = SLICE("");
+
+        json_reader_space(reader);
+        if (reader->at < reader->end && *reader->at == '"') {
+            if (!read_text(reading, name, &text))
+                return false;
+            if (value->text_count == BODY_TEXTS_MAX)
+                note(reading, ERR_TOO_LONG, name, "has over 100,000 texts");
+            else if (!put_text(reading, value, &room, text))
+                return false;
+        } else {
+            if (!skip(reading))
+                return false;
+            note(reading, ERR_INVALID_TYPE, name, "must be an array of texts");
+        }
+        json_reader_space(reader);
+        if (reader->at < reader->end && *reader->at == ']') {
+            reader->at++;
+            return true;
+        }
+        if (reader->at == reader->end || *reader->at != ',')
+            return json_reader_fail(reader, "a ',' or ']' was expected");
+        reader->at++;
+    }
+}
+
+static bool
+read_value(struct reading *reading, size_t i)
+{
+    static const char *const words[] = {"must be a text", "must be true or false",
+                                        "must be a whole number", "must be an array of texts"};
+    struct json_reader *reader = &reading->reader;
+    const struct body_field *field = &reading->fields[i];
+    struct body_value *value = &reading->values[i];
+    struct slice name = slice_of_text(field->name);
+    char first = '\0';
+
+    if (reader->at < reader->end)
+        first = *reader->at;
+    if (first == 'n')
+        return json_reader_literal(reader);
+    value->is_given = true;
+    if (field->kind == BODY_TEXT && first == '"')
+        return read_text(reading, name, &value->text);
+    if (field->kind == BODY_BOOL && (first == 't' || first == 'f')) {
+        value->flag = first == 't';
+        return json_reader_literal(reader);
+    }
+    if (field->kind == BODY_INTEGER && (first == '-' || (first >= '0' && first <= '9')))
+        return read_integer(reading, name, &value->integer);
+    if (field->kind == BODY_TEXTS && first == '[')
+        return read_texts(reading, name, value);
+    if (!skip(reading))
+        return false;
+    note(reading, ERR_INVALID_TYPE, name, words[field->kind]);
+    return true;
+}
+
+/* --- the object -------------------------------------------------------------------------------*/
+
+static bool
+read_member(struct reading *reading)
+{
+    struct json_text text;
+    struct slice key;
+
+    if (!json_reader_key(&reading->reader, &text, &key))
+        return false;
+    for (size_t i = 0; i < reading->count && !text.is_bad_utf8; i++) {
+        if (!slice_equal(key, slice_of_text(reading->fields[i].name)))
             continue;
-        diag_set_field(reading->diag, reading->fields[i].name, "%s: is needed",
-                       reading->fields[i].name);
-        err = ERR_MISSING_FIELD;
+        if (reading->is_seen[i]) {
+            note(reading, ERR_DUPLICATE_KEY, key, "stands twice");
+            return skip(reading);
+        }
+        reading->is_seen[i] = true;
+        return read_value(reading, i);
     }
-    return err;
+    note(reading, ERR_UNKNOWN_FIELD, text.is_bad_utf8 ? SLICE("(not UTF-8)") : key,
+         "there is no such field");
+    return skip(reading);
+}
+
+static bool
+read_object(struct reading *reading)
+{
+    struct json_reader *reader = &reading->reader;
+
+    json_reader_space(reader);
+    if (reader->at == reader->end || *reader->at != '{')
+        return json_reader_fail(reader, "an object was expected");
+    reader->at++;
+    json_reader_space(reader);
+    if (reader->at < reader->end && *reader->at == '}') {
+        reader->at++;
+    } else {
+        for (;;) {
+            json_reader_space(reader);
+            if (!read_member(reading))
+                return false;
+            json_reader_space(reader);
+            if (reader->at < reader->end && *reader->at == '}')
+                break;
+            if (reader->at == reader->end || *reader->at != ',')
+                return json_reader_fail(reader, "a ',' or '}' was expected");
+            reader->at++;
+        }
+        reader->at++;
+    }
+    json_reader_space(reader);
+    return reader->at == reader->end || json_reader_fail(reader, "text behind the end");
 }
 
 enum err
-body_read(struct slice json, const struct body_field *fields, uint32_t field_count,
-          struct arena *arena, struct body_value *ret_values, struct diag *diag)
+body_read(struct slice json, const struct body_field *fields, size_t count, struct arena *arena,
+          struct body_value *ret_values, struct diag *diag)
 {
-    CLEANUP(json_document_free) struct json_document *document = NULL;
-    const struct reading reading = {fields, field_count, arena, ret_values, diag};
-    struct json_value value;
-    enum err err;
+    CLEANUP(json_scratch_fini) struct json_scratch scratch = {0};
+    struct reading reading = {
+        .fields = fields, .count = count, .arena = arena, .values = ret_values, .diag = diag};
 
-    assert(field_count <= BODY_FIELDS_MAX);
-    memset(ret_values, 0, field_count * sizeof(*ret_values));
-    if (json.len == 0)
+    assert(count <= BODY_FIELDS_MAX);
+    memset(ret_values, 0, count * sizeof(*ret_values));
+    if (json.len == 0) {
+        diag_set(diag, "the body is empty; send a JSON object");
         return ERR_EMPTY_BODY;
-    err = json_document_new(&document, diag);
-    if (err == ERR_OK)
-        err = json_parse(document, json, &value, diag);
-    return err == ERR_OK ? read_object(&reading, value) : err;
+    }
+    json_reader_init(&reading.reader, json, &scratch, arena);
+    if (!read_object(&reading))
+        return fail_syntax(&reading);
+    for (size_t i = 0; i < count; i++) {
+        if (fields[i].is_required && !ret_values[i].is_given)
+            note(&reading, ERR_MISSING_FIELD, slice_of_text(fields[i].name), "is needed");
+    }
+    return reading.err;
+}
+
+/* --- gathering --------------------------------------------------------------------------------*/
+
+void
+body_add(struct body *body, struct arena *arena, const char *bytes, size_t len)
+{
+    const size_t bytes_max = body->bytes_max != 0 ? body->bytes_max : BODY_BYTES_MAX;
+
+    if (body->err != ERR_OK)
+        return;
+    if (len > bytes_max - body->len) {
+        body->err = ERR_BODY_TOO_LARGE;
+        return;
+    }
+    if (body->len + len > body->capacity) {
+        size_t capacity = body->capacity != 0 ? 2 * body->capacity : FIRST_BYTES;
+        char *grown;
+
+        while (capacity < body->len + len)
+            capacity *= 2;
+        grown = arena_alloc(arena, capacity);
+        if (grown == NULL) {
+            body->err = ERR_NOMEM;
+            return;
+        }
+        if (body->len != 0) {
+            memcpy(grown, body->ptr, body->len);
+            sodium_memzero(body->ptr, body->len);
+        }
+        body->ptr = grown;
+        body->capacity = capacity;
+    }
+    memcpy(body->ptr + body->len, bytes, len);
+    body->len += len;
+}
+
+void
+body_wipe(struct body *body)
+{
+    if (body->ptr != NULL)
+        sodium_memzero(body->ptr, body->len);
+    body->len = 0;
+}
+
+enum err
+body_check_head(struct slice content_type, struct slice content_encoding, int64_t content_length,
+                const char **ret_message)
+{
+    enum media_encoding encoding;
+    const char *semicolon =
+        content_type.ptr != NULL ? memchr(content_type.ptr, ';', content_type.len) : NULL;
+
+    if (semicolon != NULL)
+        content_type =
+            slice_trim(slice_of(content_type.ptr, (size_t)(semicolon - content_type.ptr)));
+    if (content_type.ptr != NULL && !slice_equal_nocase(content_type, SLICE("application/json"))) {
+        *ret_message = "send Content-Type: application/json (or none)";
+        return ERR_UNSUPPORTED_MEDIA_TYPE;
+    }
+    if (media_parse_encoding(content_encoding, &encoding) != ERR_OK || encoding != MEDIA_IDENTITY) {
+        *ret_message = "send the body here as it is, without Content-Encoding";
+        return ERR_UNSUPPORTED_ENCODING;
+    }
+    if (content_length > BODY_BYTES_MAX) {
+        *ret_message = "the body is over 64 KiB";
+        return ERR_BODY_TOO_LARGE;
+    }
+    return ERR_OK;
 }

@@ -14,35 +14,35 @@
 #define LIST_MAX 1000
 
 static enum err
-ask(struct desk_job *job, const struct erasure *erasure, struct diag *diag)
+ask(struct resource *res, const struct erasure *erasure, struct diag *diag)
 {
     uint64_t id = 0;
-    enum err err = erasure_add(job->account, &job->actor, erasure, &id, diag);
+    enum err err = erasure_add(res->account, res->actor, erasure, &id, diag);
 
     if (err != ERR_OK)
         return err;
-    job->status = 202;
-    return rows_answer_erasure(job, id, diag);
+    res->status = 202;
+    return rows_answer_erasure(res, id, diag);
 }
 
 static enum err
-run_forget(struct desk_job *job, struct diag *diag)
+run_forget(struct resource *res, struct diag *diag)
 {
     const struct erasure erasure = {
         .reason = ERASURE_PERSON,
-        .selection = {.project_id = job->project_id,
+        .selection = {.project_id = res->project_id,
                       .kind = SELECTION_PERSON,
-                      .person = job->segments[0]},
+                      .person = res->segments[0]},
     };
 
-    if (job->segments[0].len > LIMIT_USER_ID_BYTES) {
+    if (res->segments[0].len > LIMIT_USER_ID_BYTES) {
         diag_set_field(diag, "user_id", "user_id: 1 to %d bytes", LIMIT_USER_ID_BYTES);
         return ERR_TOO_LONG;
     }
-    return ask(job, &erasure, diag);
+    return ask(res, &erasure, diag);
 }
 
-const struct desk_handler person_forget_desk = {.lane = DESK_CLERK, .run = run_forget};
+const struct resource_kind person_forget_resource = {.lane = DESK_LANE, .run = run_forget};
 
 /* --- deletions --------------------------------------------------------------------------------*/
 
@@ -83,9 +83,9 @@ take_range(const struct body_value *from, const char *from_name, const struct bo
 static enum err
 take_ids(struct body_value *value, struct selection *selection, struct diag *diag)
 {
-    for (uint32_t i = 0; i < value->text_count; i++) {
+    for (size_t i = 0; i < value->text_count; i++) {
         if (value->texts[i].len < 1 || value->texts[i].len > LIMIT_EVENT_ID_BYTES) {
-            diag_set_field(diag, "event_ids", "event_ids: number %u must have 1 to %d bytes", i,
+            diag_set_field(diag, "event_ids", "event_ids: number %zu must have 1 to %d bytes", i,
                            LIMIT_EVENT_ID_BYTES);
             return ERR_TOO_LONG;
         }
@@ -94,7 +94,7 @@ take_ids(struct body_value *value, struct selection *selection, struct diag *dia
         diag_set_field(diag, "event_ids", "event_ids: is empty");
         return ERR_EMPTY_FIELD;
     }
-    selection->id_count = selection_sort_ids(value->texts, value->text_count);
+    selection->id_count = selection_sort_ids(value->texts, (uint32_t)value->text_count);
     selection->ids = value->texts;
     return ERR_OK;
 }
@@ -124,7 +124,7 @@ take_selection(struct body_value *values, struct selection *selection, struct di
 }
 
 static enum err
-run_delete(struct desk_job *job, struct diag *diag)
+run_delete(struct resource *res, struct diag *diag)
 {
     static const struct body_field fields[FIELDS] = {
         [RECEIVED_FROM] = {"received_from", BODY_TEXT, false},
@@ -135,21 +135,21 @@ run_delete(struct desk_job *job, struct diag *diag)
         [FREE_IDS] = {"free_ids", BODY_BOOL, false},
         [DRY_RUN] = {"dry_run", BODY_BOOL, false},
     };
-    struct erasure erasure = {.reason = ERASURE_UNDO, .selection = {.project_id = job->project_id}};
+    struct erasure erasure = {.reason = ERASURE_UNDO, .selection = {.project_id = res->project_id}};
     struct body_value values[FIELDS];
-    enum err err = desk_read_body(job, fields, FIELDS, values, diag);
+    enum err err = resource_read_body(res, fields, FIELDS, values, diag);
 
     if (err == ERR_OK)
         err = take_selection(values, &erasure.selection, diag);
     if (err != ERR_OK)
         return err;
-    erasure.frees_ids = values[FREE_IDS].truth;
-    erasure.is_dry_run = values[DRY_RUN].truth;
-    return ask(job, &erasure, diag);
+    erasure.frees_ids = values[FREE_IDS].flag;
+    erasure.is_dry_run = values[DRY_RUN].flag;
+    return ask(res, &erasure, diag);
 }
 
-const struct desk_handler deletion_desk = {
-    .lane = DESK_CLERK, .run = run_delete, .body_bytes_max = LIMIT_BODY_BYTES};
+const struct resource_kind deletion_resource = {
+    .lane = DESK_LANE, .run = run_delete, .body_bytes_max = LIMIT_BODY_BYTES};
 
 /* --- reading ----------------------------------------------------------------------------------*/
 
@@ -170,42 +170,42 @@ write_one(void *state, const struct erasure *erasure)
 }
 
 static enum err
-run_list(struct desk_job *job, struct diag *diag)
+run_list(struct resource *res, struct diag *diag)
 {
-    struct writing writing = {&job->body, true};
+    struct writing writing = {res->body, true};
     uint32_t limit = 0;
-    enum err err = rows_take_limit(job->parameters[0], LIST_MAX, 50, &limit, diag);
+    enum err err = rows_take_limit(res->parameters[0], LIST_MAX, 50, &limit, diag);
 
     if (err != ERR_OK)
         return err;
-    buf_add_text(&job->body, "{\"erasures\":[");
-    err = erasure_list(job->account, job->project_id, limit, write_one, &writing, diag);
-    buf_add_text(&job->body, "]}");
+    buf_add_text(res->body, "{\"erasures\":[");
+    err = erasure_list(res->account, res->project_id, limit, write_one, &writing, diag);
+    buf_add_text(res->body, "]}");
     return err;
 }
 
-const struct desk_handler erasures_list_desk = {
-    .lane = DESK_CLERK, .run = run_list, .parameters = {"limit", NULL}};
+const struct resource_kind erasures_list_resource = {
+    .lane = DESK_LANE, .run = run_list, .parameters = {"limit", NULL}};
 
 static enum err
-run_get(struct desk_job *job, struct diag *diag)
+run_get(struct resource *res, struct diag *diag)
 {
     struct erasure erasure;
     uint64_t id = 0;
-    enum err err = desk_segment_number(job, 0, &id);
+    enum err err = resource_segment_number(res, 0, &id);
 
     if (err == ERR_OK)
-        err = erasure_get(job->account, id, &erasure, diag);
-    if (err == ERR_OK && job->project_id != 0 && erasure.selection.project_id != job->project_id)
+        err = erasure_get(res->account, id, &erasure, diag);
+    if (err == ERR_OK && res->project_id != 0 && erasure.selection.project_id != res->project_id)
         err = ERR_NOT_FOUND;
     if (err == ERR_ABSENT || err == ERR_NOT_FOUND)
         diag_set(diag, "there is no such erasure in this project");
     if (err != ERR_OK)
         return err;
-    buf_add_text(&job->body, "{\"erasure\":");
-    rows_write_erasure(&erasure, &job->body);
-    buf_add_char(&job->body, '}');
+    buf_add_text(res->body, "{\"erasure\":");
+    rows_write_erasure(&erasure, res->body);
+    buf_add_char(res->body, '}');
     return ERR_OK;
 }
 
-const struct desk_handler erasure_get_desk = {.lane = DESK_CLERK, .run = run_get};
+const struct resource_kind erasure_get_resource = {.lane = DESK_LANE, .run = run_get};

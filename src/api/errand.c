@@ -1,12 +1,19 @@
 /*
- * errand - the inbox that brings work home. See errand.h.
+ * errand - one errand's life, and the inbox that brings it home. See errand.h.
+ *
+ * A finished errand is pushed on its loop's inbox, and the loop is woken by a message. Should the
+ * loop's channel be full, the loop is awake anyway, and drains the inbox at the end of that turn: a
+ * reply is never lost.
+ *
+ * Locks: one mutex an inbox, held for a few instructions by a pool's thread or the loop.
  */
 #include "api/errand.h"
 
 #include "base/mem.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
+#include <assert.h>
+
+#define ARENA_BLOCK 4096
 
 struct errand_inbox {
     pthread_mutex_t lock;
@@ -15,6 +22,8 @@ struct errand_inbox {
     uint32_t holders; /* errands under way, and the loop itself */
     _Atomic bool has_finished;
 };
+
+/* --- the inbox --------------------------------------------------------------------------------*/
 
 enum err
 errand_inbox_new(struct http_loop *loop, struct errand_inbox **ret_inbox, struct diag *diag)
@@ -46,25 +55,6 @@ inbox_release(struct errand_inbox *inbox)
     }
 }
 
-void
-errand_begin(struct errand *errand, struct errand_inbox *inbox, struct http_exchange *exchange)
-{
-    errand->inbox = inbox;
-    errand->exchange = exchange;
-    pthread_mutex_lock(&inbox->lock);
-    inbox->holders++;
-    pthread_mutex_unlock(&inbox->lock);
-}
-
-void
-errand_free(struct errand *errand)
-{
-    struct errand_inbox *inbox = errand->inbox;
-
-    errand->free(errand);
-    inbox_release(inbox);
-}
-
 static struct errand *
 inbox_take(struct errand_inbox *inbox)
 {
@@ -92,7 +82,7 @@ errand_inbox_close(struct errand_inbox **place)
     while (errand != NULL) {
         struct errand *next = errand->next;
 
-        errand_free(errand);
+        errand_destroy(errand);
         errand = next;
     }
     inbox_release(inbox);
@@ -123,11 +113,78 @@ errand_finish(struct errand *errand)
     }
     pthread_mutex_unlock(&inbox->lock);
     if (!is_open)
-        errand_free(errand);
+        errand_destroy(errand);
+}
+
+/* --- one errand -------------------------------------------------------------------------------*/
+
+void
+errand_init(struct errand *errand, const struct errand_kind *kind, struct errand_inbox *inbox,
+            struct http_exchange *exchange, uint64_t body_bytes_max, uint64_t arena_bytes_max)
+{
+    arena_init(&errand->arena, ARENA_BLOCK, arena_bytes_max);
+    buf_init(&errand->body, body_bytes_max);
+    errand->kind = kind;
+    errand->exchange = exchange;
+    errand->status = 200;
+    errand->content_type = "application/json";
+    errand->inbox = inbox;
+    pthread_mutex_lock(&inbox->lock);
+    inbox->holders++;
+    pthread_mutex_unlock(&inbox->lock);
 }
 
 void
-errand_inbox_drain(struct errand_inbox *inbox)
+errand_destroy(struct errand *errand)
+{
+    struct errand_inbox *inbox = errand->inbox;
+
+    if (errand->kind->wipe != NULL)
+        errand->kind->wipe(errand);
+    buf_fini(&errand->body);
+    arena_fini(&errand->arena);
+    mem_free(errand);
+    inbox_release(inbox);
+}
+
+void
+errand_abandon(struct errand *errand)
+{
+    errand->exchange = NULL;
+    if (errand->kind->abandoned != NULL)
+        errand->kind->abandoned(errand);
+}
+
+void
+errand_add_header(struct errand *errand, const char *name, struct slice value)
+{
+    assert(errand->header_count < ERRAND_HEADERS_MAX);
+    errand->headers[errand->header_count++] = (struct errand_header){name, value};
+}
+
+static void
+reply(struct errand *errand)
+{
+    struct http_exchange *exchange = errand->exchange;
+    enum err err = errand->err == ERR_CANCELLED ? ERR_NOT_READY : errand->err;
+
+    if (exchange == NULL)
+        return;
+    if (err == ERR_OK && buf_failed(&errand->body))
+        err = ERR_NOMEM;
+    if (err != ERR_OK && errand->kind->failed != NULL)
+        errand->kind->failed(errand, err);
+    for (uint32_t i = 0; i < errand->header_count; i++)
+        http_reply_header(exchange, errand->headers[i].name, errand->headers[i].value);
+    if (err != ERR_OK)
+        http_reply_error(exchange, err, errand->diag.message, errand->diag.field);
+    else
+        http_reply(exchange, errand->status, errand->status == 204 ? NULL : errand->content_type,
+                   buf_slice(&errand->body));
+}
+
+void
+errand_drain(struct errand_inbox *inbox)
 {
     struct errand *errand;
 
@@ -137,9 +194,8 @@ errand_inbox_drain(struct errand_inbox *inbox)
     while (errand != NULL) {
         struct errand *next = errand->next;
 
-        if (errand->exchange != NULL)
-            errand->reply(errand);
-        errand_free(errand);
+        reply(errand);
+        errand_destroy(errand);
         errand = next;
     }
 }

@@ -7,8 +7,12 @@
 #define POTIK_API_INTERNAL_H
 
 #include "api/api.h"
+#include "api/body.h"
 #include "api/desk.h"
+#include "api/failed_logins.h"
 #include "api/query.h"
+#include "api/refusal.h"
+#include "api/resource.h"
 #include "api/router.h"
 #include "api/throttle.h"
 #include "api/upload.h"
@@ -26,12 +30,9 @@ struct api {
     struct api_config config;
     struct query_pool *queries;
     struct desk *desk;
-    struct throttle *throttle; /* NULL: logins are not throttled */
-    struct {                   /* the hasher's: failed logins in the audit log, this minute */
-        int64_t minute;
-        uint32_t written;
-        uint64_t left_out;
-    } failures;
+    struct throttle *throttle; /* NULL: off */
+    struct refusals refusals;
+    struct failed_logins failed_logins;   /* the hasher's thread */
     _Atomic(const char *) unready_reason; /* NULL: none */
 };
 
@@ -50,15 +51,12 @@ struct api_loop {
         bool is_known;
         struct access_key found;
     } last_key;
-    struct { /* the last token, likewise */
-        char text[TOKEN_MADE_BYTES_MAX + 1];
+    struct { /* the last token found good in it */
+        char text[TOKEN_MADE_BYTES_MAX];
         size_t len; /* 0: none */
-        struct access_login login;
+        struct access_login found;
     } last_token;
-    int64_t refusals_second; /* refusals told in this second of the steady clock, */
-    uint32_t refusals_told;  /* so many, */
-    uint32_t refusals_left;  /* and so many not */
-    struct buf reply;        /* emptied for each reply */
+    struct buf reply; /* emptied for each reply */
     struct upload_budget uploads;
     struct store_position position; /* the last one told, and its text */
     char position_text[STORE_POSITION_TEXT];
@@ -70,25 +68,23 @@ struct api_request {
     struct http_exchange *exchange;
     const struct route *route;
     struct slice segments[ROUTE_SEGMENTS_MAX]; /* decoded */
-    struct slice query;                        /* raw, without project= */
-    uint32_t project_id;                       /* whose data; 0: the route is of no project */
-    struct account_actor actor;
-    bool has_login;
-    struct access_login login; /* if has_login */
-    void *state;               /* the resource's */
+    struct slice query;                        /* raw; `project=` is taken out */
+    uint32_t project_id;                       /* where the route is of one; else 0 */
+    struct access_login login;                 /* of a token; login_id 0: a key, or nobody */
+    struct account_actor actor;                /* who asks; of ingest without the address */
+    void *state;                               /* the resource's */
+    struct body body;                          /* of routes that read a small one */
+    struct errand *errand;                     /* off the loop, for this request; NULL: none */
 };
 
 /* --- auth.c -----------------------------------------------------------------------------------*/
 
 /*
- * Who asks, against what the route wants: fills project_id, actor, login, query. ERR_UNAUTHORIZED,
- * ERR_WRONG_KEY_KIND, ERR_FORBIDDEN, ERR_NOT_FOUND (no such project, or not for them: told alike),
- * ERR_INVALID_PARAMETER (project=), ERR_NOT_READY: rows could not be read for too long. Words in
- * `diag`.
+ * Who asks, for the route's question: sets project_id, login and actor, and takes `project=` out of
+ * the query. ERR_UNAUTHORIZED, ERR_WRONG_KEY_KIND, ERR_FORBIDDEN, ERR_NOT_FOUND and
+ * ERR_INVALID_PARAMETER (the project); ERR_NOT_READY: rows could not be read for too long.
  */
 MUST_USE enum err auth_check(struct api_request *request, struct diag *diag);
-/* Of an open route: who it comes from is all that is known. */
-void auth_note_peer(struct api_request *request);
 /* Wipes the key and the token kept for the next look-up. */
 void auth_forget(struct api_loop *loop);
 /* "Bearer TEXT", the scheme in any case. false: another scheme, or nothing behind it. */
@@ -100,8 +96,11 @@ MUST_USE bool auth_parse_bearer(struct slice value, struct slice *ret_text);
 void api_reply_diag(struct api_request *request, enum err err, const struct diag *diag);
 void api_reply_json(struct api_request *request, int status, const struct buf *body);
 
-/* {"id":…,"email":…,"is_admin":…,"projects":[…]}: who has logged in, as the snapshot knows. */
-void api_write_account(const struct access_snapshot *access, uint64_t login_id, struct buf *body);
+/* The client's address: the peer's, or (trusts_proxy) the last of X-Forwarded-For. */
+struct slice api_peer(const struct api *api, const struct http_exchange *exchange);
+void api_format_peer(const struct api_request *request, char ret_from[ACCOUNT_FROM_BYTES + 1]);
+/* A 401's header field and its line in the log. */
+void api_note_refused(struct api *api, struct http_exchange *exchange, const char *reason);
 
 /* The query string, decoded into the exchange's arena. A reply has been given if false. */
 MUST_USE bool
@@ -111,8 +110,31 @@ api_query_pairs(struct api_request *request, struct url_pair **ret_pairs, size_t
 struct query_job *api_job_new(struct api_request *request);
 /* true: the job is the pool's. false: a reply has been given, the job is the caller's. */
 MUST_USE bool api_job_submit(struct api_request *request, struct query_job *job);
-/* `gone` of what waits for a job. */
+/* `gone` of what waits for an errand. */
 void api_job_gone(struct api_request *request);
+
+/* --- routes that a desk answers, with a small body or none: small.c ---------------------------*/
+
+/* As `head` and `body` of a route_handler, with api_job_gone as `gone`. */
+void api_body_head(struct api_request *request);
+void api_body_add(struct api_request *request, const char *bytes, size_t len);
+/* The gathered body by its fields; texts live in the exchange's arena until the request ends. A
+ * reply has been given if false. */
+MUST_USE bool api_body_read(struct api_request *request, const struct body_field *fields,
+                            size_t count, struct body_value *ret_values);
+/* Wipes the body and these values' texts. */
+void api_body_forget(struct api_request *request, struct body_value *values, size_t count);
+/* A job that knows who asks, with `state_bytes` of zeroed state in its arena (0: none). NULL: a
+ * reply has been given. */
+struct desk_job *api_desk_new(struct api_request *request, enum desk_lane lane, desk_run_fn *run,
+                              size_t state_bytes);
+/* true: the job is the desk's. false: a reply has been given, the job is freed. */
+MUST_USE bool api_desk_submit(struct api_request *request, struct desk_job *job);
+/* The same for a job that tries a password of this account (lower case, in the job's arena), unless
+ * the throttle refuses. Its `run` calls api_guess_tried, once. */
+MUST_USE bool
+api_desk_submit_guess(struct api_request *request, struct desk_job *job, struct slice email);
+void api_guess_tried(const struct desk_job *job, struct slice email, enum throttle_outcome outcome);
 
 /* --- the resources ----------------------------------------------------------------------------*/
 
@@ -123,34 +145,35 @@ extern const struct route_handler stats_handler;       /* stats.c */
 extern const struct route_handler healthz_handler;     /* health.c */
 extern const struct route_handler readyz_handler;
 extern const struct route_handler metrics_handler;
-extern const struct route_handler root_handler; /* root.c */
-extern const struct desk_handler login_desk;    /* login.c */
-extern const struct desk_handler refresh_desk;
-extern const struct desk_handler logout_desk;
-extern const struct desk_handler me_desk;
-extern const struct desk_handler password_desk;
-extern const struct desk_handler projects_list_desk;
-extern const struct desk_handler project_create_desk;
-extern const struct desk_handler project_get_desk;
-extern const struct desk_handler project_change_desk;
-extern const struct desk_handler project_delete_desk;
-extern const struct desk_handler keys_list_desk;
-extern const struct desk_handler key_create_desk;
-extern const struct desk_handler key_revoke_desk;
-extern const struct desk_handler members_list_desk;
-extern const struct desk_handler member_add_desk;
-extern const struct desk_handler member_set_desk;
-extern const struct desk_handler member_remove_desk;
-extern const struct desk_handler accounts_list_desk;
-extern const struct desk_handler account_create_desk;
-extern const struct desk_handler account_get_desk;
-extern const struct desk_handler account_change_desk;
-extern const struct desk_handler account_remove_desk;
-extern const struct desk_handler audit_desk;
-extern const struct desk_handler person_forget_desk;
-extern const struct desk_handler deletion_desk;
-extern const struct desk_handler erasures_list_desk;
-extern const struct desk_handler erasure_get_desk;
+extern const struct route_handler root_handler;  /* root.c */
+extern const struct route_handler login_handler; /* login.c */
+extern const struct route_handler refresh_handler;
+extern const struct route_handler logout_handler;
+extern const struct route_handler me_handler;
+extern const struct route_handler own_password_handler; /* own_password.c */
+/* projects.c, keys.c, members.c, accounts.c, audit_log.c, erasures.c */
+extern const struct resource_kind projects_list_resource;
+extern const struct resource_kind project_create_resource;
+extern const struct resource_kind project_get_resource;
+extern const struct resource_kind project_change_resource;
+extern const struct resource_kind project_delete_resource;
+extern const struct resource_kind keys_list_resource;
+extern const struct resource_kind key_create_resource;
+extern const struct resource_kind key_revoke_resource;
+extern const struct resource_kind members_list_resource;
+extern const struct resource_kind member_add_resource;
+extern const struct resource_kind member_set_resource;
+extern const struct resource_kind member_remove_resource;
+extern const struct resource_kind accounts_list_resource;
+extern const struct resource_kind account_create_resource;
+extern const struct resource_kind account_get_resource;
+extern const struct resource_kind account_change_resource;
+extern const struct resource_kind account_remove_resource;
+extern const struct resource_kind audit_resource;
+extern const struct resource_kind person_forget_resource;
+extern const struct resource_kind deletion_resource;
+extern const struct resource_kind erasures_list_resource;
+extern const struct resource_kind erasure_get_resource;
 bool stats_exists(const struct slice *segments);
 /* "there is no such metric; there are: dau, …" */
 void stats_list(struct diag *ret_words);

@@ -10,35 +10,35 @@
 #include <sodium.h>
 
 static int64_t
-now_us(const struct desk_job *job)
+now_us(const struct resource *res)
 {
-    return clock_wall_us(job->api->config.clock);
+    return clock_wall_us(res->api->config.clock);
 }
 
 static enum err
-run_list(struct desk_job *job, struct diag *diag)
+run_list(struct resource *res, struct diag *diag)
 {
     struct account_list list = {NULL, 0, NULL, 0};
     bool is_first = true;
-    enum err err = account_list(job->account, &list, diag);
+    enum err err = account_list(res->account, &list, diag);
 
     if (err != ERR_OK)
         return err;
-    buf_add_text(&job->body, "{\"keys\":[");
+    buf_add_text(res->body, "{\"keys\":[");
     for (size_t i = 0; i < list.key_count; i++) {
-        if (list.keys[i].project_id != job->project_id)
+        if (list.keys[i].project_id != res->project_id)
             continue;
         if (!is_first)
-            buf_add_char(&job->body, ',');
-        rows_write_key(&list.keys[i], NULL, now_us(job), &job->body);
+            buf_add_char(res->body, ',');
+        rows_write_key(&list.keys[i], NULL, now_us(res), res->body);
         is_first = false;
     }
-    buf_add_text(&job->body, "]}");
+    buf_add_text(res->body, "]}");
     account_list_free(&list);
     return ERR_OK;
 }
 
-const struct desk_handler keys_list_desk = {.lane = DESK_CLERK, .run = run_list};
+const struct resource_kind keys_list_resource = {.lane = DESK_LANE, .run = run_list};
 
 static enum err
 take_kind(struct slice text, enum account_key_kind *ret_kind, struct diag *diag)
@@ -55,7 +55,7 @@ take_kind(struct slice text, enum account_key_kind *ret_kind, struct diag *diag)
 }
 
 static enum err
-run_create(struct desk_job *job, struct diag *diag)
+run_create(struct resource *res, struct diag *diag)
 {
     enum { KIND, NAME, EXPIRES_AT, FIELDS };
     static const struct body_field fields[FIELDS] = {
@@ -65,7 +65,7 @@ run_create(struct desk_job *job, struct diag *diag)
     enum account_key_kind kind;
     struct account_key key;
     int64_t expires_at_us = 0;
-    enum err err = desk_read_body(job, fields, FIELDS, values, diag);
+    enum err err = resource_read_body(res, fields, FIELDS, values, diag);
 
     if (err == ERR_OK)
         err = take_kind(values[KIND].text, &kind, diag);
@@ -74,34 +74,34 @@ run_create(struct desk_job *job, struct diag *diag)
     if (err == ERR_OK && values[EXPIRES_AT].is_given)
         err = rows_take_time(&values[EXPIRES_AT], "expires_at", &expires_at_us, diag);
     if (err == ERR_OK)
-        err = account_key_new(job->account, &job->actor, job->project_id, kind, name, expires_at_us,
+        err = account_key_new(res->account, res->actor, res->project_id, kind, name, expires_at_us,
                               text, &key, diag);
     if (err != ERR_OK)
         return err;
-    job->status = 201;
-    job->has_changed = true;
-    buf_add_text(&job->body, "{\"key\":");
-    rows_write_key(&key, text, now_us(job), &job->body);
-    buf_add_char(&job->body, '}');
+    res->status = 201;
+    res->has_changed = true;
+    buf_add_text(res->body, "{\"key\":");
+    rows_write_key(&key, text, now_us(res), res->body);
+    buf_add_char(res->body, '}');
     sodium_memzero(text, sizeof(text));
     return ERR_OK;
 }
 
-const struct desk_handler key_create_desk = {.lane = DESK_CLERK, .run = run_create};
+const struct resource_kind key_create_resource = {.lane = DESK_LANE, .run = run_create};
 
 static enum err
-run_revoke(struct desk_job *job, struct diag *diag)
+run_revoke(struct resource *res, struct diag *diag)
 {
     uint64_t key_id = 0;
-    enum err err = desk_segment_number(job, 1, &key_id);
+    enum err err = resource_segment_number(res, 1, &key_id);
 
-    job->status = 204;
-    job->has_changed = true;
+    res->status = 204;
+    res->has_changed = true;
     if (err == ERR_OK)
-        err = account_key_revoke(job->account, &job->actor, job->project_id, key_id, diag);
+        err = account_key_revoke(res->account, res->actor, res->project_id, key_id, diag);
     if (err == ERR_ABSENT || err == ERR_NOT_FOUND)
         diag_set(diag, "there is no such key in this project");
     return err;
 }
 
-const struct desk_handler key_revoke_desk = {.lane = DESK_CLERK, .run = run_revoke};
+const struct resource_kind key_revoke_resource = {.lane = DESK_LANE, .run = run_revoke};

@@ -25,7 +25,7 @@ void
 listing_begin(struct listing *listing, struct query_job *job)
 {
     *listing = (struct listing){.job = job};
-    buf_add_text(&job->body, "{\"events\":[");
+    buf_add_text(&job->errand.body, "{\"events\":[");
 }
 
 static void
@@ -41,7 +41,7 @@ enum err
 listing_add(void *state, const struct event *event, uint64_t seq)
 {
     struct listing *listing = state;
-    struct buf *body = &listing->job->body;
+    struct buf *body = &listing->job->errand.body;
 
     buf_add_text(body, listing->count != 0 ? ",\n{" : "\n{");
     buf_add_text(body, "\"event_id\":");
@@ -68,7 +68,7 @@ listing_add(void *state, const struct event *event, uint64_t seq)
 void
 listing_end(struct listing *listing, struct slice next, struct warehouse_watermark watermark)
 {
-    struct buf *body = &listing->job->body;
+    struct buf *body = &listing->job->errand.body;
 
     buf_add_text(body, listing->count != 0 ? "\n],\"next\":" : "],\"next\":");
     json_add_text(body, next);
@@ -249,7 +249,7 @@ list_end(struct api_request *request)
     job = api_job_new(request);
     if (job == NULL)
         return;
-    state = ARENA_NEW(&job->arena, struct list_state, 1);
+    state = ARENA_NEW(&job->errand.arena, struct list_state, 1);
     if (state != NULL)
         state->store = request->loop->api->config.store;
     err = state == NULL ? ERR_NOMEM : parse_list(pairs, count, state, &diag);

@@ -12,7 +12,7 @@
 #define LISTING_LIMIT_DEFAULT 50
 #define LISTING_LIMIT_MAX 1000
 
-/* What the callbacks of the warehouse gather; job->body holds the rows. */
+/* What the callbacks of the warehouse gather; job->errand.body holds the rows. */
 struct listing {
     struct query_job *job;
     uint32_t count;

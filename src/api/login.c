@@ -1,390 +1,391 @@
 /*
- * login - POST /v1/auth/login, /refresh, /logout, /password, and GET /v1/auth/me.
+ * login - POST /v1/auth/login, refresh and logout; GET /v1/auth/me.
  *
- * Layer 6, at the desk. Whether an account is there must show neither in the words nor in the time:
- * an unknown email costs the same hash, the same rows read and the same line of the audit log as a
- * wrong password. Failed logins go to the throttle, which is asked before anything is hashed; since
- * one thread does all hashing, a hundred tries at once are counted one after another.
+ * Layer 6: the body on the loop, the rest at a desk. A login that fails costs and looks the same
+ * whether the account is there or not: one look-up, the work of one hash, one line of the audit
+ * log; the same 401. Who is throttled is told so on the loop, before anything is hashed.
  *
- * Failures stand in the audit log, FAILURES_A_MINUTE at most; what is left out is counted in one
- * line when the minute is over, so that nobody fills the disk from outside. Emails of accounts that
- * are not there are not written: people mistype passwords into that field.
+ * An access token's jti is "<session id>.<refreshes so far>".
  */
-#include "account/audit.h"
-#include "account/session.h"
+#include "api/failed_logins.h"
 #include "api/internal.h"
 #include "api/json.h"
 #include "base/mem.h"
 
 #include <inttypes.h>
 #include <sodium.h>
-#include <string.h>
 
-#define FAILURES_A_MINUTE 60
-#define US_PER_SECOND INT64_C(1000000)
+#define NOBODY "nobody" /* no email: nothing is found by it */
 
-/* --- the answer -------------------------------------------------------------------------------*/
+struct login_state {
+    char email[LOGIN_EMAIL_BYTES + 1];     /* as compared; NOBODY where it cannot be one */
+    struct slice throttled_as;             /* what the throttle counts */
+    char password[PASSWORD_BYTES_MAX + 2]; /* one byte more than is allowed: cut, it is wrong */
+    size_t password_len;
+};
+
+static const struct account_actor nobody = {.kind = ACCOUNT_ACTOR_NOBODY};
+
+/* --- the reply --------------------------------------------------------------------------------*/
 
 static void
-write_membership(const struct account_project *project, enum login_role role, bool *is_first,
-                 struct buf *body)
+add_projects(struct buf *body, const struct access_snapshot *access, uint64_t login_id,
+             bool is_admin)
 {
-    buf_printf(body, "%s{\"id\":%" PRIu32 ",\"name\":", *is_first ? "" : ",", project->id);
-    json_add_text(body, slice_of_text(project->name));
-    buf_printf(body, ",\"role\":\"%s\"}", login_role_name(role));
-    *is_first = false;
-}
-
-void
-api_write_account(const struct access_snapshot *access, uint64_t login_id, struct buf *body)
-{
-    const char *email = access_email(access, login_id);
-    const bool is_admin = access_is_admin(access, login_id);
-    size_t count = 0;
+    size_t count;
+    const struct login_membership *memberships = access_memberships(access, login_id, &count);
+    const struct account_project *projects;
     bool is_first = true;
 
-    buf_printf(body, "{\"id\":%" PRIu64 ",\"email\":", login_id);
-    json_add_text(body, email != NULL ? slice_of_text(email) : SLICE_NONE);
-    buf_printf(body, ",\"is_admin\":%s,\"projects\":[", is_admin ? "true" : "false");
-    if (is_admin) {
-        const struct account_project *projects = access_projects(access, &count);
+    buf_add_text(body, ",\"projects\":[");
+    projects = access_projects(access, is_admin ? &count : &(size_t){0});
+    for (size_t i = 0; i < count; i++) {
+        const struct account_project *project =
+            is_admin ? &projects[i] : access_project(access, memberships[i].project_id);
+        enum login_role role = is_admin ? LOGIN_ROLE_OWNER : memberships[i].role;
 
-        for (size_t i = 0; i < count; i++)
-            write_membership(&projects[i], LOGIN_ROLE_OWNER, &is_first, body);
-    } else {
-        const struct login_membership *all = access_memberships(access, login_id, &count);
-
-        for (size_t i = 0; i < count; i++) {
-            const struct account_project *project = access_project(access, all[i].project_id);
-
-            if (project != NULL)
-                write_membership(project, all[i].role, &is_first, body);
-        }
+        if (project == NULL)
+            continue;
+        buf_add_text(body, is_first ? "{\"id\":" : ",{\"id\":");
+        buf_add_u64(body, project->id);
+        buf_add_text(body, ",\"name\":");
+        json_add_text(body, slice_of_text(project->name));
+        buf_add_text(body, ",\"role\":");
+        json_add_text(body, slice_of_text(login_role_name(role)));
+        buf_add_char(body, '}');
+        is_first = false;
     }
-    buf_add_text(body, "]}");
+    buf_add_char(body, ']');
 }
 
-/* Access and refresh token of a session, and whose it is. */
-static enum err
-write_tokens(struct desk_job *job, const struct session *session, const char *refresh,
-             struct diag *diag)
+static void
+add_account(struct buf *body, const struct access_snapshot *access, uint64_t login_id,
+            const char *email, bool is_admin)
 {
-    const struct api_config *config = &job->api->config;
-    int64_t now_s = clock_wall_us(config->clock) / US_PER_SECOND;
-    char subject[24], token_id[SESSION_ID_BYTES + 24];
-    char token[TOKEN_MADE_BYTES_MAX + 1];
-    enum err err;
+    buf_add_text(body, "{\"id\":");
+    buf_add_u64(body, login_id);
+    buf_add_text(body, ",\"email\":");
+    json_add_text(body, slice_of_text(email));
+    buf_add_text(body, is_admin ? ",\"is_admin\":true" : ",\"is_admin\":false");
+    add_projects(body, access, login_id, is_admin);
+    buf_add_char(body, '}');
+}
 
-    /* The account may be younger than the snapshot at hand. */
-    access_release(&job->access);
-    err = access_refresh(config->access, diag);
-    job->access = access_get(config->access);
-    if (err != ERR_OK)
-        return err;
-    (void)snprintf(subject, sizeof(subject), "%" PRIu64, session->login_id);
+/* The tokens of a session that has begun or been renewed. */
+static enum err
+write_tokens(struct desk_job *job, const struct session *session, const struct login *login,
+             const char *refresh)
+{
+    const struct api *api = desk_context(job->desk);
+    CLEANUP(access_release) struct access_snapshot *access = access_get(api->config.access);
+    struct diag *diag = &job->errand.diag;
+    struct buf *body = &job->errand.body;
+    char token[TOKEN_MADE_BYTES_MAX + 1];
+    char subject[24];
+    char token_id[TOKEN_NAME_BYTES_MAX + 1];
+    enum err err = ERR_OK;
+
+    /* Made by another link a moment ago: what it may do must be known when the reply arrives. */
+    if (access_email(access, login->id) == NULL) {
+        err = access_refresh(api->config.access, diag);
+        access_renew(api->config.access, &access);
+    }
+    (void)snprintf(subject, sizeof(subject), "%" PRIu64, login->id);
     (void)snprintf(token_id, sizeof(token_id), "%s.%" PRIu64, session->id, session->refresh_count);
-    err = token_issue(access_ring(job->access), slice_of_text(subject), slice_of_text(token_id),
-                      now_s, config->token_life_s, token, diag);
+    if (err == ERR_OK)
+        err = token_issue(access_ring(access), slice_of_text(subject), slice_of_text(token_id),
+                          clock_wall_us(api->config.clock) / US_PER_S, api->config.token_life_s,
+                          token, diag);
     if (err != ERR_OK)
         return err;
-    buf_printf(&job->body,
-               "{\"access_token\":\"%s\",\"token_type\":\"Bearer\",\"expires_in\":%" PRId64
-               ",\"refresh_token\":\"%s\",\"refresh_expires_in\":%" PRId64 ",\"account\":",
-               token, config->token_life_s, refresh, config->refresh_life_us / US_PER_SECOND);
-    api_write_account(job->access, session->login_id, &job->body);
-    buf_add_char(&job->body, '}');
+    buf_add_text(body, "{\"access_token\":\"");
+    buf_add_text(body, token);
+    buf_printf(body, "\",\"token_type\":\"Bearer\",\"expires_in\":%" PRId64 ",\"refresh_token\":\"",
+               api->config.token_life_s);
+    buf_add_text(body, refresh);
+    buf_printf(body, "\",\"refresh_expires_in\":%" PRId64 ",\"account\":",
+               api->config.refresh_life_us / US_PER_S);
+    add_account(body, access, login->id, login->email, login->is_admin);
+    buf_add_text(body, "}\n");
     sodium_memzero(token, sizeof(token));
     return ERR_OK;
 }
 
-/* --- failures ---------------------------------------------------------------------------------*/
-
-static enum err
-write_failure(struct desk_job *job, const char *target, const char *detail, struct diag *diag)
-{
-    struct audit_line line = {.actor = job->actor};
-
-    memcpy(line.action, "login.failed", sizeof("login.failed"));
-    (void)snprintf(line.target, sizeof(line.target), "%s", target);
-    (void)snprintf(line.detail, sizeof(line.detail), "%s", detail);
-    return audit_add(job->account, &line, diag);
-}
-
-/* On the hasher's thread alone. */
-static enum err
-note_failure(struct desk_job *job, const char *target, const char *detail, struct diag *diag)
-{
-    struct api *api = job->api;
-    int64_t minute = clock_steady_ns(api->config.clock) / (60 * NS_PER_S);
-    char more[64];
-    enum err err = ERR_OK;
-
-    if (minute != api->failures.minute) {
-        if (api->failures.left_out != 0) {
-            (void)snprintf(more, sizeof(more), "%" PRIu64 " more failures, left out",
-                           api->failures.left_out);
-            err = write_failure(job, "several", more, diag);
-        }
-        api->failures.minute = minute;
-        api->failures.written = 0;
-        api->failures.left_out = 0;
-    }
-    if (api->failures.written == FAILURES_A_MINUTE) {
-        api->failures.left_out++;
-        return err;
-    }
-    api->failures.written++;
-    return err == ERR_OK ? write_failure(job, target, detail, diag) : err;
-}
-
-static enum err
-refuse_login(struct desk_job *job, const struct login *login, struct slice email, struct diag *diag)
-{
-    char target[LOGIN_EMAIL_BYTES + 64] = "unknown account";
-    enum err err;
-
-    if (job->api->throttle != NULL)
-        throttle_failed(job->api->throttle, email, slice_of_text(job->actor.from));
-    if (login->id != 0)
-        (void)snprintf(target, sizeof(target), "account %" PRIu64 " %s", login->id, login->email);
-    SINK(job->api->config.sink, LOG_LEVEL_WARN, "login.failed", LOG_TEXT("from", job->actor.from),
-         LOG_U64("account", login->id));
-    err = note_failure(job, target, login->id != 0 ? "wrong password" : "", diag);
-    if (err != ERR_OK)
-        return err;
-    diag_clear(diag);
-    diag_set(diag, "email or password is wrong");
-    return ERR_UNAUTHORIZED;
-}
-
-/* ERR_OK: go on. */
-static enum err
-ask_throttle(struct desk_job *job, struct slice email, struct diag *diag)
-{
-    int64_t wait_s = 0;
-
-    if (job->api->throttle != NULL)
-        wait_s = throttle_wait_s(job->api->throttle, email, slice_of_text(job->actor.from));
-    if (wait_s == 0)
-        return ERR_OK;
-    job->retry_after_s = wait_s;
-    diag_set(diag, "too many failed logins; try again in %" PRId64 " s", wait_s);
-    return ERR_RATE_LIMITED;
-}
-
 /* --- login ------------------------------------------------------------------------------------*/
 
-/* The account, or id 0; an email that cannot be one is looked for all the same. */
-static enum err
-find_login(struct desk_job *job, struct slice text, struct login *ret_login, struct diag *diag)
+static void
+wipe_login(void *state)
 {
-    char email[LOGIN_EMAIL_BYTES + 1] = "-";
-    struct diag ignored = DIAG_INIT;
-    enum err err;
+    struct login_state *login = state;
 
-    *ret_login = (struct login){0};
-    if (login_email_check(text, email, &ignored) != ERR_OK)
-        memcpy(email, "-", 2);
-    err = login_find(job->account, email, ret_login, diag);
-    if (err != ERR_ABSENT)
-        return err;
-    diag_clear(diag);
-    *ret_login = (struct login){0};
-    return ERR_OK;
+    sodium_memzero(login->password, sizeof(login->password));
 }
 
-/* The same work whether the account is there or not. */
-static enum err
-check_password(struct desk_job *job, const struct login *login, struct slice password,
-               bool *ret_is_right, struct diag *diag)
+/* The same password at the cost of today: nothing is lost if that fails. */
+static void
+rehash(struct desk_job *job, struct account *account, const struct login *login,
+       struct slice password)
 {
-    *ret_is_right = false;
-    if (login->id == 0)
-        return password_verify_dummy(&job->api->config.password_cost, diag);
-    return password_verify(slice_of_text(login->password.text), password, ret_is_right, diag);
-}
-
-static enum err
-rehash(struct desk_job *job, const struct login *login, struct slice password, struct diag *diag)
-{
-    const struct password_cost *cost = &job->api->config.password_cost;
+    const struct api *api = desk_context(job->desk);
     struct password_hash hash;
-    bool is_due = false;
-    enum err err = password_needs_rehash(slice_of_text(login->password.text), cost, &is_due, diag);
+    struct diag diag = DIAG_INIT;
+    bool is_needed = false;
+    enum err err = password_needs_rehash(slice_of_text(login->password.text),
+                                         &api->config.password_cost, &is_needed, &diag);
 
-    if (err != ERR_OK || !is_due)
-        return err;
-    err = password_hash(password, cost, random_system(), &hash, diag);
-    /* Passwords taken over from elsewhere may be out of our limits: they stay as they are. */
-    if (err == ERR_INVALID) {
-        diag_clear(diag);
-        return ERR_OK;
-    }
-    return err == ERR_OK ? login_rehash(job->account, login->id, &login->password, &hash, diag)
-                         : err;
+    if (err == ERR_OK && is_needed)
+        err = password_hash(password, &api->config.password_cost, random_system(), &hash, &diag);
+    if (err == ERR_OK && is_needed)
+        err = login_rehash(account, login->id, &login->password, &hash, &diag);
+    if (err != ERR_OK)
+        SINK(api->config.sink, LOG_LEVEL_WARN, "login.not_rehashed",
+             LOG_SLICE("request_id", job->request_id), LOG_TEXT("reason", diag.message));
 }
 
+/* *ret_reason NULL: the password is the account's. */
 static enum err
-begin_session(struct desk_job *job, const struct login *login, struct diag *diag)
+check_password(struct desk_job *job, struct account *account, struct login *ret_login,
+               const char **ret_reason)
 {
-    char refresh[SESSION_REFRESH_BYTES + 1];
-    struct session session;
-    enum err err;
+    const struct api *api = desk_context(job->desk);
+    const struct login_state *state = job->state;
+    struct diag *diag = &job->errand.diag;
+    bool is_right = false;
+    enum err err = login_find(account, state->email, ret_login, diag);
 
-    job->actor.kind = ACCOUNT_ACTOR_LOGIN;
-    job->actor.id = login->id;
-    err = session_begin(job->account, &job->actor, login->id, job->api->config.refresh_life_us,
-                        refresh, &session, diag);
+    if (err == ERR_ABSENT) {
+        diag_clear(diag);
+        *ret_reason = "no such account";
+        return password_verify_dummy(&api->config.password_cost, diag);
+    }
     if (err == ERR_OK)
-        err = write_tokens(job, &session, refresh, diag);
-    sodium_memzero(refresh, sizeof(refresh));
+        err = password_verify(slice_of_text(ret_login->password.text),
+                              slice_of(state->password, state->password_len), &is_right, diag);
+    *ret_reason = is_right ? NULL : "wrong password";
     return err;
 }
 
 static enum err
-run_login(struct desk_job *job, struct diag *diag)
+log_in(struct desk_job *job, struct account *account, enum throttle_outcome *ret_outcome)
 {
-    static const struct body_field fields[] = {{"email", BODY_TEXT, true},
-                                               {"password", BODY_TEXT, true}};
-    struct body_value values[COUNT_OF(fields)];
-    struct login login;
-    bool is_right = false;
-    enum err err = desk_read_body(job, fields, COUNT_OF(fields), values, diag);
-
-    if (err == ERR_OK)
-        err = ask_throttle(job, values[0].text, diag);
-    if (err == ERR_OK)
-        err = find_login(job, values[0].text, &login, diag);
-    if (err == ERR_OK)
-        err = check_password(job, &login, values[1].text, &is_right, diag);
-    if (err != ERR_OK)
-        return err;
-    if (!is_right)
-        return refuse_login(job, &login, values[0].text, diag);
-    if (job->api->throttle != NULL)
-        throttle_succeeded(job->api->throttle, values[0].text);
-    err = rehash(job, &login, values[1].text, diag);
-    return err == ERR_OK ? begin_session(job, &login, diag) : err;
-}
-
-const struct desk_handler login_desk = {.lane = DESK_HASHER, .run = run_login};
-
-/* --- refresh ----------------------------------------------------------------------------------*/
-
-static const char *
-refusal_words(enum session_outcome outcome)
-{
-    switch (outcome) {
-    case SESSION_RENEWED:
-        break;
-    case SESSION_UNKNOWN:
-        return "refresh_token: it is not known; log in again";
-    case SESSION_EXPIRED:
-        return "refresh_token: it has expired; log in again";
-    case SESSION_REVOKED:
-        return "refresh_token: its session has ended; log in again";
-    case SESSION_RACED:
-        return "refresh_token: it was used a moment ago; use the one that came with that reply";
-    case SESSION_REUSED:
-        return "refresh_token: it was used before, so somebody else may have it: the session has "
-               "ended; log in again";
-    }
-    return "";
-}
-
-static enum err
-run_refresh(struct desk_job *job, struct diag *diag)
-{
-    static const struct body_field fields[] = {{"refresh_token", BODY_TEXT, true}};
-    struct body_value values[COUNT_OF(fields)];
-    char next[SESSION_REFRESH_BYTES + 1];
-    enum session_outcome outcome = SESSION_UNKNOWN;
+    struct api *api = desk_context(job->desk);
+    const struct login_state *state = job->state;
+    struct diag *diag = &job->errand.diag;
+    char refresh[SESSION_REFRESH_BYTES + 1] = "";
+    struct account_actor actor = job->actor;
     struct session session;
-    enum err err = desk_read_body(job, fields, COUNT_OF(fields), values, diag);
+    struct login login;
+    const char *reason = NULL;
+    enum err err = check_password(job, account, &login, &reason);
 
-    if (err == ERR_OK)
-        err = session_refresh(job->account, &job->actor, values[0].text,
-                              job->api->config.refresh_life_us, &outcome, next, &session, diag);
     if (err != ERR_OK)
         return err;
-    if (outcome == SESSION_RENEWED) {
-        err = write_tokens(job, &session, next, diag);
-        sodium_memzero(next, sizeof(next));
-        return err;
+    if (reason != NULL) {
+        *ret_outcome = THROTTLE_WRONG;
+        err = failed_logins_note(&api->failed_logins, account, &job->actor, state->email, reason,
+                                 clock_wall_us(api->config.clock), diag);
+        if (err != ERR_OK)
+            return err;
+        diag_set(diag, "the email or the password is not right");
+        return ERR_UNAUTHORIZED;
     }
-    job->has_changed = outcome == SESSION_REUSED;
-    SINK(job->api->config.sink, LOG_LEVEL_WARN, "refresh.refused",
-         LOG_TEXT("from", job->actor.from), LOG_TEXT("reason", refusal_words(outcome)));
-    diag_set_field(diag, "refresh_token", "%s", refusal_words(outcome));
-    return ERR_UNAUTHORIZED;
+    *ret_outcome = THROTTLE_RIGHT;
+    rehash(job, account, &login, slice_of(state->password, state->password_len));
+    actor.kind = ACCOUNT_ACTOR_LOGIN;
+    actor.id = login.id;
+    err = session_begin(account, &actor, login.id, api->config.refresh_life_us, refresh, &session,
+                        diag);
+    if (err == ERR_OK)
+        err = write_tokens(job, &session, &login, refresh);
+    sodium_memzero(refresh, sizeof(refresh));
+    return err;
 }
 
-const struct desk_handler refresh_desk = {.lane = DESK_CLERK, .run = run_refresh};
-
-/* --- logout, me, password ---------------------------------------------------------------------*/
-
+/* On the hasher's thread. */
 static enum err
-run_logout(struct desk_job *job, struct diag *diag)
+login_run(struct desk_job *job, struct account *account)
 {
-    job->status = 204;
-    job->has_changed = true;
-    return session_revoke(job->account, &job->actor, job->login.session_id, diag);
+    const struct login_state *state = job->state;
+    enum throttle_outcome outcome = THROTTLE_UNDECIDED;
+    enum err err = log_in(job, account, &outcome);
+
+    api_guess_tried(job, state->throttled_as, outcome);
+    wipe_login(job->state);
+    return err == ERR_ABSENT ? ERR_UNAUTHORIZED : desk_public_err(err); /* removed meanwhile */
 }
 
-const struct desk_handler logout_desk = {.lane = DESK_CLERK, .run = run_logout};
-
 static enum err
-run_me(struct desk_job *job, struct diag *diag)
+fill_login(struct desk_job *job, struct slice email, struct slice password)
 {
-    (void)diag;
-    buf_add_text(&job->body, "{\"account\":");
-    api_write_account(job->access, job->login.login_id, &job->body);
-    buf_add_char(&job->body, '}');
+    struct login_state *state = job->state;
+    struct diag diag = DIAG_INIT;
+
+    job->wipe = wipe_login;
+    state->throttled_as = arena_copy(&job->errand.arena, email);
+    if (state->throttled_as.ptr == NULL)
+        return ERR_NOMEM;
+    if (login_email_check(email, state->email, &diag) == ERR_OK)
+        state->throttled_as = slice_of_text(state->email);
+    else
+        memcpy(state->email, NOBODY, sizeof(NOBODY));
+    state->password_len =
+        password.len <= PASSWORD_BYTES_MAX ? password.len : PASSWORD_BYTES_MAX + 1;
+    memcpy(state->password, password.ptr, state->password_len);
     return ERR_OK;
 }
 
-const struct desk_handler me_desk = {.lane = DESK_CLERK, .run = run_me};
-
-static enum err
-run_password(struct desk_job *job, struct diag *diag)
+static void
+login_end(struct api_request *request)
 {
-    static const struct body_field fields[] = {{"current_password", BODY_TEXT, true},
-                                               {"new_password", BODY_TEXT, true}};
+    static const struct body_field fields[] = {{"email", BODY_TEXT, true},
+                                               {"password", BODY_TEXT, true}};
+    CLEANUP(desk_job_free) struct desk_job *job = NULL;
     struct body_value values[COUNT_OF(fields)];
-    struct password_hash hash;
-    struct login login;
-    bool is_right = false;
-    enum err err = desk_read_body(job, fields, COUNT_OF(fields), values, diag);
+    enum err err;
 
-    if (err == ERR_OK)
-        err = login_get(job->account, job->login.login_id, &login, diag);
-    if (err == ERR_OK)
-        err = ask_throttle(job, slice_of_text(login.email), diag);
-    if (err == ERR_OK)
-        err = password_check(values[1].text, diag);
-    if (err == ERR_INVALID)
-        diag_set_field(diag, "new_password",
-                       "new_password: %d to %d bytes of UTF-8, no control "
-                       "characters",
-                       PASSWORD_BYTES_MIN, PASSWORD_BYTES_MAX);
-    if (err == ERR_OK)
-        err = check_password(job, &login, values[0].text, &is_right, diag);
+    if (!api_body_read(request, fields, COUNT_OF(fields), values))
+        return;
+    request->actor = nobody;
+    job = api_desk_new(request, HASHER_LANE, login_run, sizeof(struct login_state));
+    if (job == NULL)
+        return;
+    err = fill_login(job, values[0].text, values[1].text);
+    api_body_forget(request, values, COUNT_OF(fields));
     if (err != ERR_OK)
-        return err;
-    if (!is_right) {
-        err = refuse_login(job, &login, slice_of_text(login.email), diag);
-        if (err != ERR_UNAUTHORIZED)
-            return err;
-        diag_set_field(diag, "current_password", "current_password: it is wrong");
-        return ERR_FORBIDDEN; /* the token is good: 401 would log the client out */
-    }
-    err = password_hash(values[1].text, &job->api->config.password_cost, random_system(), &hash,
-                        diag);
-    job->status = 204;
-    job->has_changed = true;
-    return err == ERR_OK ? login_set_password(job->account, &job->actor, login.id, &hash,
-                                              job->login.session_id, diag)
-                         : err;
+        http_reply_error(request->exchange, err, NULL, NULL);
+    else
+        (void)!api_desk_submit_guess(request, job,
+                                     ((const struct login_state *)job->state)->throttled_as);
+    if (err == ERR_OK)
+        job = NULL;
 }
 
-const struct desk_handler password_desk = {.lane = DESK_HASHER, .run = run_password};
+const struct route_handler login_handler = {
+    .head = api_body_head, .body = api_body_add, .end = login_end, .gone = api_job_gone};
+
+/* --- refresh ----------------------------------------------------------------------------------*/
+
+struct refresh_state {
+    char token[SESSION_REFRESH_BYTES];
+    size_t token_len;
+};
+
+static void
+wipe_refresh(void *state)
+{
+    sodium_memzero(state, sizeof(struct refresh_state));
+}
+
+static enum err
+refuse_refresh(struct desk_job *job, enum session_outcome outcome)
+{
+    static const char *const words[] = {
+        [SESSION_UNKNOWN] = "is not known; log in again",
+        [SESSION_EXPIRED] = "has expired; log in again",
+        [SESSION_REVOKED] = "is of a session that has ended; log in again",
+        [SESSION_RACED] = "was used a moment ago; go on with the one that was given for it",
+        [SESSION_REUSED] = "was used before, so somebody else may have it; log in again",
+    };
+
+    diag_set_field(&job->errand.diag, "refresh_token", "refresh_token: %s",
+                   words[outcome] != NULL ? words[outcome] : words[SESSION_UNKNOWN]);
+    return ERR_UNAUTHORIZED;
+}
+
+static enum err
+refresh_run(struct desk_job *job, struct account *account)
+{
+    const struct api *api = desk_context(job->desk);
+    const struct refresh_state *state = job->state;
+    struct diag *diag = &job->errand.diag;
+    char refresh[SESSION_REFRESH_BYTES + 1] = "";
+    enum session_outcome outcome = SESSION_UNKNOWN;
+    struct session session;
+    struct login login;
+    enum err err = session_refresh(account, &job->actor, slice_of(state->token, state->token_len),
+                                   api->config.refresh_life_us, &outcome, refresh, &session, diag);
+
+    if (err == ERR_OK && outcome != SESSION_RENEWED) {
+        job->has_changed = outcome == SESSION_REUSED;
+        return refuse_refresh(job, outcome);
+    }
+    if (err == ERR_OK)
+        err = login_get(account, session.login_id, &login, diag);
+    if (err == ERR_ABSENT)
+        return refuse_refresh(job, SESSION_REVOKED);
+    if (err == ERR_OK)
+        err = write_tokens(job, &session, &login, refresh);
+    sodium_memzero(refresh, sizeof(refresh));
+    return desk_public_err(err);
+}
+
+static void
+refresh_end(struct api_request *request)
+{
+    static const struct body_field fields[] = {{"refresh_token", BODY_TEXT, true}};
+    struct body_value values[COUNT_OF(fields)];
+    struct refresh_state *state;
+    struct desk_job *job;
+
+    if (!api_body_read(request, fields, COUNT_OF(fields), values))
+        return;
+    if (!session_is_refresh(values[0].text)) {
+        static const char words[] = "refresh_token: is not a refresh token; log in again";
+
+        api_note_refused(request->loop->api, request->exchange, words);
+        http_reply_error(request->exchange, ERR_UNAUTHORIZED, words, "refresh_token");
+        return;
+    }
+    request->actor = nobody;
+    job = api_desk_new(request, DESK_LANE, refresh_run, sizeof(*state));
+    if (job == NULL)
+        return;
+    state = job->state;
+    job->wipe = wipe_refresh;
+    state->token_len =
+        values[0].text.len < sizeof(state->token) ? values[0].text.len : sizeof(state->token);
+    memcpy(state->token, values[0].text.ptr, state->token_len);
+    api_body_forget(request, values, COUNT_OF(fields));
+    (void)!api_desk_submit(request, job);
+}
+
+const struct route_handler refresh_handler = {
+    .head = api_body_head, .body = api_body_add, .end = refresh_end, .gone = api_job_gone};
+
+/* --- logout, me -------------------------------------------------------------------------------*/
+
+static enum err
+logout_run(struct desk_job *job, struct account *account)
+{
+    job->errand.status = 204;
+    job->has_changed = true;
+    return desk_public_err(
+        session_revoke(account, &job->actor, job->login.session_id, &job->errand.diag));
+}
+
+static void
+logout_end(struct api_request *request)
+{
+    struct desk_job *job = api_desk_new(request, DESK_LANE, logout_run, 0);
+
+    if (job != NULL)
+        (void)!api_desk_submit(request, job);
+}
+
+const struct route_handler logout_handler = {.end = logout_end, .gone = api_job_gone};
+
+/* From memory: no desk is asked. */
+static void
+me_end(struct api_request *request)
+{
+    struct api_loop *loop = request->loop;
+    const char *email = access_email(loop->access, request->login.login_id);
+
+    buf_clear(&loop->reply);
+    add_account(&loop->reply, loop->access, request->login.login_id, email,
+                request->login.is_admin);
+    buf_add_char(&loop->reply, '\n');
+    api_reply_json(request, 200, &loop->reply);
+}
+
+const struct route_handler me_handler = {.end = me_end};

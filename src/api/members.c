@@ -22,32 +22,32 @@ write_member(uint64_t login_id, const char *email, enum login_role role, struct 
 }
 
 static enum err
-run_list(struct desk_job *job, struct diag *diag)
+run_list(struct resource *res, struct diag *diag)
 {
     struct login_list list = {0};
     bool is_first = true;
-    enum err err = login_list(job->account, &list, diag);
+    enum err err = login_list(res->account, &list, diag);
 
     if (err != ERR_OK)
         return err;
-    buf_add_text(&job->body, "{\"members\":[");
+    buf_add_text(res->body, "{\"members\":[");
     for (size_t i = 0; i < list.membership_count; i++) {
         const struct login_membership *membership = &list.memberships[i];
 
-        if (membership->project_id != job->project_id)
+        if (membership->project_id != res->project_id)
             continue;
         if (!is_first)
-            buf_add_char(&job->body, ',');
-        write_member(membership->login_id, access_email(job->access, membership->login_id),
-                     membership->role, &job->body);
+            buf_add_char(res->body, ',');
+        write_member(membership->login_id, access_email(res->access, membership->login_id),
+                     membership->role, res->body);
         is_first = false;
     }
-    buf_add_text(&job->body, "]}");
+    buf_add_text(res->body, "]}");
     login_list_free(&list);
     return ERR_OK;
 }
 
-const struct desk_handler members_list_desk = {.lane = DESK_CLERK, .run = run_list};
+const struct resource_kind members_list_resource = {.lane = DESK_LANE, .run = run_list};
 
 static enum err
 take_role(struct slice text, enum login_role *ret_role, struct diag *diag)
@@ -59,22 +59,21 @@ take_role(struct slice text, enum login_role *ret_role, struct diag *diag)
 }
 
 static enum err
-set_role(struct desk_job *job, const struct login *login, enum login_role role, struct diag *diag)
+set_role(struct resource *res, const struct login *login, enum login_role role, struct diag *diag)
 {
-    enum err err =
-        login_set_role(job->account, &job->actor, login->id, job->project_id, role, diag);
+    enum err err = login_set_role(res->account, res->actor, login->id, res->project_id, role, diag);
 
     if (err != ERR_OK)
         return err;
-    job->has_changed = true;
-    buf_add_text(&job->body, "{\"member\":");
-    write_member(login->id, login->email, role, &job->body);
-    buf_add_char(&job->body, '}');
+    res->has_changed = true;
+    buf_add_text(res->body, "{\"member\":");
+    write_member(login->id, login->email, role, res->body);
+    buf_add_char(res->body, '}');
     return ERR_OK;
 }
 
 static enum err
-run_add(struct desk_job *job, struct diag *diag)
+run_add(struct resource *res, struct diag *diag)
 {
     static const struct body_field fields[] = {{"email", BODY_TEXT, true},
                                                {"role", BODY_TEXT, true}};
@@ -82,68 +81,68 @@ run_add(struct desk_job *job, struct diag *diag)
     char email[LOGIN_EMAIL_BYTES + 1];
     enum login_role role;
     struct login login;
-    enum err err = desk_read_body(job, fields, COUNT_OF(fields), values, diag);
+    enum err err = resource_read_body(res, fields, COUNT_OF(fields), values, diag);
 
     if (err == ERR_OK)
         err = login_email_check(values[0].text, email, diag);
     if (err == ERR_OK)
         err = take_role(values[1].text, &role, diag);
     if (err == ERR_OK)
-        err = login_find(job->account, email, &login, diag);
+        err = login_find(res->account, email, &login, diag);
     if (err == ERR_ABSENT)
         diag_set_field(diag, "email",
                        "email: no account has it; a server admin makes one (POST /v1/accounts)");
-    return err == ERR_OK ? set_role(job, &login, role, diag) : err;
+    return err == ERR_OK ? set_role(res, &login, role, diag) : err;
 }
 
-const struct desk_handler member_add_desk = {.lane = DESK_CLERK, .run = run_add};
+const struct resource_kind member_add_resource = {.lane = DESK_LANE, .run = run_add};
 
 /* The account of the path. */
 static enum err
-find_member(struct desk_job *job, struct login *ret_login, struct diag *diag)
+find_member(struct resource *res, struct login *ret_login, struct diag *diag)
 {
     uint64_t login_id = 0;
-    enum err err = desk_segment_number(job, 1, &login_id);
+    enum err err = resource_segment_number(res, 1, &login_id);
 
     if (err == ERR_OK)
-        err = login_get(job->account, login_id, ret_login, diag);
+        err = login_get(res->account, login_id, ret_login, diag);
     if (err == ERR_ABSENT || err == ERR_NOT_FOUND)
         diag_set(diag, "there is no such account");
     return err;
 }
 
 static enum err
-run_set(struct desk_job *job, struct diag *diag)
+run_set(struct resource *res, struct diag *diag)
 {
     static const struct body_field fields[] = {{"role", BODY_TEXT, true}};
     struct body_value values[COUNT_OF(fields)];
     enum login_role role;
     struct login login;
-    enum err err = find_member(job, &login, diag);
+    enum err err = find_member(res, &login, diag);
 
     if (err == ERR_OK)
-        err = desk_read_body(job, fields, COUNT_OF(fields), values, diag);
+        err = resource_read_body(res, fields, COUNT_OF(fields), values, diag);
     if (err == ERR_OK)
         err = take_role(values[0].text, &role, diag);
-    return err == ERR_OK ? set_role(job, &login, role, diag) : err;
+    return err == ERR_OK ? set_role(res, &login, role, diag) : err;
 }
 
-const struct desk_handler member_set_desk = {.lane = DESK_CLERK, .run = run_set};
+const struct resource_kind member_set_resource = {.lane = DESK_LANE, .run = run_set};
 
 static enum err
-run_remove(struct desk_job *job, struct diag *diag)
+run_remove(struct resource *res, struct diag *diag)
 {
     struct login login;
-    enum err err = find_member(job, &login, diag);
+    enum err err = find_member(res, &login, diag);
 
-    job->status = 204;
-    job->has_changed = true;
+    res->status = 204;
+    res->has_changed = true;
     if (err == ERR_OK)
-        err = login_set_role(job->account, &job->actor, login.id, job->project_id, LOGIN_ROLE_NONE,
+        err = login_set_role(res->account, res->actor, login.id, res->project_id, LOGIN_ROLE_NONE,
                              diag);
     if (err == ERR_ABSENT)
         diag_set(diag, "there is no such account");
     return err;
 }
 
-const struct desk_handler member_remove_desk = {.lane = DESK_CLERK, .run = run_remove};
+const struct resource_kind member_remove_resource = {.lane = DESK_LANE, .run = run_remove};

@@ -37,60 +37,60 @@ rows_write_project(const struct account_project *project, enum login_role role, 
 /* --- reading ----------------------------------------------------------------------------------*/
 
 static enum err
-run_list(struct desk_job *job, struct diag *diag)
+run_list(struct resource *res, struct diag *diag)
 {
     size_t count;
-    const struct account_project *projects = access_projects(job->access, &count);
+    const struct account_project *projects = access_projects(res->access, &count);
     bool is_first = true;
 
     (void)diag;
-    buf_add_text(&job->body, "{\"projects\":[");
+    buf_add_text(res->body, "{\"projects\":[");
     for (size_t i = 0; i < count; i++) {
-        enum login_role role = access_role(job->access, &job->login, projects[i].id);
+        enum login_role role = access_role(res->access, res->login, projects[i].id);
 
         if (role == LOGIN_ROLE_NONE)
             continue;
         if (!is_first)
-            buf_add_char(&job->body, ',');
-        rows_write_project(&projects[i], role, &job->body);
+            buf_add_char(res->body, ',');
+        rows_write_project(&projects[i], role, res->body);
         is_first = false;
     }
-    buf_add_text(&job->body, "]}");
+    buf_add_text(res->body, "]}");
     return ERR_OK;
 }
 
-const struct desk_handler projects_list_desk = {.lane = DESK_CLERK, .run = run_list};
+const struct resource_kind projects_list_resource = {.lane = DESK_LANE, .run = run_list};
 
 static enum err
-answer_project(struct desk_job *job, struct diag *diag)
+answer_project(struct resource *res, struct diag *diag)
 {
     struct account_project project;
-    enum err err = account_project_get(job->account, job->project_id, &project, diag);
+    enum err err = account_project_get(res->account, res->project_id, &project, diag);
 
     if (err != ERR_OK)
         return err;
-    buf_add_text(&job->body, "{\"project\":");
+    buf_add_text(res->body, "{\"project\":");
     rows_write_project(&project,
-                       job->has_login ? access_role(job->access, &job->login, project.id)
-                                      : LOGIN_ROLE_NONE,
-                       &job->body);
-    buf_add_char(&job->body, '}');
+                       res->login->login_id != 0 ? access_role(res->access, res->login, project.id)
+                                                 : LOGIN_ROLE_NONE,
+                       res->body);
+    buf_add_char(res->body, '}');
     return ERR_OK;
 }
 
-const struct desk_handler project_get_desk = {.lane = DESK_CLERK, .run = answer_project};
+const struct resource_kind project_get_resource = {.lane = DESK_LANE, .run = answer_project};
 
 /* --- changing ---------------------------------------------------------------------------------*/
 
 enum { NAME, TIME_ZONE, WEEK_START, RETENTION_DAYS, FIELDS };
 
 static enum err
-take_zone(const struct desk_job *job, struct slice text, struct account_project *project,
+take_zone(const struct resource *res, struct slice text, struct account_project *project,
           struct diag *diag)
 {
     const struct zone *zone;
     struct diag why = DIAG_INIT;
-    enum err err = zones_find(job->api->config.zones, text, &zone, &why);
+    enum err err = zones_find(res->api->config.zones, text, &zone, &why);
 
     if (err == ERR_OK && text.len > ACCOUNT_ZONE_BYTES)
         err = ERR_INVALID_PARAMETER;
@@ -107,12 +107,12 @@ take_zone(const struct desk_job *job, struct slice text, struct account_project 
 static enum err
 take_retention(const struct body_value *value, struct account_project *project, struct diag *diag)
 {
-    if (value->number < 0 || value->number > UINT32_MAX) {
+    if (value->integer < 0 || value->integer > UINT32_MAX) {
         diag_set_field(diag, "retention_days",
                        "retention_days: must be 1 to 36500, or 0 to keep events for ever");
         return ERR_INVALID_PARAMETER;
     }
-    project->retention_days = (uint32_t)value->number;
+    project->retention_days = (uint32_t)value->integer;
     return ERR_OK;
 }
 
@@ -132,7 +132,7 @@ take_week_start(struct slice text, struct account_project *project, struct diag 
 
 /* What the body says, put over what `project` has. */
 static enum err
-take_settings(struct desk_job *job, bool is_new, struct account_project *project, struct diag *diag)
+take_settings(struct resource *res, bool is_new, struct account_project *project, struct diag *diag)
 {
     const struct body_field fields[FIELDS] = {
         [NAME] = {"name", BODY_TEXT, is_new},
@@ -141,12 +141,12 @@ take_settings(struct desk_job *job, bool is_new, struct account_project *project
         [RETENTION_DAYS] = {"retention_days", BODY_INTEGER, false},
     };
     struct body_value values[FIELDS];
-    enum err err = desk_read_body(job, fields, FIELDS, values, diag);
+    enum err err = resource_read_body(res, fields, FIELDS, values, diag);
 
     if (err == ERR_OK && values[NAME].is_given)
         err = rows_take_text(&values[NAME], "name", project->name, sizeof(project->name), diag);
     if (err == ERR_OK && values[TIME_ZONE].is_given)
-        err = take_zone(job, values[TIME_ZONE].text, project, diag);
+        err = take_zone(res, values[TIME_ZONE].text, project, diag);
     if (err == ERR_OK && values[WEEK_START].is_given)
         err = take_week_start(values[WEEK_START].text, project, diag);
     if (err == ERR_OK && values[RETENTION_DAYS].is_given)
@@ -155,54 +155,54 @@ take_settings(struct desk_job *job, bool is_new, struct account_project *project
 }
 
 static enum err
-run_create(struct desk_job *job, struct diag *diag)
+run_create(struct resource *res, struct diag *diag)
 {
     struct account_project project = {.time_zone = "UTC"};
-    enum err err = take_settings(job, true, &project, diag);
+    enum err err = take_settings(res, true, &project, diag);
 
     if (err == ERR_OK)
-        err = account_project_add(job->account, &job->actor, &project, &project, diag);
+        err = account_project_add(res->account, res->actor, &project, &project, diag);
     if (err != ERR_OK)
         return err;
-    job->status = 201;
-    job->has_changed = true;
-    buf_add_text(&job->body, "{\"project\":");
-    rows_write_project(&project, LOGIN_ROLE_OWNER, &job->body);
-    buf_add_char(&job->body, '}');
+    res->status = 201;
+    res->has_changed = true;
+    buf_add_text(res->body, "{\"project\":");
+    rows_write_project(&project, LOGIN_ROLE_OWNER, res->body);
+    buf_add_char(res->body, '}');
     return ERR_OK;
 }
 
-const struct desk_handler project_create_desk = {.lane = DESK_CLERK, .run = run_create};
+const struct resource_kind project_create_resource = {.lane = DESK_LANE, .run = run_create};
 
 static enum err
-run_change(struct desk_job *job, struct diag *diag)
+run_change(struct resource *res, struct diag *diag)
 {
     struct account_project project;
-    enum err err = account_project_get(job->account, job->project_id, &project, diag);
+    enum err err = account_project_get(res->account, res->project_id, &project, diag);
 
     if (err == ERR_OK)
-        err = take_settings(job, false, &project, diag);
+        err = take_settings(res, false, &project, diag);
     if (err == ERR_OK)
-        err = account_project_change(job->account, &job->actor, &project, diag);
+        err = account_project_change(res->account, res->actor, &project, diag);
     if (err != ERR_OK)
         return err;
-    job->has_changed = true;
-    return answer_project(job, diag);
+    res->has_changed = true;
+    return answer_project(res, diag);
 }
 
-const struct desk_handler project_change_desk = {.lane = DESK_CLERK, .run = run_change};
+const struct resource_kind project_change_resource = {.lane = DESK_LANE, .run = run_change};
 
 static enum err
-run_delete(struct desk_job *job, struct diag *diag)
+run_delete(struct resource *res, struct diag *diag)
 {
     uint64_t id = 0;
-    enum err err = erasure_delete_project(job->account, &job->actor, job->project_id, &id, diag);
+    enum err err = erasure_delete_project(res->account, res->actor, res->project_id, &id, diag);
 
     if (err != ERR_OK)
         return err;
-    job->status = 202;
-    job->has_changed = true;
-    return rows_answer_erasure(job, id, diag);
+    res->status = 202;
+    res->has_changed = true;
+    return rows_answer_erasure(res, id, diag);
 }
 
-const struct desk_handler project_delete_desk = {.lane = DESK_CLERK, .run = run_delete};
+const struct resource_kind project_delete_resource = {.lane = DESK_LANE, .run = run_delete};

@@ -1,5 +1,5 @@
 /*
- * query - the pools, and one job's life. See query.h.
+ * query - the pools, and one job's way through them. See query.h.
  */
 #include "api/query.h"
 
@@ -9,13 +9,10 @@
 #include "base/mem.h"
 #include "metric/metric.h"
 
-#include <assert.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #define WAITER_THREADS 4
 #define WAIT_SLICE_MS 200 /* how soon a waiting job sees that its client went away */
-#define JOB_ARENA_BLOCK 4096
 #define JOB_BODY_BYTES_MAX                                                                         \
     (UINT64_C(96) * 1024 * 1024) /* 1,000 events with 64 KiB of properties                         \
                                   */
@@ -44,6 +41,13 @@ struct query_pool {
 
 /* --- on a query thread ------------------------------------------------------------------------*/
 
+static struct query_job *
+job_of(struct pool_job *pool_job)
+{
+    return (struct query_job *)(void *)((char *)pool_job -
+                                        offsetof(struct query_job, errand.pool_job));
+}
+
 static int64_t
 now_ns(const struct query_job *job)
 {
@@ -65,11 +69,11 @@ static void
 tell_behind(struct query_job *job)
 {
     if (job->wait_ms < METRIC_WAIT_MS_MAX)
-        diag_set_field(&job->diag, "min_position",
+        diag_set_field(&job->errand.diag, "min_position",
                        "min_position: not loaded within %lld ms; raise wait_ms, up to %d",
                        (long long)job->wait_ms, METRIC_WAIT_MS_MAX);
     else
-        diag_set_field(&job->diag, "min_position",
+        diag_set_field(&job->errand.diag, "min_position",
                        "min_position: not loaded within %lld ms; ask again later",
                        (long long)job->wait_ms);
 }
@@ -86,23 +90,22 @@ ask(struct query_job *job)
         return ERR_QUERY_TIMEOUT;
     err = warehouse_view_open(job->pool->config.warehouse, job->project_id,
                               job->has_min_position ? &job->min_position : NULL, 0, &view,
-                              &job->diag);
+                              &job->errand.diag);
     if (err == ERR_BEHIND)
         tell_behind(job);
     if (err != ERR_OK)
         return err;
-    err = job->run(job, view, &job->diag);
-    return err == ERR_OK && buf_failed(&job->body) ? ERR_NOMEM : err;
+    err = job->run(job, view, &job->errand.diag);
+    return err == ERR_OK && buf_failed(&job->errand.body) ? ERR_NOMEM : err;
 }
 
 static void
 worker_run(struct pool_job *pool_job, void *worker_state)
 {
-    struct query_job *job =
-        (struct query_job *)(void *)((char *)pool_job - offsetof(struct query_job, pool_job));
+    struct query_job *job = job_of(pool_job);
 
     (void)worker_state;
-    job->err = ask(job);
+    job->errand.err = ask(job);
     observe(job);
     errand_finish(&job->errand);
 }
@@ -122,7 +125,7 @@ wait_for_position(struct query_job *job)
             left_ms = 0;
         err = warehouse_view_open(job->pool->config.warehouse, job->project_id, &job->min_position,
                                   left_ms < WAIT_SLICE_MS ? left_ms : WAIT_SLICE_MS, &view,
-                                  &job->diag);
+                                  &job->errand.diag);
         if (err == ERR_BEHIND && left_ms == 0)
             tell_behind(job);
         if (err != ERR_BEHIND || left_ms == 0)
@@ -133,18 +136,17 @@ wait_for_position(struct query_job *job)
 static void
 waiter_run(struct pool_job *pool_job, void *worker_state)
 {
-    struct query_job *job =
-        (struct query_job *)(void *)((char *)pool_job - offsetof(struct query_job, pool_job));
+    struct query_job *job = job_of(pool_job);
 
     (void)worker_state;
-    job->err = wait_for_position(job);
+    job->errand.err = wait_for_position(job);
     job->control.deadline_steady_ns = now_ns(job) + job->pool->config.timeout_ms * NS_PER_MS;
-    if (job->err == ERR_OK) {
-        diag_clear(&job->diag);
-        job->pool_job.run = worker_run;
-        if (pool_submit(job->pool->workers, &job->pool_job))
+    if (job->errand.err == ERR_OK) {
+        diag_clear(&job->errand.diag);
+        job->errand.pool_job.run = worker_run;
+        if (pool_submit(job->pool->workers, &job->errand.pool_job))
             return;
-        job->err = ERR_OVERLOADED;
+        job->errand.err = ERR_OVERLOADED;
         counter_add(&queries_refused, 1);
     }
     errand_finish(&job->errand);
@@ -152,65 +154,36 @@ waiter_run(struct pool_job *pool_job, void *worker_state)
 
 /* --- on the loop ------------------------------------------------------------------------------*/
 
-static struct query_job *
-job_of(struct errand *errand)
+static void
+cancel(struct errand *errand)
 {
-    return (struct query_job *)(void *)errand; /* its first member */
+    atomic_store(&((struct query_job *)(void *)errand)->control.is_cancelled, true);
 }
 
 static void
-reply_error(struct query_job *job)
+log_failure(struct errand *errand, enum err err)
 {
-    struct http_exchange *exchange = job->errand.exchange;
-    enum err err = job->err == ERR_CANCELLED ? ERR_NOT_READY : job->err;
+    const struct query_job *job = (const struct query_job *)(void *)errand;
 
-    if (err_status(err) == 500) {
-        SINK(job->pool->config.sink, LOG_LEVEL_ERROR, "query.failed",
-             LOG_SLICE("request_id", http_request_id(exchange)), LOG_TEXT("metric", job->metric),
-             LOG_TEXT("error", err_name(err)), LOG_TEXT("reason", job->diag.message));
-    }
-    http_reply_error(exchange, err, job->diag.message, job->diag.field);
-}
-
-static void
-reply(struct errand *errand)
-{
-    struct query_job *job = job_of(errand);
-
-    if (job->err != ERR_OK) {
-        reply_error(job);
+    if (err_status(err) != 500)
         return;
-    }
-    if (job->watermark.ptr != NULL)
-        http_reply_header(job->errand.exchange, "X-Potik-Watermark", job->watermark);
-    http_reply(job->errand.exchange, 200, job->content_type, buf_slice(&job->body));
-}
-
-static void
-job_free(struct errand *errand)
-{
-    struct query_job *job = job_of(errand);
-
-    buf_fini(&job->body);
-    arena_fini(&job->arena);
-    mem_free(job);
+    SINK(job->pool->config.sink, LOG_LEVEL_ERROR, "query.failed",
+         LOG_SLICE("request_id", http_request_id(errand->exchange)),
+         LOG_TEXT("metric", job->metric), LOG_TEXT("error", err_name(err)),
+         LOG_TEXT("reason", errand->diag.message));
 }
 
 struct query_job *
 query_job_new(struct query_pool *pool, struct errand_inbox *inbox, struct http_exchange *exchange)
 {
+    static const struct errand_kind kind = {.abandoned = cancel, .failed = log_failure};
     struct query_job *job = MEM_NEW(struct query_job, 1);
 
     if (job == NULL)
         return NULL;
-    arena_init(&job->arena, JOB_ARENA_BLOCK, METRIC_ARENA_BYTES);
-    buf_init(&job->body, JOB_BODY_BYTES_MAX);
+    errand_init(&job->errand, &kind, inbox, exchange, JOB_BODY_BYTES_MAX, METRIC_ARENA_BYTES);
     job->pool = pool;
-    job->content_type = "application/json";
     job->metric = "";
-    job->errand.reply = reply;
-    job->errand.free = job_free;
-    errand_begin(&job->errand, inbox, exchange);
     return job;
 }
 
@@ -218,7 +191,7 @@ void
 query_job_free(struct query_job **job)
 {
     if (*job != NULL)
-        errand_free(&(*job)->errand);
+        errand_destroy(&(*job)->errand);
     *job = NULL;
 }
 
@@ -231,18 +204,11 @@ query_job_submit(struct query_job *job)
     job->started_ns = now_ns(job);
     job->wait_until_ns = job->started_ns + (int64_t)job->wait_ms * NS_PER_MS;
     job->control.deadline_steady_ns = job->started_ns + config->timeout_ms * NS_PER_MS;
-    job->pool_job.run = waits ? waiter_run : worker_run;
-    if (pool_submit(waits ? job->pool->waiters : job->pool->workers, &job->pool_job))
+    job->errand.pool_job.run = waits ? waiter_run : worker_run;
+    if (pool_submit(waits ? job->pool->waiters : job->pool->workers, &job->errand.pool_job))
         return ERR_OK;
     counter_add(&queries_refused, 1);
     return ERR_OVERLOADED;
-}
-
-void
-query_job_abandon(struct query_job *job)
-{
-    job->errand.exchange = NULL;
-    atomic_store(&job->control.is_cancelled, true);
 }
 
 /* --- the pools --------------------------------------------------------------------------------*/

@@ -1,9 +1,8 @@
 /*
  * query - questions to the warehouse, answered off the loop by a bounded pool.
  *
- * Layer 6. A job is made on a loop's thread, runs on a query thread (low priority, with a
- * deadline), and is replied on its loop. It owns its memory: the client may go away while it runs
- * (the job is then cancelled, finishes, and is freed unseen).
+ * Layer 6. A job is an errand (errand.h) that runs on a query thread (low priority, with a
+ * deadline); when its client goes away it is cancelled.
  *
  * A job that waits for a position (`min_position`) waits on a thread of a second, small pool, so
  * that waiting clients do not keep others from being answered.
@@ -12,42 +11,32 @@
 #define POTIK_API_QUERY_H
 
 #include "api/errand.h"
-#include "base/thread.h"
-#include "http/http.h"
 #include "warehouse/warehouse.h"
 
 struct api_request;
 struct query_job;
 struct query_pool;
 
-/* Asks the view; writes job->body. On a query thread. */
+/* Asks the view; writes job->errand.body. On a query thread. */
 typedef enum err
 query_run_fn(struct query_job *job, struct warehouse_view *view, struct diag *diag);
 
 struct query_job {
-    struct errand errand; /* first */
+    struct errand errand; /* first; its arena is for `state`, its body is the answer */
     /* set by who makes it: */
     query_run_fn *run;
     uint32_t project_id;
     bool has_min_position;
     struct store_position min_position;
     uint32_t wait_ms;
-    void *state;        /* of `run`, in `arena` */
+    void *state;        /* of `run`, in the errand's arena */
     const char *metric; /* static: "dau", "events" … the label of potik_query_seconds */
     /* for `run`: */
-    struct arena arena; /* of the job */
     struct query_control control;
     struct query_pool *pool;
-    /* the answer: */
-    struct buf body;
-    const char *content_type; /* static; JSON unless set */
-    struct slice watermark;   /* of X-Potik-Watermark; ptr NULL: none; in `arena` */
     /* query.c's own: */
-    struct pool_job pool_job;
     int64_t started_ns;
     int64_t wait_until_ns;
-    enum err err;
-    struct diag diag;
 };
 
 struct query_pool_config {
@@ -68,7 +57,5 @@ query_job_new(struct query_pool *pool, struct errand_inbox *inbox, struct http_e
 void query_job_free(struct query_job **job); /* one that was not submitted */
 /* The job is the pool's from here on. ERR_OVERLOADED: full; the job stays the caller's. */
 MUST_USE enum err query_job_submit(struct query_job *job);
-/* The client is gone. */
-void query_job_abandon(struct query_job *job);
 
 #endif

@@ -30,7 +30,8 @@ static void
 root_end(struct api_request *request)
 {
     http_reply_header(request->exchange, "Content-Security-Policy",
-                      SLICE("default-src 'none'; style-src 'unsafe-inline'"));
+                      SLICE("default-src 'none'; style-src 'unsafe-inline'; "
+                            "frame-ancestors 'none'"));
     http_reply(request->exchange, 200, "text/html; charset=utf-8",
                slice_of(page, sizeof(page) - 1));
 }

@@ -3,8 +3,6 @@
  */
 #include "api/router.h"
 
-#include "base/mem.h"
-
 #include "codec/url.h"
 
 #include <string.h>
@@ -116,15 +114,31 @@ router_find(const struct route *routes, size_t count, enum http_method method, s
     return method == HTTP_OTHER ? ERR_NOT_IMPLEMENTED : ERR_METHOD_NOT_ALLOWED;
 }
 
+static const char *
+method_names(enum http_method method)
+{
+    switch (method) {
+    case HTTP_GET:
+        return "GET, HEAD";
+    case HTTP_PUT:
+        return "PUT";
+    case HTTP_PATCH:
+        return "PATCH";
+    case HTTP_DELETE:
+        return "DELETE";
+    case HTTP_HEAD:
+    case HTTP_POST:
+    case HTTP_OPTIONS:
+    case HTTP_OTHER:
+    default:
+        return "POST";
+    }
+}
+
 const char *
 router_method_name(enum http_method method)
 {
-    static const char *const names[] = {
-        [HTTP_GET] = "GET",        [HTTP_HEAD] = "HEAD",   [HTTP_POST] = "POST",
-        [HTTP_PUT] = "PUT",        [HTTP_PATCH] = "PATCH", [HTTP_DELETE] = "DELETE",
-        [HTTP_OPTIONS] = "OPTIONS"};
-
-    return (size_t)method < COUNT_OF(names) ? names[method] : "";
+    return method == HTTP_GET ? "GET" : method_names(method);
 }
 
 static void
@@ -145,8 +159,7 @@ router_allow(const struct route *routes, size_t count, struct slice path, struct
         if (!is_match(routes[i].pattern, path, caught))
             continue;
         is_ingest = is_ingest || routes[i].is_ingest;
-        add_method(allow, routes[i].method == HTTP_GET ? "GET, HEAD"
-                                                       : router_method_name(routes[i].method));
+        add_method(allow, method_names(routes[i].method));
     }
     if (is_ingest)
         add_method(allow, "OPTIONS");

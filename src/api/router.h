@@ -19,18 +19,18 @@
 
 #define ROUTE_SEGMENTS_MAX 2 /* `{}` of one pattern */
 
-/* Who may ask. A server admin is owner of every project. */
+/* Who may ask. An admin is owner of every project. */
 enum route_auth {
-    ROUTE_OPEN,  /* anybody */
-    ROUTE_WRITE, /* a write key, or a token of who has role ingest or owner in the project */
-    ROUTE_READ,  /* a read key, or a token of who has role analyst or owner in the project */
+    ROUTE_OPEN,
+    ROUTE_WRITE, /* a write key; a token with role ingest or owner */
+    ROUTE_READ,  /* a read key; a token with role analyst or owner */
     ROUTE_LOGIN, /* any token */
-    ROUTE_OWNER, /* a token of an owner of the project */
-    ROUTE_ADMIN, /* a token of a server admin */
+    ROUTE_OWNER, /* a token of the project's owner: of /v1/projects/{}…, or of project= */
+    ROUTE_ADMIN, /* a token of an administrator */
 };
 
 struct api_request;
-struct desk_handler;
+struct resource_kind;
 
 /* What is called for a request, on its loop's thread. */
 struct route_handler {
@@ -50,9 +50,7 @@ struct route {
     bool is_ingest;                               /* CORS for any origin, OPTIONS */
     bool (*exists)(const struct slice *segments); /* is there such a thing? else 404. NULL: yes */
     const struct route_handler *handler;
-    /* Where the resource works at the desk: `handler` is desk_route_handler. */
-    const struct desk_handler *desk;
-    bool has_project; /* the first `{}` is a project's id */
+    const struct resource_kind *resource; /* of resource_route_handler */
     bool may_ask_all; /* an admin without project= asks of all projects: project_id 0 */
 };
 

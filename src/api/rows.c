@@ -86,16 +86,16 @@ rows_write_erasure(const struct erasure *erasure, struct buf *body)
 }
 
 enum err
-rows_answer_erasure(struct desk_job *job, uint64_t id, struct diag *diag)
+rows_answer_erasure(struct resource *res, uint64_t id, struct diag *diag)
 {
     struct erasure erasure;
-    enum err err = erasure_get(job->account, id, &erasure, diag);
+    enum err err = erasure_get(res->account, id, &erasure, diag);
 
     if (err != ERR_OK)
         return err;
-    buf_add_text(&job->body, "{\"erasure\":");
-    rows_write_erasure(&erasure, &job->body);
-    buf_add_char(&job->body, '}');
+    buf_add_text(res->body, "{\"erasure\":");
+    rows_write_erasure(&erasure, res->body);
+    buf_add_char(res->body, '}');
     return ERR_OK;
 }
 

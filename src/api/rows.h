@@ -8,7 +8,7 @@
 
 #include "account/erasure.h"
 #include "account/login.h"
-#include "api/desk.h"
+#include "api/resource.h"
 
 /* role NONE: the member is left out. */
 void
@@ -19,8 +19,8 @@ rows_write_key(const struct account_key *key, const char *text, int64_t now_us, 
 /* `password`: shown once, NULL: left out. */
 void rows_write_login(const struct login *login, const char *password, struct buf *body);
 void rows_write_erasure(const struct erasure *erasure, struct buf *body);
-/* {"erasure":…} of the job's id. */
-MUST_USE enum err rows_answer_erasure(struct desk_job *job, uint64_t id, struct diag *diag);
+/* {"erasure":…} of this id. */
+MUST_USE enum err rows_answer_erasure(struct resource *res, uint64_t id, struct diag *diag);
 
 /* A text of the body into a fixed place; ERR_TOO_LONG with the field. */
 MUST_USE enum err rows_take_text(const struct body_value *value, const char *field, char *ret_text,

@@ -37,20 +37,22 @@ stats_run(struct query_job *job, struct warehouse_view *view, struct diag *diag)
     const struct stats_state *state = job->state;
     struct warehouse_watermark watermark = warehouse_view_watermark(view);
     struct metric_result *result;
-    enum err err =
-        metric_run(view, state->params, state->parts, &job->control, &job->arena, &result, diag);
+    enum err err = metric_run(view, state->params, state->parts, &job->control, &job->errand.arena,
+                              &result, diag);
 
     if (err != ERR_OK)
         return err;
-    metric_render(result, watermark, &job->body);
-    job->content_type = metric_content_type(state->params->format);
+    metric_render(result, watermark, &job->errand.body);
+    job->errand.content_type = metric_content_type(state->params->format);
     if (state->params->format != METRIC_FORMAT_JSON) {
         char text[METRIC_WATERMARK_TEXT];
+        struct slice copy;
 
         metric_watermark_format(watermark, text);
-        job->watermark = arena_copy(&job->arena, slice_of_text(text));
-        if (job->watermark.ptr == NULL)
+        copy = arena_copy(&job->errand.arena, slice_of_text(text));
+        if (copy.ptr == NULL)
             return ERR_NOMEM;
+        errand_add_header(&job->errand, "X-Potik-Watermark", copy);
     }
     return ERR_OK;
 }
@@ -63,9 +65,9 @@ parse(struct query_job *job, const struct metric *metric, struct api_request *re
     const struct api *api = request->loop->api;
     const struct account_project *project =
         access_project(request->loop->access, request->project_id);
-    struct url_pair *decoded = ARENA_NEW(&job->arena, struct url_pair, QUERY_PAIRS_MAX);
-    struct metric_pair *pairs = ARENA_NEW(&job->arena, struct metric_pair, QUERY_PAIRS_MAX);
-    struct stats_state *state = ARENA_NEW(&job->arena, struct stats_state, 1);
+    struct url_pair *decoded = ARENA_NEW(&job->errand.arena, struct url_pair, QUERY_PAIRS_MAX);
+    struct metric_pair *pairs = ARENA_NEW(&job->errand.arena, struct metric_pair, QUERY_PAIRS_MAX);
+    struct stats_state *state = ARENA_NEW(&job->errand.arena, struct stats_state, 1);
     struct slice query = request->query;
     struct metric_context context = {
         .zones = api->config.zones,
@@ -76,23 +78,23 @@ parse(struct query_job *job, const struct metric *metric, struct api_request *re
     enum err err = ERR_OK;
 
     if (query.ptr != NULL)
-        query = arena_copy(&job->arena, query);
+        query = arena_copy(&job->errand.arena, query);
     if (decoded == NULL || pairs == NULL || state == NULL ||
         (query.ptr == NULL && request->query.ptr != NULL))
         return ERR_NOMEM;
     if (project != NULL) {
-        context.project_zone = arena_copy(&job->arena, slice_of_text(project->time_zone));
+        context.project_zone = arena_copy(&job->errand.arena, slice_of_text(project->time_zone));
         if (context.project_zone.ptr == NULL)
             return ERR_NOMEM;
         if (project->week_start == ACCOUNT_WEEK_SUNDAY)
             context.week_start = METRIC_WEEK_SUNDAY;
     }
     if (query.ptr != NULL && query.len != 0)
-        err = url_parse_query(query, &job->arena, decoded, QUERY_PAIRS_MAX, &count, diag);
+        err = url_parse_query(query, &job->errand.arena, decoded, QUERY_PAIRS_MAX, &count, diag);
     for (size_t i = 0; i < count; i++)
         pairs[i] = (struct metric_pair){decoded[i].name, decoded[i].value};
     if (err == ERR_OK)
-        err = metric_params_parse(metric, pairs, (uint32_t)count, &context, &job->arena,
+        err = metric_params_parse(metric, pairs, (uint32_t)count, &context, &job->errand.arena,
                                   &state->params, diag);
     if (err != ERR_OK)
         return err;

@@ -1,38 +1,49 @@
 /*
- * throttle - failed logins make the next ones wait, by account and by address.
+ * throttle - failed logins are slowed down, per account and per address.
  *
- * Layer 6, any thread; one mutex, held for a look-up. Pure but for the clock. After THROTTLE_FREE
- * failures each further one doubles the wait, from 1 s up to a minute for an account (so that
- * nobody can lock somebody else out for long) and a quarter of an hour for an address. An attempt
- * during the wait is refused before anything is hashed. A right password clears the account's
- * count; an hour without a failure clears either. Accounts that do not exist are counted alike.
+ * Layer 6, any thread (one mutex, a few instructions); pure but for it: the clock is an argument.
+ * Three failures are free; from the fourth on each begins a delay, doubling from 1 s to 60 s
+ * (account) or 15 min (address), in which nobody is let in. Attempts under way count, too: many at
+ * once are no way around. Accounts that do not exist are slowed down alike. A right password
+ * forgets its account's failures, not its address's: whoever has an account must not guess others'.
+ * An hour without a failure forgets.
  *
- * At most THROTTLE_ENTRIES are remembered, under keyed hashes; a new one takes the place of the one
- * of its bucket that failed longest ago. IPv6 addresses count by their /64.
+ * What is remembered is a keyed hash of the email or address (IPv6: of its first 64 bits), in two
+ * tables of a fixed size: when one is full, the entry unused for longest goes.
  */
 #ifndef POTIK_API_THROTTLE_H
 #define POTIK_API_THROTTLE_H
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/random.h"
 #include "base/slice.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
-#define THROTTLE_ENTRIES 65536U
+#define THROTTLE_ENTRIES_MAX 65536 /* each table */
 #define THROTTLE_FREE 3
 #define THROTTLE_ACCOUNT_S_MAX 60
 #define THROTTLE_ADDRESS_S_MAX 900
 #define THROTTLE_FORGET_S 3600
+#define THROTTLE_UNDER_WAY_MAX 16 /* from one address, while it has free failures left */
 
 struct throttle;
-/* NULL: out of memory. */
-struct throttle *throttle_new(const struct clock *clock, struct random_source *random);
+enum throttle_outcome { THROTTLE_RIGHT, THROTTLE_WRONG, THROTTLE_UNDECIDED };
+
+/* entries_max: THROTTLE_ENTRIES_MAX, fewer in tests. ERR_NOMEM. */
+MUST_USE enum err
+throttle_new(uint32_t entries_max, struct random_source *random, struct throttle **ret_throttle);
 void throttle_free(struct throttle **throttle);
-/* 0: go on. Else seconds to wait, ≥ 1. */
-int64_t throttle_wait_s(struct throttle *throttle, struct slice account, struct slice address);
-void throttle_failed(struct throttle *throttle, struct slice account, struct slice address);
-void throttle_succeeded(struct throttle *throttle, struct slice account);
+
+/*
+ * May a password be tried now? true: throttle_leave must follow, once. false: not before
+ * *ret_wait_s (≥ 1) from now. `email` as compared (lower case), any length; `address` as text
+ * ("unix" and what is no address are not slowed down by address).
+ */
+MUST_USE bool throttle_enter(struct throttle *throttle, struct slice email, struct slice address,
+                             int64_t now_ns, uint32_t *ret_wait_s);
+void throttle_leave(struct throttle *throttle, struct slice email, struct slice address,
+                    int64_t now_ns, enum throttle_outcome outcome);
 
 #endif

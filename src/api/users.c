@@ -111,7 +111,7 @@ timeline_run(struct query_job *job, struct warehouse_view *view, struct diag *di
     if (err != ERR_OK)
         return err;
     if (listing.count == state->limit) {
-        next = arena_printf(&job->arena, "t%" PRId64 ".%" PRIu64, listing.last_time_us,
+        next = arena_printf(&job->errand.arena, "t%" PRId64 ".%" PRIu64, listing.last_time_us,
                             listing.last_seq);
         if (next.ptr == NULL)
             return ERR_NOMEM;
@@ -135,9 +135,9 @@ user_events_end(struct api_request *request)
     job = api_job_new(request);
     if (job == NULL)
         return;
-    state = ARENA_NEW(&job->arena, struct timeline_state, 1);
+    state = ARENA_NEW(&job->errand.arena, struct timeline_state, 1);
     if (state != NULL)
-        state->person = arena_copy(&job->arena, request->segments[0]);
+        state->person = arena_copy(&job->errand.arena, request->segments[0]);
     err =
         state == NULL || state->person.ptr == NULL ? ERR_NOMEM : parse(pairs, count, state, &diag);
     if (err != ERR_OK) {

@@ -41,12 +41,13 @@ struct config {
     uint64_t store_connect_timeout_ms;
     uint64_t auth_cache_max_ms;
 
-    uint64_t hash_memory_bytes; /* the next two: of a password's hash */
+    uint64_t hash_memory_kib; /* these: of logging in */
     uint64_t hash_passes;
     uint64_t token_life_ms;
     uint64_t refresh_life_ms;
-    char *login_throttle; /* on, off */
-    char *trust_proxy;    /* on, off */
+    char *origins;        /* NULL: none */
+    char *login_throttle; /* on, off; so is the next */
+    char *trust_proxy;
 
     uint64_t loop_threads; /* auto: half the cores this process may use */
     uint64_t connections_max;

@@ -1,14 +1,36 @@
 /*
- * first_run - keys made and told once. See first_run.h.
+ * first_run - keys and an administrator made and told once. See first_run.h.
  */
 #include "app/first_run.h"
 
-#include "app/run_file.h"
+#include "account/login.h"
+#include "base/file.h"
 #include "base/mem.h"
+#include "codec/hash.h"
 
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+
+#define FIRST_RUN_BYTES_MAX 4096
+
+/* The value of a line `name=…`; ptr NULL: there is none. */
+static struct slice
+line_value(struct slice text, const char *name)
+{
+    size_t name_len = strlen(name);
+
+    for (size_t i = 0; i < text.len;) {
+        const char *line = text.ptr + i;
+        const char *newline = memchr(line, '\n', text.len - i);
+        size_t len = newline != NULL ? (size_t)(newline - line) : text.len - i;
+
+        if (len > name_len && memcmp(line, name, name_len) == 0 && line[name_len] == '=')
+            return slice_of(line + name_len + 1, len - name_len - 1);
+        i += len + 1;
+    }
+    return SLICE_NONE;
+}
 
 static bool
 take_key(struct slice text, enum account_key_kind kind, char ret_text[ACCOUNT_KEY_TEXT_BYTES + 1])
@@ -24,49 +46,56 @@ take_key(struct slice text, enum account_key_kind kind, char ret_text[ACCOUNT_KE
 
 /* Keys that stand in the file and were never told. */
 static enum err
-read_untold(const char *data_dir, struct first_run *run, struct diag *diag)
+read_untold(const char *path, struct first_run *run, struct diag *diag)
 {
-    struct buf file;
-    enum err err = run_file_read(data_dir, &file, diag);
+    struct buf buf;
+    enum err err = ERR_OK;
 
-    if (err == ERR_OK)
+    buf_init(&buf, FIRST_RUN_BYTES_MAX);
+    if (file_exists(path))
+        err = file_read_whole(path, FIRST_RUN_BYTES_MAX, &buf, diag);
+    if (err == ERR_OK) {
+        struct slice text = buf_slice(&buf);
+
         run->is_first =
-            run_file_value(&file, "server").ptr == NULL &&
-            take_key(run_file_value(&file, "write_key"), ACCOUNT_KEY_WRITE, run->write_key) &&
-            take_key(run_file_value(&file, "read_key"), ACCOUNT_KEY_READ, run->read_key);
-    run_file_wipe(&file);
+            line_value(text, "server").ptr == NULL &&
+            take_key(line_value(text, "write_key"), ACCOUNT_KEY_WRITE, run->write_key) &&
+            take_key(line_value(text, "read_key"), ACCOUNT_KEY_READ, run->read_key);
+    }
+    if (buf.ptr != NULL)
+        sodium_memzero(buf.ptr, buf.len);
+    buf_fini(&buf);
     return err;
 }
 
 static enum err
-make_texts(struct account *account, const char *data_dir, struct first_run *run, struct diag *diag)
+make_texts(struct account *account, const char *path, struct first_run *run, struct diag *diag)
 {
-    const struct run_line lines[] = {
-        {"server", NULL}, {"write_key", run->write_key}, {"read_key", run->read_key}};
+    char text[2 * ACCOUNT_KEY_TEXT_BYTES + 64];
     enum err err;
 
     account_key_make_text(account, ACCOUNT_KEY_WRITE, run->write_key);
     account_key_make_text(account, ACCOUNT_KEY_READ, run->read_key);
-    err = run_file_update(data_dir, lines, COUNT_OF(lines), diag);
+    (void)snprintf(text, sizeof(text), "write_key=%s\nread_key=%s\n", run->write_key,
+                   run->read_key);
+    err = file_replace_whole(path, slice_of_text(text), diag);
+    sodium_memzero(text, sizeof(text));
     run->is_first = err == ERR_OK;
     return err;
 }
 
 /* Another node was first: what stands in the file was never in force. */
 static enum err
-forget_texts(const char *data_dir, struct first_run *run, struct diag *diag)
+forget_texts(const char *path, struct first_run *run, struct diag *diag)
 {
-    static const struct run_line gone[] = {{"write_key", NULL}, {"read_key", NULL}};
-
     run->is_first = false;
     sodium_memzero(run->write_key, sizeof(run->write_key));
     sodium_memzero(run->read_key, sizeof(run->read_key));
-    return run_file_update(data_dir, gone, COUNT_OF(gone), diag);
+    return file_unlink(path, diag);
 }
 
 static enum err
-put_in_force(struct account *account, const char *data_dir, struct first_run *run,
-             struct diag *diag)
+put_in_force(struct account *account, const char *path, struct first_run *run, struct diag *diag)
 {
     const struct slice texts[2] = {slice_of(run->write_key, ACCOUNT_KEY_TEXT_BYTES),
                                    slice_of(run->read_key, ACCOUNT_KEY_TEXT_BYTES)};
@@ -76,31 +105,192 @@ put_in_force(struct account *account, const char *data_dir, struct first_run *ru
 
     if (err != ERR_OK)
         return err;
-    return is_first ? ERR_OK : forget_texts(data_dir, run, diag);
+    return is_first ? ERR_OK : forget_texts(path, run, diag);
 }
 
-enum err
-first_run_ensure(struct account *account, const char *data_dir, const char *time_zone,
-                 struct first_run *ret_run, struct diag *diag)
+/* --- the file's lines -------------------------------------------------------------------------*/
+
+/* All lines of `old` that do not begin with `name=`. */
+static void
+add_other_lines(struct buf *text, const struct buf *old, const char *name)
+{
+    const char *at = old->ptr;
+    const char *end = at != NULL ? at + old->len : NULL;
+    size_t name_len = strlen(name);
+
+    while (at != end) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        const char *next = newline != NULL ? newline + 1 : end;
+
+        if ((size_t)(next - at) < name_len || memcmp(at, name, name_len) != 0)
+            buf_add(text, at, (size_t)(next - at));
+        at = next;
+    }
+}
+
+static void
+wipe(struct buf *buf)
+{
+    if (buf->ptr != NULL)
+        sodium_memzero(buf->ptr, buf->len);
+    buf_fini(buf);
+}
+
+/* The file with `first` before the lines that do not begin with `name`, and `last` behind. */
+static enum err
+rewrite(const char *path, const char *first, const char *name, const char *last, struct diag *diag)
+{
+    CLEANUP(wipe) struct buf old;
+    CLEANUP(wipe) struct buf text;
+    enum err err = ERR_OK;
+
+    buf_init(&old, FIRST_RUN_BYTES_MAX);
+    buf_init(&text, 2 * FIRST_RUN_BYTES_MAX);
+    if (file_exists(path))
+        err = file_read_whole(path, FIRST_RUN_BYTES_MAX, &old, diag);
+    if (err != ERR_OK)
+        return err;
+    buf_add_text(&text, first);
+    add_other_lines(&text, &old, name);
+    buf_add_text(&text, last);
+    if (buf_failed(&text))
+        return ERR_NOMEM;
+    return text.len == 0 ? file_unlink(path, diag)
+                         : file_replace_whole(path, buf_slice(&text), diag);
+}
+
+/* --- the administrator ------------------------------------------------------------------------*/
+
+/* The password in the file, if there is one. */
+static enum err
+read_password(const char *path, struct first_run *run, struct diag *diag)
+{
+    CLEANUP(wipe) struct buf old;
+    struct slice kept;
+    enum err err = ERR_OK;
+
+    buf_init(&old, FIRST_RUN_BYTES_MAX);
+    if (file_exists(path))
+        err = file_read_whole(path, FIRST_RUN_BYTES_MAX, &old, diag);
+    if (err != ERR_OK)
+        return err;
+    kept = line_value(buf_slice(&old), "admin_password");
+    if (kept.ptr != NULL && kept.len == PASSWORD_GENERATED_BYTES) {
+        memcpy(run->admin_password, kept.ptr, kept.len);
+        run->admin_password[kept.len] = '\0';
+    }
+    return ERR_OK;
+}
+
+/* A password of the file that was never in force; else a new one, written down. */
+static enum err
+make_password(const char *path, struct first_run *run, struct diag *diag)
+{
+    char lines[sizeof("admin_email=\nadmin_password=\n") + sizeof(LOGIN_FIRST_EMAIL) +
+               PASSWORD_GENERATED_BYTES];
+    enum err err = read_password(path, run, diag);
+
+    if (err != ERR_OK || run->admin_password[0] != '\0')
+        return err;
+    password_generate(random_system(), run->admin_password);
+    (void)snprintf(lines, sizeof(lines), "admin_email=%s\nadmin_password=%s\n", LOGIN_FIRST_EMAIL,
+                   run->admin_password);
+    err = rewrite(path, "", "admin_", lines, diag);
+    sodium_memzero(lines, sizeof(lines));
+    return err;
+}
+
+/* Another node was first, or somebody logs in already: what stands in the file is nobody's. */
+static enum err
+forget_password(const char *path, struct first_run *run, struct diag *diag)
+{
+    sodium_memzero(run->admin_password, sizeof(run->admin_password));
+    return rewrite(path, "", "admin_", "", diag);
+}
+
+static enum err
+ensure_admin(struct account *account, const char *path, const struct password_cost *cost,
+             struct first_run *run, struct diag *diag)
+{
+    const struct account_actor by = {.kind = ACCOUNT_ACTOR_SERVER};
+    struct login_list list = {0};
+    struct password_hash hash;
+    struct login login;
+    bool is_first = false;
+    size_t count;
+    enum err err = login_list(account, &list, diag);
+
+    if (err != ERR_OK)
+        return err;
+    count = list.login_count;
+    login_list_free(&list);
+    if (count != 0) {
+        /* Keys that were not told: then the server never listened, and the password was not told
+         * either. */
+        err = run->is_first ? read_password(path, run, diag) : ERR_OK;
+        run->is_admin_new = run->admin_password[0] != '\0';
+        return err;
+    }
+    err = make_password(path, run, diag);
+    if (err == ERR_OK)
+        err = password_hash(slice_of_text(run->admin_password), cost, random_system(), &hash, diag);
+    if (err == ERR_OK)
+        err = login_add_first(account, &by, LOGIN_FIRST_EMAIL, &hash, &is_first, &login, diag);
+    if (err != ERR_OK)
+        return err;
+    run->is_admin_new = is_first;
+    return is_first ? ERR_OK : forget_password(path, run, diag);
+}
+
+/* --- both -------------------------------------------------------------------------------------*/
+
+static enum err
+ensure_keys(struct account *account, const char *path, struct first_run *run, struct diag *diag)
 {
     struct account_list list;
-    bool is_new;
-    enum err err;
+    enum err err = read_untold(path, run, diag);
 
-    memset(ret_run, 0, sizeof(*ret_run));
-    err = account_project_ensure_default(account, time_zone, &ret_run->project, &is_new, diag);
-    if (err == ERR_OK)
-        err = read_untold(data_dir, ret_run, diag);
     if (err == ERR_OK)
         err = account_list(account, &list, diag);
     if (err != ERR_OK)
         return err;
-    if (!ret_run->is_first && list.key_count == 0)
-        err = make_texts(account, data_dir, ret_run, diag);
+    if (!run->is_first && list.key_count == 0)
+        err = make_texts(account, path, run, diag);
     account_list_free(&list);
-    if (err == ERR_OK && ret_run->is_first)
-        err = put_in_force(account, data_dir, ret_run, diag);
+    if (err == ERR_OK && run->is_first)
+        err = put_in_force(account, path, run, diag);
     return err;
+}
+
+enum err
+first_run_ensure(struct account *account, const char *data_dir, const char *time_zone,
+                 const struct password_cost *cost, struct first_run *ret_run, struct diag *diag)
+{
+    char path[FILE_PATH_MAX];
+    bool is_new;
+    enum err err;
+
+    memset(ret_run, 0, sizeof(*ret_run));
+    if (!file_path(path, data_dir, "first-run.txt"))
+        return ERR_IO;
+    err = account_project_ensure_default(account, time_zone, &ret_run->project, &is_new, diag);
+    if (err == ERR_OK)
+        err = ensure_keys(account, path, ret_run, diag);
+    if (err == ERR_OK)
+        err = ensure_admin(account, path, cost, ret_run, diag);
+    return err;
+}
+
+static enum err
+write_address(const char *data_dir, const char *address, struct diag *diag)
+{
+    char path[FILE_PATH_MAX];
+    char line[FILE_PATH_MAX + 16];
+
+    if (!file_path(path, data_dir, "first-run.txt") ||
+        snprintf(line, sizeof(line), "server=%s\n", address) >= (int)sizeof(line))
+        return ERR_IO;
+    return rewrite(path, line, "server=", "", diag);
 }
 
 static void
@@ -129,6 +319,18 @@ tell(const struct first_run *run, const char *data_dir, const char *address)
 }
 
 static void
+tell_admin(const struct first_run *run, const char *data_dir)
+{
+    fprintf(stderr,
+            "\n"
+            "An administrator was made, shown here once and kept in %s/first-run.txt:\n"
+            "\n"
+            "  email      %s\n"
+            "  password   %s   (change it: POST /v1/auth/password)\n",
+            data_dir, LOGIN_FIRST_EMAIL, run->admin_password);
+}
+
+static void
 tell_where_keys_are(const char *data_dir)
 {
     fprintf(stderr,
@@ -147,16 +349,12 @@ tell_where_keys_are(const char *data_dir)
 enum err
 first_run_tell(struct first_run *run, const char *data_dir, const char *address, struct diag *diag)
 {
-    const struct run_line line = {"server", address};
-    struct buf file;
-    bool is_known;
-    enum err err = run_file_read(data_dir, &file, diag);
+    char path[FILE_PATH_MAX];
+    bool is_known = file_path(path, data_dir, "first-run.txt") && file_exists(path);
+    enum err err = write_address(data_dir, address, diag);
 
-    is_known = err == ERR_OK && run_file_value(&file, "server").ptr != NULL;
-    run_file_wipe(&file);
-    if (err == ERR_OK)
-        err = run_file_update(data_dir, &line, 1, diag);
-
+    if (run->is_admin_new)
+        tell_admin(run, data_dir);
     if (run->is_first)
         tell(run, data_dir, address);
     else if (run->is_shared && !is_known)

@@ -219,8 +219,6 @@ announce(struct program *program, struct diag *diag)
     const char *address = http_server_address(program->server);
     enum err err = first_run_tell(&program->first_run, program->config->data_dir, address, diag);
 
-    if (err == ERR_OK)
-        err = first_admin_tell(&program->first_admin, program->config->data_dir, diag);
     if (err != ERR_OK)
         return err;
     if (!is_loopback(program->config->listen))

@@ -4,6 +4,7 @@
 #include "app/wire.h"
 
 #include "account/account.h"
+#include "api/browser.h"
 #include "app/folder.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -77,10 +78,11 @@ wire_open_store(const struct config *config, void (*fatal)(void *state, const ch
     return embedded_open(&embedded, ret_store, diag);
 }
 
-static struct account_config
-account_config_of(const struct config *config, bool may_create)
+enum err
+wire_open_account(const struct config *config, bool may_create, struct account **ret_account,
+                  struct diag *diag)
 {
-    return (struct account_config){
+    const struct account_config account = {
         .data_dir = config->data_dir,
         .may_create = may_create,
         .postgres_url = config_is_postgres(config) ? config->store : NULL,
@@ -89,21 +91,14 @@ account_config_of(const struct config *config, bool may_create)
         .clock = clock_system(),
         .random = random_system(),
     };
-}
-
-enum err
-wire_open_account(const struct config *config, bool may_create, struct account **ret_account,
-                  struct diag *diag)
-{
-    const struct account_config account = account_config_of(config, may_create);
 
     return account_open(&account, ret_account, diag);
 }
 
-static struct password_cost
-password_cost_of(const struct config *config)
+struct password_cost
+wire_password_cost(const struct config *config)
 {
-    return (struct password_cost){.memory_kib = (uint32_t)(config->hash_memory_bytes / 1024),
+    return (struct password_cost){.memory_kib = (uint32_t)config->hash_memory_kib,
                                   .passes = (uint32_t)config->hash_passes};
 }
 
@@ -114,19 +109,17 @@ open_accounts(struct program *program, struct diag *diag)
     const struct access_config access = {
         .sink = log_sink_default(),
         .clock = clock_system(),
-        .token_life_s = (int64_t)config->token_life_ms / 1000,
         .ring = {.dir = config->data_dir, .may_create = true, .random = random_system()},
+        .token_life_s = (int64_t)config->token_life_ms / 1000,
         .cache_ms_max = config_is_postgres(config) ? (int64_t)config->auth_cache_max_ms : 0,
     };
-    const struct password_cost cost = password_cost_of(config);
+    const struct password_cost cost = wire_password_cost(config);
     CLEANUP(account_close) struct account *account = NULL;
     enum err err = wire_open_account(config, true, &account, diag);
 
     if (err == ERR_OK)
-        err = first_run_ensure(account, config->data_dir, config->time_zone, &program->first_run,
-                               diag);
-    if (err == ERR_OK)
-        err = first_admin_ensure(account, config->data_dir, &cost, &program->first_admin, diag);
+        err = first_run_ensure(account, config->data_dir, config->time_zone, &cost,
+                               &program->first_run, diag);
     if (err != ERR_OK)
         return err;
     program->first_run.is_shared = config_is_postgres(config);
@@ -174,16 +167,25 @@ open_api(struct program *program, struct diag *diag)
         .query_threads = (uint32_t)config->query_threads,
         .query_jobs_max = (uint32_t)config->query_queue,
         .query_timeout_ms = (int64_t)config->query_timeout_ms,
-        .password_cost = password_cost_of(config),
-        .token_life_s = (int64_t)config->token_life_ms / 1000,
-        .refresh_life_us = (int64_t)config->refresh_life_ms * 1000,
-        .throttles_logins = strcmp(config->login_throttle, "on") == 0,
-        .trusts_proxy = strcmp(config->trust_proxy, "on") == 0,
         .scan_parts = (uint32_t)(config->duckdb_threads < METRIC_PARTS_MAX ? config->duckdb_threads
                                                                            : METRIC_PARTS_MAX),
+        .password_cost = wire_password_cost(config),
+        .token_life_s = (int64_t)config->token_life_ms / 1000,
+        .refresh_life_us = (int64_t)config->refresh_life_ms * 1000,
+        .origins = config->origins,
+        .is_throttled = strcmp(config->login_throttle, "on") == 0,
+        .trusts_proxy = strcmp(config->trust_proxy, "on") == 0,
     };
 
-    api.accounts = account_config_of(config, false);
+    for (int i = 0; i < DESK_LANES; i++) {
+        enum err err = wire_open_account(config, false, &api.desk_links[i], diag);
+
+        if (err != ERR_OK) {
+            while (i-- > 0)
+                account_close(&api.desk_links[i]);
+            return err;
+        }
+    }
     return api_new(&api, &program->api, diag);
 }
 
@@ -223,6 +225,11 @@ check_addresses(const struct config *config, struct diag *diag)
 
     if (err == ERR_INVALID)
         config_name_source(config, "listen", diag);
+    if (err == ERR_OK) {
+        err = browser_check_origins(config->origins, diag);
+        if (err == ERR_INVALID)
+            config_name_source(config, "origins", diag);
+    }
     if (err != ERR_OK || !config_is_postgres(config))
         return err;
     err = postgres_check_url(config->store, diag);

@@ -8,7 +8,6 @@
 
 #include "api/api.h"
 #include "app/config.h"
-#include "app/first_admin.h"
 #include "app/first_run.h"
 #include "http/http.h"
 #include "store/store.h"
@@ -20,7 +19,6 @@ struct program {
     struct zones *zones;
     struct store *store;
     struct first_run first_run;
-    struct first_admin first_admin;
     struct access_table *access;
     struct warehouse *warehouse;
     struct api *api;
@@ -43,6 +41,8 @@ wire_open_store(const struct config *config, void (*fatal)(void *state, const ch
 /* Projects and keys, beside a running server too. May give ERR_ABSENT unless may_create. */
 MUST_USE enum err wire_open_account(const struct config *config, bool may_create,
                                     struct account **ret_account, struct diag *diag);
+/* What hashing a password costs, by the settings. */
+struct password_cost wire_password_cost(const struct config *config);
 MUST_USE enum err wire_open_warehouse(const struct config *config, struct store *store,
                                       struct warehouse **ret_warehouse, struct diag *diag);
 /* After http_server_drain, and after loader and keeper have been joined. Seals for at most

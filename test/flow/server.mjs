@@ -229,7 +229,7 @@ function isAllRejected(reply) {
   return reply.status === 400 && reply.json?.error?.code === 'all_rejected';
 }
 
-/** The three lines of <data-dir>/first-run.txt. */
+/** The address and the keys in <data-dir>/first-run.txt. */
 export function readKeys(dataDir) {
   const text = fs.readFileSync(path.join(dataDir, 'first-run.txt'), 'utf8');
   const of = (name) => new RegExp(`^${name}=(.*)$`, 'm').exec(text)?.[1];

@@ -12,10 +12,12 @@
 #include <string.h>
 
 static const struct route routes[] = {
-    {HTTP_POST, "/v1/events", ROUTE_WRITE_KEY, true, NULL, NULL},
-    {HTTP_GET, "/v1/users/{}/events", ROUTE_READ_KEY, false, NULL, NULL},
-    {HTTP_GET, "/v1/stats/{}", ROUTE_READ_KEY, false, stats_exists, NULL},
-    {HTTP_GET, "/", ROUTE_OPEN, false, NULL, NULL},
+    {HTTP_POST, "/v1/events", ROUTE_WRITE, .is_ingest = true, .exists = NULL, .handler = NULL},
+    {HTTP_GET, "/v1/users/{}/events", ROUTE_READ, .is_ingest = false, .exists = NULL,
+     .handler = NULL},
+    {HTTP_GET, "/v1/stats/{}", ROUTE_READ, .is_ingest = false, .exists = stats_exists,
+     .handler = NULL},
+    {HTTP_GET, "/", ROUTE_OPEN, .is_ingest = false, .exists = NULL, .handler = NULL},
 };
 
 static void

@@ -81,6 +81,14 @@ http_reply_error(struct http_exchange *exchange, enum err err, const char *messa
 }
 
 /* Asked by other files of the room, never in these tests. */
+struct slice
+http_peer(const struct http_exchange *exchange)
+{
+    (void)exchange;
+    fail();
+    return SLICE_NONE;
+}
+
 void
 http_reply_header(struct http_exchange *exchange, const char *name, struct slice value)
 {
@@ -258,6 +266,7 @@ begin(struct fixture *fixture, struct http_exchange *exchange)
     request->loop = &fixture->loop;
     request->exchange = exchange;
     request->project_id = 7;
+    request->query = http_query(exchange);
     events_post_handler.head(request);
     return request;
 }

@@ -4,11 +4,14 @@
  */
 #include "../test.h"
 
+#include "account/login.h"
 #include "app/first_run.h"
 #include "app/folder.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
+
+static const struct password_cost cost = {PASSWORD_MEMORY_KIB_MIN, PASSWORD_PASSES_MIN};
 
 static void
 test_folder__is_made_with_parents_and_locked(void **state)
@@ -103,8 +106,8 @@ test_first_run__keys_once_and_the_address_at_each_start(void **state)
     struct buf text;
 
     buf_init(&text, 8192);
-    assert_int_equal(first_run_ensure(account, (const char *)*state, "Europe/Kyiv", &run, NULL),
-                     ERR_OK);
+    assert_int_equal(
+        first_run_ensure(account, (const char *)*state, "Europe/Kyiv", &cost, &run, NULL), ERR_OK);
     assert_true(run.is_first);
     assert_int_equal(strncmp(run.write_key, "wk_", 3), 0);
     assert_int_equal(strncmp(run.read_key, "rk_", 3), 0);
@@ -118,7 +121,8 @@ test_first_run__keys_once_and_the_address_at_each_start(void **state)
     assert_int_equal(strncmp(text.ptr, "server=http://127.0.0.1:1\n", 26), 0);
     assert_non_null(strstr(text.ptr, write_line));
 
-    assert_int_equal(first_run_ensure(account, (const char *)*state, "UTC", &run, NULL), ERR_OK);
+    assert_int_equal(first_run_ensure(account, (const char *)*state, "UTC", &cost, &run, NULL),
+                     ERR_OK);
     assert_false(run.is_first);
     assert_int_equal(first_run_tell(&run, (const char *)*state, "unix:/x", NULL), ERR_OK);
     read_text(path, &text);
@@ -136,6 +140,80 @@ test_first_run__keys_once_and_the_address_at_each_start(void **state)
     account_close(&account);
 }
 
+/* Whose password is it? */
+static void
+assert_admin(struct account *account, const char *password)
+{
+    struct login login;
+    bool is_right = false;
+
+    assert_int_equal(login_find(account, LOGIN_FIRST_EMAIL, &login, NULL), ERR_OK);
+    assert_true(login.is_admin);
+    assert_int_equal(password_verify(slice_of_text(login.password.text), slice_of_text(password),
+                                     &is_right, NULL),
+                     ERR_OK);
+    assert_true(is_right);
+}
+
+/* Keys and no login, as an older program leaves it: an administrator is made, the rest stays. A
+ * password that was written down and never in force (a cut in between) is the one. */
+static void
+test_first_run__admin_beside_older_keys(void **state)
+{
+    static const char older[] = "server=http://x\nwrite_key=wk_x\nread_key=rk_x\n";
+    static const char cut[] = "admin_email=admin@localhost\nadmin_password=abcdefghijklmnopqrst\n";
+    const char *path = test_path(state, "first-run.txt");
+
+    for (int is_cut = 0; is_cut <= 1; is_cut++) {
+        struct account *account = open_account(state);
+        char write_key[ACCOUNT_KEY_TEXT_BYTES + 1];
+        char read_key[ACCOUNT_KEY_TEXT_BYTES + 1];
+        struct slice texts[2] = {slice_of(write_key, ACCOUNT_KEY_TEXT_BYTES),
+                                 slice_of(read_key, ACCOUNT_KEY_TEXT_BYTES)};
+        struct account_project project;
+        struct first_run run;
+        struct buf text;
+        bool is_new;
+        char line[96];
+
+        buf_init(&text, 8192);
+        account_key_make_text(account, ACCOUNT_KEY_WRITE, write_key);
+        account_key_make_text(account, ACCOUNT_KEY_READ, read_key);
+        assert_int_equal(account_project_ensure_default(account, "UTC", &project, &is_new, NULL),
+                         ERR_OK);
+        assert_int_equal(account_keys_add_first(account, ACCOUNT_PROJECT_DEFAULT, "first run",
+                                                texts, &is_new, NULL),
+                         ERR_OK);
+        buf_add_text(&text, older);
+        buf_add_text(&text, is_cut != 0 ? cut : "");
+        assert_int_equal(file_replace_whole(path, buf_slice(&text), NULL), ERR_OK);
+        assert_int_equal(first_run_ensure(account, (const char *)*state, "UTC", &cost, &run, NULL),
+                         ERR_OK);
+        assert_false(run.is_first);
+        assert_true(run.is_admin_new);
+        if (is_cut != 0)
+            assert_string_equal(run.admin_password, "abcdefghijklmnopqrst");
+        assert_admin(account, run.admin_password);
+        read_text(path, &text);
+        assert_int_equal(strncmp(text.ptr, older, sizeof(older) - 1), 0);
+        snprintf(line, sizeof(line), "admin_email=admin@localhost\nadmin_password=%s\n",
+                 run.admin_password);
+        assert_string_equal(text.ptr + sizeof(older) - 1, line);
+
+        assert_int_equal(first_run_ensure(account, (const char *)*state, "UTC", &cost, &run, NULL),
+                         ERR_OK);
+        assert_false(run.is_admin_new); /* once */
+        buf_fini(&text);
+        account_close(&account);
+        assert_int_equal(file_unlink(test_path(state, "accounts.db"), NULL), ERR_OK);
+        for (size_t i = 0; i < 2; i++) {
+            const char *rest = test_path(state, i == 0 ? "accounts.db-wal" : "accounts.db-shm");
+
+            assert_int_equal(file_exists(rest) ? file_unlink(rest, NULL) : ERR_OK, ERR_OK);
+        }
+    }
+}
+
 /* A start that failed between making the keys and telling them: the next one tells the same. */
 static void
 test_first_run__untold_keys_are_told_by_the_next_start(void **state)
@@ -145,11 +223,19 @@ test_first_run__untold_keys_are_told_by_the_next_start(void **state)
     struct first_run run;
     struct account_list list;
 
-    assert_int_equal(first_run_ensure(account, (const char *)*state, "UTC", &cut_off, NULL), 0);
-    assert_int_equal(first_run_ensure(account, (const char *)*state, "UTC", &run, NULL), ERR_OK);
+    assert_int_equal(first_run_ensure(account, (const char *)*state, "UTC", &cost, &cut_off, NULL),
+                     0);
+    assert_int_equal(first_run_ensure(account, (const char *)*state, "UTC", &cost, &run, NULL),
+                     ERR_OK);
     assert_true(run.is_first);
     assert_string_equal(run.write_key, cut_off.write_key);
     assert_string_equal(run.read_key, cut_off.read_key);
+    assert_true(run.is_admin_new);
+    assert_int_equal(strlen(run.admin_password), PASSWORD_GENERATED_BYTES);
+    assert_string_equal(run.admin_password, cut_off.admin_password);
+    assert_true(run.is_admin_new);
+    assert_int_equal(strlen(run.admin_password), PASSWORD_GENERATED_BYTES);
+    assert_string_equal(run.admin_password, cut_off.admin_password);
     assert_int_equal(account_list(account, &list, NULL), ERR_OK);
     assert_int_equal(list.key_count, 2);
     account_list_free(&list);
@@ -169,7 +255,8 @@ test_first_run__one_of_several_nodes_makes_the_keys(void **state)
 
     buf_init(&text, 8192);
     assert_int_equal(file_make_dir(second_dir, NULL), ERR_OK);
-    assert_int_equal(first_run_ensure(account, (const char *)*state, "UTC", &first, NULL), ERR_OK);
+    assert_int_equal(first_run_ensure(account, (const char *)*state, "UTC", &cost, &first, NULL),
+                     ERR_OK);
     /* the second had seen no keys, and has put texts of its own down meanwhile */
     second = first;
     second.write_key[10] = second.write_key[10] == 'a' ? 'b' : 'a';
@@ -178,7 +265,7 @@ test_first_run__one_of_several_nodes_makes_the_keys(void **state)
     assert_int_equal(
         file_replace_whole(test_path(state, "second/first-run.txt"), buf_slice(&text), NULL),
         ERR_OK);
-    assert_int_equal(first_run_ensure(account, second_dir, "UTC", &second, NULL), ERR_OK);
+    assert_int_equal(first_run_ensure(account, second_dir, "UTC", &cost, &second, NULL), ERR_OK);
     assert_true(first.is_first);
     assert_false(second.is_first);
     assert_int_equal(second.write_key[0], 0);
@@ -201,8 +288,8 @@ test_first_run__the_project_gets_its_zone(void **state)
     struct account_project project;
     struct first_run run;
 
-    assert_int_equal(first_run_ensure(account, (const char *)*state, "Europe/Kyiv", &run, NULL),
-                     ERR_OK);
+    assert_int_equal(
+        first_run_ensure(account, (const char *)*state, "Europe/Kyiv", &cost, &run, NULL), ERR_OK);
     assert_int_equal(account_project_get(account, ACCOUNT_PROJECT_DEFAULT, &project, NULL), ERR_OK);
     assert_string_equal(project.time_zone, "Europe/Kyiv");
     account_close(&account);
@@ -216,6 +303,7 @@ main(void)
         test_in_dir(test_folder__a_file_is_no_folder),
         test_in_dir(test_folder__is_of_one_kind_of_store),
         test_in_dir(test_first_run__keys_once_and_the_address_at_each_start),
+        test_in_dir(test_first_run__admin_beside_older_keys),
         test_in_dir(test_first_run__untold_keys_are_told_by_the_next_start),
         test_in_dir(test_first_run__one_of_several_nodes_makes_the_keys),
         test_in_dir(test_first_run__the_project_gets_its_zone),
