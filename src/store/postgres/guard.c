@@ -22,7 +22,11 @@
  * before the row was touched was committed before it, so it stands before it in the WAL, too: a
  * state that has our counter has all that. An older counter, or none, is an older state. What was
  * read since the last touch is counted (rows, sum of xids, sum of seqs) and counted again in the
- * database. A process that was killed has lost that count: it trusts the state only if cluster and
+ * database. Rows that were erased meanwhile are missing, too: the transaction that deletes them
+ * raises potik_state.erasures, and if that is not what it was at the touch the sums say nothing, so
+ * that they are not compared. All other checks hold. (What slips through: a state that went back by
+ * less than the seconds since the touch, in the same cluster and timeline, while rows were erased.)
+ * A process that was killed has lost that count: it trusts the state only if cluster and
  * timeline are the same. If something is gone the node is stale: that is written down first, then
  * read_after says ERR_STALE until the warehouse begins anew.
  */
@@ -168,9 +172,10 @@ count_again(struct postgres *store, PGconn *conn, bool *ret_are_there, struct di
     if (err == ERR_OK)
         err = postgres_run(conn, "COMMIT", store->config.statement_timeout_ms, diag);
     if (err == ERR_OK)
-        *ret_are_there = postgres_get_u64(PQgetvalue(result, 0, 0)) == node->read_count &&
-                         postgres_get_u64(PQgetvalue(result, 0, 1)) == node->read_xid_sum &&
-                         postgres_get_u64(PQgetvalue(result, 0, 2)) == node->read_seq_sum;
+        *ret_are_there = postgres_get_u64(PQgetvalue(result, 0, 3)) != node->erasures ||
+                         (postgres_get_u64(PQgetvalue(result, 0, 0)) == node->read_count &&
+                          postgres_get_u64(PQgetvalue(result, 0, 1)) == node->read_xid_sum &&
+                          postgres_get_u64(PQgetvalue(result, 0, 2)) == node->read_seq_sum);
     return err;
 }
 
@@ -284,6 +289,7 @@ postgres_node_touch(struct postgres *store, PGconn *conn, struct store_position 
     if (err != ERR_OK)
         return err;
     node->identity.counter = postgres_get_u64(PQgetvalue(result, 0, 0));
+    node->erasures = postgres_get_u64(PQgetvalue(result, 0, 1));
     node->cursor = cursor;
     node->read_to = cursor;
     node->read_count = 0;

@@ -238,21 +238,26 @@ put_time(char *place, int64_t unix_us)
     return put_u64(put_u32(put_u32(place, TYPE_TIMESTAMPTZ), 8), (uint64_t)(unix_us - EPOCH_US));
 }
 
-/* The key of `erased`: SipHash-128 of (4, project id in 4 bytes, little-endian, event_id) under the
- * database's secret. */
+void
+link_rows_hash(const uint8_t secret[HASH_SIPHASH_KEY_BYTES], uint32_t project_id,
+               struct slice event_id, uint8_t ret_hash[HASH_SIPHASH_128_BYTES])
+{
+    uint8_t input[1 + sizeof(uint32_t) + LIMIT_EVENT_ID_BYTES];
+    const uint32_t project = htole32(project_id);
+
+    assert(event_id.len <= LIMIT_EVENT_ID_BYTES);
+    input[0] = sizeof(project);
+    memcpy(input + 1, &project, sizeof(project));
+    memcpy(input + 1 + sizeof(project), event_id.ptr, event_id.len);
+    hash_siphash_128(secret, slice_of((const char *)input, 1 + sizeof(project) + event_id.len),
+                     ret_hash);
+}
+
 static char *
 put_hash(const struct link_rows *rows, char *place, const struct event *event)
 {
-    uint8_t input[1 + sizeof(uint32_t) + LIMIT_EVENT_ID_BYTES];
-    const uint32_t project = htole32(event->project_id);
-
-    input[0] = sizeof(project);
-    memcpy(input + 1, &project, sizeof(project));
-    memcpy(input + 1 + sizeof(project), event->event_id.ptr, event->event_id.len);
     place = put_u32(put_u32(place, TYPE_BYTEA), HASH_SIPHASH_128_BYTES);
-    hash_siphash_128(rows->hash_secret,
-                     slice_of((const char *)input, 1 + sizeof(project) + event->event_id.len),
-                     (uint8_t *)place);
+    link_rows_hash(rows->hash_secret, event->project_id, event->event_id, (uint8_t *)place);
     return place + HASH_SIPHASH_128_BYTES;
 }
 

@@ -77,6 +77,10 @@ MUST_USE enum err link_rows_next(struct link_rows *rows, enum link_row_kind kind
  * right. false: no such row was sent. */
 MUST_USE bool link_rows_tell(struct link_rows *rows, enum link_row_kind kind, uint32_t project_id,
                              struct slice event_id);
+/* The key of `erased`: SipHash-128 of (4, project id in 4 bytes, little-endian, event_id) under the
+ * database's secret. Any thread. */
+void link_rows_hash(const uint8_t secret[HASH_SIPHASH_KEY_BYTES], uint32_t project_id,
+                    struct slice event_id, uint8_t ret_hash[HASH_SIPHASH_128_BYTES]);
 /* After the commit: every item's verdict, and how many were accepted. */
 uint32_t link_rows_judge(const struct link_rows *rows, struct store_batch *batch);
 

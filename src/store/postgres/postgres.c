@@ -397,6 +397,10 @@ static const struct store_vtable postgres_vtable = {
     .is_ready = postgres_is_ready,
     .warning = postgres_warning,
     .stats = postgres_stats,
+    .erase_bound = postgres_erase_bound,
+    .erase_open = postgres_erase_open,
+    .erase_step = postgres_erase_step,
+    .erase_close = postgres_erase_close,
 };
 
 enum err

@@ -8,7 +8,7 @@
  * wait_after and maintain_fast come from one thread. Each link is its loop's. What they share is
  * `notice` (how far something is known to be committed; wakes the reader), `health` (who is away)
  * and `identity` (which database the guard has passed), each under its own lock for a few
- * instructions, never two at once.
+ * instructions, never two at once. An erasure is the keeper's, with a connection of its own.
  *
  * The database may be replaced by an older state of itself under our feet (restore, failover). A
  * link therefore inserts nothing on a new connection before postgres_check_passed has said that it
@@ -112,6 +112,9 @@ bool postgres_is_retryable(const PGresult *result);
 #define POSTGRES_OID_INT8 20
 #define POSTGRES_OID_INT4 23
 #define POSTGRES_OID_TEXT 25
+#define POSTGRES_OID_BYTEA_ARRAY 1001
+#define POSTGRES_OID_TEXT_ARRAY 1009
+#define POSTGRES_OID_TIMESTAMPTZ 1184
 #define POSTGRES_OID_UUID 2950
 #define POSTGRES_OID_XID8 5069
 /* Unix microseconds of 2000-01-01, where PostgreSQL counts from. */
@@ -180,6 +183,7 @@ struct postgres_node {
     uint64_t read_count;
     uint64_t read_xid_sum;
     uint64_t read_seq_sum;
+    uint64_t erasures; /* as of the last touch; another number: read rows may have been erased */
 };
 
 /* --- the store -------------------------------------------------------------------------------- */
@@ -309,6 +313,17 @@ uint32_t postgres_link_events(struct store_link *base);
 void postgres_link_ready(struct store_link *base, uint32_t events);
 bool postgres_link_is_ready(struct store_link *base);
 void postgres_link_submit(struct store_link *base, struct store_batch *batch);
+
+/* erase.c - store_erase_bound: any thread; the others: the keeper's */
+
+MUST_USE enum err postgres_erase_bound(struct store *base, struct selection *selection,
+                                       struct store_position *ret_position, struct diag *diag);
+MUST_USE enum err postgres_erase_open(struct store *base, const struct store_erasure *erasure,
+                                      struct store_erase **ret_erase, struct diag *diag);
+MUST_USE enum err
+postgres_erase_step(struct store_erase *base, bool *ret_is_done,
+                    struct store_erasure_progress *ret_progress, struct diag *diag);
+void postgres_erase_close(struct store_erase *base);
 
 /* guard.c - the reader's thread */
 
