@@ -234,6 +234,92 @@ test_guard__notices_that_what_it_read_last_is_gone(void **state)
     assert_begins_anew(fixture, 2);
 }
 
+static void
+erase_all(struct fixture *fixture)
+{
+    const struct store_erasure erasure = {.selection = {.project_id = 1,
+                                                        .kind = SELECTION_ALL,
+                                                        .seq_max = UINT64_MAX,
+                                                        .received_max_us = INT64_MAX}};
+    struct store_erasure_progress progress;
+    struct store_erase *erase = NULL;
+    bool is_done = false;
+
+    assert_int_equal(store_erase_open(fixture->store, &erasure, &erase, NULL), ERR_OK);
+    while (!is_done)
+        assert_int_equal(store_erase_step(erase, &is_done, &progress, NULL), ERR_OK);
+    store_erase_close(&erase);
+}
+
+static void
+lose_connection(struct fixture *fixture, struct store_position cursor)
+{
+    struct store_page page;
+
+    fixture_run(fixture->other, "SELECT pg_terminate_backend(%d)",
+                PQbackendPID(fixture_postgres(fixture)->reader.conn));
+    while (fixture_read_page(fixture, cursor, 10, 1000, &page, NULL) == ERR_OK)
+        continue;
+    assert_null(fixture_postgres(fixture)->reader.conn);
+}
+
+/* What was read since the last touch was erased: it is missing, and nothing is wrong. */
+static void
+test_guard__knows_that_rows_were_erased(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store_position cursor = open_and_read(fixture);
+
+    assert_int_equal(fixture_postgres(fixture)->node.read_count, 3);
+    erase_all(fixture);
+    assert_string_equal(fixture_ask(fixture->other, "SELECT count(*) FROM events"), "0");
+    lose_connection(fixture, cursor);
+    while (fixture_postgres(fixture)->reader.conn == NULL)
+        (void)store_wait_after(fixture->store, cursor, 10000);
+    assert_int_equal(generation(fixture), 1);
+    assert_false(fixture_postgres(fixture)->node.is_stale);
+    assert_goes_on(fixture, cursor, 4);
+}
+
+/* Erased before the touch is no excuse for what went after it. */
+static void
+test_guard__notices_what_is_gone_after_an_erasure(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store_position cursor = open_and_read(fixture);
+    struct store_page page;
+    bool did_work = false;
+
+    erase_all(fixture);
+    clock_fake_move(&fixture->clock, 5 * US_PER_S);
+    assert_int_equal(store_maintain_fast(fixture->store, &did_work, NULL), ERR_OK);
+    fixture_insert_many(fixture->other, 10, 2);
+    assert_int_equal(fixture_read_page(fixture, cursor, 10, 1000, &page, NULL), ERR_OK);
+    assert_int_equal(page.count, 2);
+    fixture_run(fixture->other, "DELETE FROM events WHERE event_id = 'e11'");
+    lose_connection(fixture, page.next);
+    while (fixture_postgres(fixture)->reader.conn == NULL)
+        (void)store_wait_after(fixture->store, page.next, 10000);
+    assert_stale(fixture, page.next);
+    assert_int_equal(generation(fixture), 2);
+}
+
+/* Nothing comes of a range that was erased whole, and the cursor passes it. */
+static void
+test_reader__passes_over_what_was_erased(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store_position cursor = {0};
+    uint32_t numbers[NUMBERS_MAX];
+
+    fixture_open(fixture);
+    fixture_insert_many(fixture->other, 1, 3000);
+    erase_all(fixture);
+    assert_int_equal(fixture_read(fixture, &cursor, 100, numbers, NUMBERS_MAX), 0);
+    assert_true(cursor.major > 0);
+    assert_goes_on(fixture, cursor, 4000);
+}
+
 /* A policy makes each row looked at slow: together they take longer than one statement may. */
 static void
 test_guard__counts_again_for_longer_than_a_statement_may_take(void **state)
@@ -459,6 +545,9 @@ main(void)
         test_with_postgres(test_guard__is_stale_although_its_file_could_not_be_written),
         test_with_postgres(test_guard__notices_that_it_is_not_known),
         test_with_postgres(test_guard__notices_that_what_it_read_last_is_gone),
+        test_with_postgres(test_guard__knows_that_rows_were_erased),
+        test_with_postgres(test_guard__notices_what_is_gone_after_an_erasure),
+        test_with_postgres(test_reader__passes_over_what_was_erased),
         test_with_postgres(test_guard__counts_again_for_longer_than_a_statement_may_take),
         test_with_postgres(test_guard__trusts_another_timeline_after_a_clean_stop),
         test_with_postgres(test_guard__notices_another_cluster_after_a_kill),
