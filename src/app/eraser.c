@@ -301,6 +301,12 @@ eraser_step(struct eraser *eraser, bool *ret_did_work)
         drop_job(eraser);
 }
 
+bool
+eraser_is_busy(const struct eraser *eraser)
+{
+    return eraser->job != NULL;
+}
+
 enum err
 eraser_new(struct account **account, const struct eraser_config *config, struct eraser **ret_eraser,
            struct diag *diag)

@@ -39,5 +39,7 @@ void eraser_free(struct eraser **eraser);
 /* A step. Does not block but for the databases' calls. Errors are in the job's row and were told to
  * the sink. */
 void eraser_step(struct eraser *eraser, bool *ret_did_work);
+/* A job is under way: the next step should not wait for long. */
+bool eraser_is_busy(const struct eraser *eraser);
 
 #endif

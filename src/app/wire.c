@@ -152,6 +152,21 @@ wire_open_warehouse(const struct config *config, struct store *store,
 }
 
 static enum err
+open_eraser(struct program *program, struct diag *diag)
+{
+    const struct eraser_config eraser = {
+        .store = program->store,
+        .warehouse = program->warehouse,
+        .clock = clock_system(),
+        .sink = log_sink_default(),
+    };
+    struct account *account = NULL;
+    enum err err = wire_open_account(program->config, false, &account, diag);
+
+    return err == ERR_OK ? eraser_new(&account, &eraser, &program->eraser, diag) : err;
+}
+
+static enum err
 open_api(struct program *program, struct diag *diag)
 {
     const struct config *config = program->config;
@@ -259,6 +274,8 @@ wire_open(const struct config *config, void (*fatal)(void *state, const char *re
     if (err == ERR_OK)
         err = wire_open_warehouse(config, program.store, &program.warehouse, diag);
     if (err == ERR_OK)
+        err = open_eraser(&program, diag);
+    if (err == ERR_OK)
         err = open_api(&program, diag);
     if (err == ERR_OK)
         err = open_server(&program, diag);
@@ -277,6 +294,7 @@ wire_close(struct program *program, int64_t seal_ms_max)
         http_server_drain(program->server, 0); /* does nothing the second time */
     api_free(&program->api); /* its threads post to the loops: they end before these are freed */
     http_server_stop(&program->server, 0);
+    eraser_free(&program->eraser);
     if (program->warehouse != NULL)
         warehouse_close(&program->warehouse, seal_ms_max);
     access_stop(&program->access);

@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "app/config.h"
+#include "app/eraser.h"
 #include "app/first_run.h"
 #include "http/http.h"
 #include "store/store.h"
@@ -22,6 +23,7 @@ struct program {
     struct access_table *access;
     struct warehouse *warehouse;
     struct api *api;
+    struct eraser *eraser;      /* until the workers have it */
     struct http_server *server; /* listening, loops serving */
 };
 

@@ -3,6 +3,8 @@
  */
 #include "app/workers.h"
 
+#include "app/eraser.h"
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -17,7 +19,8 @@
  * futex calls, to load twenty events at a time. */
 #define LOAD_EVERY_MS 5
 #define RETRY_MS 1000
-#define IDLE_MS 2000
+#define IDLE_MS 1000
+#define ERASE_WAIT_MS 20 /* between steps of an erasure that waits */
 
 /* What one kind of work last ended with: a change is logged, a repetition is not. */
 struct trouble {
@@ -28,6 +31,7 @@ struct trouble {
 struct workers {
     struct store *store;
     struct warehouse *warehouse;
+    struct eraser *eraser; /* the keeper's */
     struct thread *loader;
     struct thread *keeper;
     _Atomic bool is_stopping;
@@ -96,10 +100,23 @@ run_loader(void *arg)
     }
 }
 
+/* Somebody waits for an erasure: at the keeper's own priority, beside loops that have no rest, it
+ * might never end. Where the system refuses, it stays as it is. */
+static void
+hurry(const struct eraser *eraser, bool *is_hurrying)
+{
+    const bool is_busy = eraser_is_busy(eraser);
+
+    if (is_busy != *is_hurrying)
+        (void)!thread_set_priority(is_busy ? THREAD_LOW : THREAD_IDLE);
+    *is_hurrying = is_busy;
+}
+
 static void
 run_keeper(void *arg)
 {
     struct workers *workers = arg;
+    bool is_hurrying = false;
     struct trouble store = {.event = "keeper.store"};
     struct trouble warehouse = {.event = "keeper.warehouse"};
 
@@ -107,6 +124,7 @@ run_keeper(void *arg)
         struct diag diag = DIAG_INIT;
         bool did_store = false;
         bool did_warehouse = false;
+        bool did_erase = false;
         enum err err = store_maintain_slow(workers->store, &did_store, &diag);
 
         note(&store, err, &diag);
@@ -117,21 +135,35 @@ run_keeper(void *arg)
         if (atomic_load(&workers->is_stopping))
             return;
         note(&warehouse, err, &diag);
+        eraser_step(workers->eraser, &did_erase);
+        if (atomic_load(&workers->is_stopping))
+            return;
+        hurry(workers->eraser, &is_hurrying);
+        /* Somebody waits for an erasure: it goes on at once, though merges may have failed. */
+        if (did_erase)
+            continue;
+        if (is_hurrying) {
+            pause_ms(workers, ERASE_WAIT_MS);
+            continue;
+        }
         if ((!did_store && !did_warehouse) || store.err != ERR_OK || warehouse.err != ERR_OK)
             pause_ms(workers, IDLE_MS);
     }
 }
 
 enum err
-workers_start(struct store *store, struct warehouse *warehouse, struct workers **ret_workers,
-              struct diag *diag)
+workers_start(struct store *store, struct warehouse *warehouse, struct eraser **eraser,
+              struct workers **ret_workers, struct diag *diag)
 {
     CLEANUP(workers_stop) struct workers *workers = MEM_NEW(struct workers, 1);
     pthread_condattr_t attributes;
     enum err err;
 
-    if (workers == NULL)
+    if (workers == NULL) {
+        eraser_free(eraser);
         return ERR_NOMEM;
+    }
+    workers->eraser = MOVE(*eraser);
     workers->store = store;
     workers->warehouse = warehouse;
     pthread_mutex_init(&workers->lock, NULL);
@@ -163,6 +195,7 @@ workers_stop(struct workers **place)
     warehouse_stop(workers->warehouse); /* a merge under way is called off */
     thread_join(&workers->loader);
     thread_join(&workers->keeper);
+    eraser_free(&workers->eraser);
     pthread_cond_destroy(&workers->stopping);
     pthread_mutex_destroy(&workers->lock);
     mem_free(workers);

@@ -1,6 +1,6 @@
 /*
  * workers - the two threads behind the loops: loader (stream into warehouse, young ids into runs)
- * and keeper (merging, compaction, scrub).
+ * and keeper (merging, compaction, scrub, erasures).
  *
  * Layer 7. An error is logged once when it begins and once when it is over; the thread waits a
  * second and tries again, and the lag tells.
@@ -13,9 +13,12 @@
 #include "store/store.h"
 #include "warehouse/warehouse.h"
 
+struct eraser;
 struct workers;
-MUST_USE enum err workers_start(struct store *store, struct warehouse *warehouse,
-                                struct workers **ret_workers, struct diag *diag);
+/* The eraser (eraser.h) belongs to the workers from here on, error or not: *eraser is NULL. */
+MUST_USE enum err
+workers_start(struct store *store, struct warehouse *warehouse, struct eraser **eraser,
+              struct workers **ret_workers, struct diag *diag);
 /* Ends them after the step under way, and joins. Takes NULL. */
 void workers_stop(struct workers **place);
 

@@ -6,6 +6,7 @@
  */
 #include "base/counter.h"
 #include "base/random.h"
+#include "codec/hash.h"
 #include "postgres_sql.h"
 #include "store/postgres/resolver.h"
 #include "store/postgres/store_postgres.h"
@@ -375,6 +376,31 @@ postgres_close(struct store *base)
     postgres_free(&store);
 }
 
+static const char *
+node_name(struct store *base)
+{
+    return ((const struct postgres *)base)->node.uuid;
+}
+
+/* No id of an event begins so: those have the length of the project's id first. */
+static void
+hash_person(struct store *base, uint32_t project_id, struct slice person,
+            char ret_hash[STORE_PERSON_HASH_TEXT + 1])
+{
+    const struct postgres *store = (const struct postgres *)base;
+    uint8_t input[1 + sizeof(project_id) + 256];
+    uint8_t digest[HASH_SIPHASH_128_BYTES];
+    size_t len = person.len < 256 ? person.len : 256;
+
+    input[0] = 'p';
+    memcpy(input + 1, &project_id, sizeof(project_id));
+    memcpy(input + 1 + sizeof(project_id), person.ptr, len);
+    hash_siphash_128(store->hash_secret,
+                     slice_of((const char *)input, 1 + sizeof(project_id) + len), digest);
+    hash_hex(digest, sizeof(digest), ret_hash);
+    ret_hash[STORE_PERSON_HASH_TEXT] = '\0';
+}
+
 static const struct store_vtable postgres_vtable = {
     .not_ready_sentence = "the event store (PostgreSQL) is away: nothing is promised to be stored; "
                           "send the same again, with the same ids",
@@ -397,6 +423,8 @@ static const struct store_vtable postgres_vtable = {
     .is_ready = postgres_is_ready,
     .warning = postgres_warning,
     .stats = postgres_stats,
+    .node_name = node_name,
+    .hash_person = hash_person,
     .erase_bound = postgres_erase_bound,
     .erase_open = postgres_erase_open,
     .erase_step = postgres_erase_step,
