@@ -542,11 +542,27 @@ node_done(struct account *account, const char *node, const struct erasure *erasu
     return err == ERR_OK && left == 0 ? finish(account, erasure->id, diag) : err;
 }
 
+/* Done already: nothing is left to tell. Else another node was first. */
+static enum err
+why_not_updated(struct account *account, const struct erasure *erasure, struct diag *diag)
+{
+    struct erasure found;
+    enum err err = erasure_get(account, erasure->id, &found, diag);
+
+    if (err != ERR_OK || found.state == ERASURE_DONE)
+        return err;
+    diag_set(diag, "erasure %llu: another node began it with bounds of its own; they are read anew",
+             (unsigned long long)erasure->id);
+    return ERR_CANCELLED;
+}
+
 static enum err
 update(struct account *account, const struct erasure *erasure, struct diag *diag)
 {
     const struct selection *selection = &erasure->selection;
     struct db_values values = {0};
+    DB_ROWS rows = NULL;
+    enum err err;
 
     db_add_number(&values, (int64_t)erasure->id);
     /* Done is done when all nodes are. */
@@ -561,7 +577,8 @@ update(struct account *account, const struct erasure *erasure, struct diag *diag
     db_add_number(&values, (int64_t)erasure->done);
     db_add_number(&values, (int64_t)erasure->total);
     db_add_text(&values, erasure->error);
-    return db_run(account->db, &erasure_update, &values, diag);
+    err = db_ask(account->db, &erasure_update, &values, &rows, diag);
+    return err == ERR_OK && db_count(rows) == 0 ? why_not_updated(account, erasure, diag) : err;
 }
 
 enum err

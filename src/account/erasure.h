@@ -49,7 +49,7 @@ struct erasure {
     char position[ERASURE_POSITION_BYTES + 1]; /* store_position_format of store_erase_bound */
     bool frees_ids;
     bool is_dry_run; /* counts, erases nothing */
-    uint64_t events; /* erased in the store so far */
+    uint64_t events; /* erased in the store so far; of several nodes at once, the most of one */
     uint64_t done;   /* of `total` pieces of the present state */
     uint64_t total;
     char error[ERASURE_ERROR_BYTES + 1]; /* of the last try, in words for people; "": none */
@@ -80,7 +80,9 @@ MUST_USE enum err erasure_next(struct account *account, const char *node,
                                struct erasure **ret_erasure, struct diag *diag);
 void erasure_free(struct erasure **erasure);
 /* State, bounds, position, counts and error as they stand in `erasure`. DONE: wiped, and the line
- * erasure.done. */
+ * erasure.done. Several nodes may work on one job at once; the bounds of the one that began hold
+ * for all, since what goes from the store must go from every warehouse. ERR_CANCELLED: others are
+ * stored, nothing has changed; free it and ask erasure_next again. */
 MUST_USE enum err erasure_progress(struct account *account, const char *node,
                                    const struct erasure *erasure, struct diag *diag);
 /*

@@ -5,6 +5,7 @@
 #include "contract.h"
 
 #include "../store/postgres/postgres_fixture.h"
+#include "account/erasure.h"
 #include "base/thread.h"
 #include <poll.h>
 
@@ -237,6 +238,125 @@ test_account_postgres__does_not_wait_for_ever(void **state)
     account_close(&account);
 }
 
+#define NODE_A "00000000-0000-4000-8000-00000000000a"
+#define NODE_B "00000000-0000-4000-8000-00000000000b"
+#define NODE_C "00000000-0000-4000-8000-00000000000c"
+
+static void
+add_node(struct fixture *fixture, const char *node, const char *seen_ago)
+{
+    fixture_run(fixture->other,
+                "INSERT INTO potik_nodes (node, host, cursor_generation, cursor_xid, cursor_seq, "
+                "counter, seen_at) VALUES ('%s', 'h', 1, '0', 0, 1, now() - interval '%s')",
+                node, seen_ago);
+}
+
+/* One erasure of a person, and two nodes that have taken it before either began. */
+static void
+take_twice(struct fixture *fixture, struct account *account, struct erasure *ret_jobs[2])
+{
+    const struct erasure wanted = {
+        .reason = ERASURE_PERSON,
+        .selection = {.project_id = 1, .kind = SELECTION_PERSON, .person = SLICE("a-person")}};
+    uint64_t id = 0;
+
+    fixture_run(fixture->other, "INSERT INTO projects VALUES (1, 'default', 'UTC', now())");
+    assert_int_equal(erasure_add(account, &nobody, &wanted, &id, NULL), ERR_OK);
+    assert_int_equal(erasure_next(account, NODE_A, &ret_jobs[0], NULL), ERR_OK);
+    assert_int_equal(erasure_next(account, NODE_B, &ret_jobs[1], NULL), ERR_OK);
+    assert_int_equal(ret_jobs[1]->state, ERASURE_WAITING);
+}
+
+static void
+fix_bounds(struct erasure *job, const char *position, int64_t received_max_us)
+{
+    job->state = ERASURE_IN_STORE;
+    job->selection.seq_max = UINT64_MAX;
+    job->selection.received_max_us = received_max_us;
+    (void)snprintf(job->position, sizeof(job->position), "%s", position);
+}
+
+/* Else one node's warehouse would keep what another took out of the store. */
+static void
+test_erasure_postgres__keeps_the_bounds_of_the_node_that_began(void **state)
+{
+    struct account *account = open_account(state, 0);
+    struct erasure *jobs[2] = {NULL, NULL};
+    struct erasure found;
+    struct diag diag = DIAG_INIT;
+
+    take_twice((struct fixture *)*state, account, jobs);
+    fix_bounds(jobs[0], "1.5", 500);
+    jobs[0]->events = 60;
+    assert_int_equal(erasure_progress(account, NODE_A, jobs[0], NULL), ERR_OK);
+    /* B could not begin, or began a moment later */
+    (void)snprintf(jobs[1]->error, sizeof(jobs[1]->error), "the disk is full");
+    assert_int_equal(erasure_progress(account, NODE_B, jobs[1], NULL), ERR_CANCELLED);
+    fix_bounds(jobs[1], "1.9", 900);
+    assert_int_equal(erasure_progress(account, NODE_B, jobs[1], &diag), ERR_CANCELLED);
+    assert_non_null(strstr(diag.message, "another node"));
+    assert_int_equal(erasure_get(account, jobs[0]->id, &found, NULL), ERR_OK);
+    assert_int_equal(found.state, ERASURE_IN_STORE);
+    assert_string_equal(found.position, "1.5");
+    assert_int_equal(found.selection.received_max_us, 500);
+    assert_string_equal(found.error, "");
+    /* B asks again, and goes on with the same bounds; what A counted is not lowered */
+    erasure_free(&jobs[1]);
+    assert_int_equal(erasure_next(account, NODE_B, &jobs[1], NULL), ERR_OK);
+    assert_string_equal(jobs[1]->position, "1.5");
+    jobs[1]->events = 40;
+    assert_int_equal(erasure_progress(account, NODE_B, jobs[1], NULL), ERR_OK);
+    assert_int_equal(erasure_get(account, jobs[0]->id, &found, NULL), ERR_OK);
+    assert_int_equal(found.events, 60);
+    erasure_free(&jobs[0]);
+    erasure_free(&jobs[1]);
+    account_close(&account);
+}
+
+/* A node not seen for ten minutes is not waited for: its warehouse is made anew, or it asks. */
+static void
+test_erasure_postgres__is_done_when_each_node_seen_lately_is(void **state)
+{
+    struct fixture *fixture = (struct fixture *)*state;
+    struct account *account = open_account(state, 0);
+    struct erasure *jobs[2] = {NULL, NULL};
+    struct erasure *none = NULL;
+    struct erasure found;
+
+    add_node(fixture, NODE_A, "0");
+    add_node(fixture, NODE_B, "9 minutes");
+    add_node(fixture, NODE_C, "11 minutes");
+    take_twice(fixture, account, jobs);
+    fix_bounds(jobs[0], "1.5", 500);
+    assert_int_equal(erasure_progress(account, NODE_A, jobs[0], NULL), ERR_OK);
+    erasure_free(&jobs[1]);
+    assert_int_equal(erasure_next(account, NODE_B, &jobs[1], NULL), ERR_OK);
+    assert_int_equal(jobs[1]->state, ERASURE_IN_STORE);
+    jobs[0]->state = ERASURE_IN_WAREHOUSE;
+    assert_int_equal(erasure_progress(account, NODE_A, jobs[0], NULL), ERR_OK);
+    assert_int_equal(erasure_progress(account, NODE_B, jobs[1], NULL), ERR_OK);
+    assert_int_equal(erasure_get(account, jobs[0]->id, &found, NULL), ERR_OK);
+    assert_int_equal(found.state, ERASURE_IN_WAREHOUSE); /* not put back */
+    jobs[0]->state = ERASURE_DONE;
+    assert_int_equal(erasure_progress(account, NODE_A, jobs[0], NULL), ERR_OK);
+    assert_int_equal(erasure_get(account, jobs[0]->id, &found, NULL), ERR_OK);
+    assert_int_equal(found.state, ERASURE_IN_WAREHOUSE);
+    assert_int_equal(found.finished_at_us, 0);
+    assert_string_equal(found.person, "a-person");
+    assert_int_equal(erasure_next(account, NODE_A, &none, NULL), ERR_ABSENT);
+    jobs[1]->state = ERASURE_DONE;
+    assert_int_equal(erasure_progress(account, NODE_B, jobs[1], NULL), ERR_OK);
+    assert_int_equal(erasure_get(account, jobs[0]->id, &found, NULL), ERR_OK);
+    assert_int_equal(found.state, ERASURE_DONE);
+    assert_string_equal(found.person, "");
+    /* C comes back and tells of its part: done stays done */
+    assert_int_equal(erasure_progress(account, NODE_C, jobs[1], NULL), ERR_OK);
+    assert_int_equal(erasure_next(account, NODE_C, &none, NULL), ERR_ABSENT);
+    erasure_free(&jobs[0]);
+    erasure_free(&jobs[1]);
+    account_close(&account);
+}
+
 int
 main(void)
 {
@@ -248,6 +368,8 @@ main(void)
         test_migrated(test_account_postgres__notices_what_is_changed_by_hand),
         test_migrated(test_account_postgres__comes_back_after_the_server_was_away),
         test_migrated(test_account_postgres__does_not_wait_for_ever),
+        test_migrated(test_erasure_postgres__keeps_the_bounds_of_the_node_that_began),
+        test_migrated(test_erasure_postgres__is_done_when_each_node_seen_lately_is),
     };
 
     fixture_need_server();
