@@ -89,6 +89,20 @@ db_end(struct db *db, enum err err, struct diag *diag)
     return err;
 }
 
+enum err
+db_scrub(struct db *db, struct diag *diag)
+{
+    bool is_done = false;
+    enum err err;
+
+    if (!db->is_scrub_due)
+        return ERR_OK;
+    err = db->driver->scrub(db, &is_done, diag);
+    if (err == ERR_OK)
+        db->is_scrub_due = !is_done;
+    return err;
+}
+
 /* --- rows -------------------------------------------------------------------------------------*/
 
 static const struct db_cell *

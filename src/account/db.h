@@ -61,12 +61,14 @@ struct db_driver {
     enum err (*ask)(struct db *db, const char *sql, const struct db_values *values,
                     struct db_rows **ret_rows, struct diag *diag);
     enum err (*has_changed)(struct db *db, bool *ret_has_changed, struct diag *diag);
-    /* After something secret was deleted: what the file still holds of it is overwritten. */
-    enum err (*scrub)(struct db *db, struct diag *diag);
+    /* What the file still holds of what was deleted is overwritten. *ret_is_done false: a reader is
+     * in the way now. */
+    enum err (*scrub)(struct db *db, bool *ret_is_done, struct diag *diag);
     bool is_sqlite;
 };
 struct db {
     const struct db_driver *driver; /* each driver's struct begins with it */
+    bool is_scrub_due;              /* the file may hold something secret that was deleted */
 };
 
 /* NULL: an empty result is given up. */
@@ -79,6 +81,9 @@ MUST_USE enum err db_run(struct db *db, const struct db_statement *statement,
 MUST_USE enum err db_begin(struct db *db, bool is_write, struct diag *diag);
 /* Commits what went well, else takes it back and gives `err`. */
 MUST_USE enum err db_end(struct db *db, enum err err, struct diag *diag);
+/* After something secret was deleted, outside of a transaction: set is_scrub_due, then call this
+ * until it is false again. Cheap where nothing is due. */
+MUST_USE enum err db_scrub(struct db *db, struct diag *diag);
 
 /* --- rows, all of them in memory --------------------------------------------------------------*/
 

@@ -134,10 +134,11 @@ rollback(struct db *db)
 
 /* The heap's bytes go with VACUUM. */
 static enum err
-scrub(struct db *db, struct diag *diag)
+scrub(struct db *db, bool *ret_is_done, struct diag *diag)
 {
     (void)db;
     (void)diag;
+    *ret_is_done = true;
     return ERR_OK;
 }
 

@@ -20,6 +20,7 @@
 #include <string.h>
 
 #define BUSY_TIMEOUT_MS 5000
+#define SCRUB_TIMEOUT_MS 100 /* it is tried again */
 #define SCHEMA_VERSION COUNT_OF(schemas)
 #define ROWS_BYTES_MAX (UINT64_C(512) * 1024 * 1024)
 #define ROWS_BLOCK 4096
@@ -231,12 +232,21 @@ rollback(struct db *db)
     (void)err;
 }
 
-/* secure_delete has overwritten the pages; older pages may stand in the log until it is emptied. A
- * reader that is under way keeps it: then the next one does it. */
+/* secure_delete has overwritten the pages; older ones may stand in the log until it is emptied. A
+ * reader that is under way keeps it, which the statement tells in its row, as no error. */
 static enum err
-scrub(struct db *db, struct diag *diag)
+scrub(struct db *db, bool *ret_is_done, struct diag *diag)
 {
-    return run_script(of(db), "PRAGMA wal_checkpoint(TRUNCATE)", diag);
+    const struct db_statement checkpoint = DB_BOTH("PRAGMA wal_checkpoint(TRUNCATE)");
+    DB_ROWS rows = NULL;
+    enum err err;
+
+    (void)sqlite3_busy_timeout(of(db)->file, SCRUB_TIMEOUT_MS);
+    err = db_ask(db, &checkpoint, NULL, &rows, diag);
+    (void)sqlite3_busy_timeout(of(db)->file, BUSY_TIMEOUT_MS);
+    if (err == ERR_OK)
+        *ret_is_done = db_count(rows) == 1 && db_number(rows, 0, 0) == 0;
+    return err;
 }
 
 /* --- what others change -----------------------------------------------------------------------*/
@@ -396,6 +406,7 @@ db_sqlite_open(const char *data_dir, bool may_create, struct db **ret_db, struct
         return ERR_NOMEM;
     }
     link->db.driver = &driver;
+    link->db.is_scrub_due = true; /* the last program may have been killed just before */
     if (!file_path(link->path, data_dir, "accounts.db")) {
         diag_set(diag, "%s: the path is too long", data_dir);
         close_link(&link->db);

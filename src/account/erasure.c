@@ -465,8 +465,10 @@ erasure_next(struct account *account, const char *node, struct erasure **ret_era
     err = db_ask(account->db, &erasure_oldest, &values, &rows, diag);
     if (err != ERR_OK)
         return err;
-    if (db_count(rows) == 0)
-        return ERR_ABSENT;
+    if (db_count(rows) == 0) {
+        err = db_scrub(account->db, diag);
+        return err == ERR_OK ? ERR_ABSENT : err;
+    }
     job = MEM_NEW(struct job, 1);
     if (job == NULL)
         return ERR_NOMEM;
@@ -585,6 +587,7 @@ enum err
 erasure_progress(struct account *account, const char *node, const struct erasure *erasure,
                  struct diag *diag)
 {
+    enum err wiped;
     enum err err = db_begin(account->db, true, diag);
 
     if (err != ERR_OK)
@@ -593,7 +596,10 @@ erasure_progress(struct account *account, const char *node, const struct erasure
     if (err == ERR_OK && erasure->state == ERASURE_DONE)
         err = node_done(account, node, erasure, diag);
     err = db_end(account->db, err, diag);
-    if (err == ERR_OK && erasure->state == ERASURE_DONE)
-        err = account->db->driver->scrub(account->db, diag);
-    return err;
+    if (err != ERR_OK || erasure->state != ERASURE_DONE)
+        return err;
+    account->db->is_scrub_due = true;
+    wiped = db_scrub(account->db, NULL);
+    (void)wiped; /* the change is made: erasure_next tries again, and tells */
+    return ERR_OK;
 }

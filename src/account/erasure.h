@@ -75,7 +75,8 @@ MUST_USE enum err erasure_list(struct account *account, uint32_t project_id, uin
                                void (*each)(void *state, const struct erasure *erasure),
                                void *state, struct diag *diag);
 /* The oldest job that this node (its uuid, "" for the embedded store) has not finished; with ids.
- * ERR_ABSENT: none. Free with erasure_free. */
+ * ERR_ABSENT: none; then what a finished one named is wiped from the file, if a reader was in the
+ * way before, or a kill: ask again and again. Free with erasure_free. */
 MUST_USE enum err erasure_next(struct account *account, const char *node,
                                struct erasure **ret_erasure, struct diag *diag);
 void erasure_free(struct erasure **erasure);

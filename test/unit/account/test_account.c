@@ -2,6 +2,7 @@
  * form. */
 #include "contract.h"
 
+#include "account/erasure.h"
 #include <sqlite3.h>
 #include <sys/stat.h>
 
@@ -66,7 +67,8 @@ static bool
 holds(void **state, const void *bytes, size_t len)
 {
     return file_holds(test_path(state, "accounts.db"), bytes, len) ||
-           file_holds(test_path(state, "accounts.db-wal"), bytes, len);
+           file_holds(test_path(state, "accounts.db-wal"), bytes, len) ||
+           file_holds(test_path(state, "accounts.db-shm"), bytes, len);
 }
 
 static void
@@ -178,6 +180,83 @@ test_account__form_of_a_key_is_checked(void **state)
     assert_false(account_key_is_wellformed(SLICE_NONE, &kind));
 }
 
+#define FORGOTTEN "a-person-to-forget"
+
+/* A person's erasure is done while another program reads: the log cannot be emptied. */
+static sqlite3 *
+finish_beside_a_reader(void **state, struct account *account)
+{
+    const struct erasure wanted = {
+        .reason = ERASURE_PERSON,
+        .selection = {.project_id = 1, .kind = SELECTION_PERSON, .person = SLICE(FORGOTTEN)}};
+    struct erasure *job = NULL;
+    struct account_project project;
+    sqlite3 *reader = NULL;
+    uint64_t id = 0;
+    bool is_new;
+
+    assert_int_equal(account_project_ensure_default(account, "UTC", &project, &is_new, NULL),
+                     ERR_OK);
+    assert_int_equal(erasure_add(account, &nobody, &wanted, &id, NULL), ERR_OK);
+    assert_int_equal(sqlite3_open(test_path(state, "accounts.db"), &reader), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM erasures", NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_int_equal(erasure_next(account, "", &job, NULL), ERR_OK);
+    job->state = ERASURE_DONE;
+    assert_int_equal(erasure_progress(account, "", job, NULL), ERR_OK);
+    erasure_free(&job);
+    assert_true(holds(state, FORGOTTEN, strlen(FORGOTTEN))); /* or the tests below show nothing */
+    return reader;
+}
+
+static void
+test_erasure__forgets_as_soon_as_a_reader_lets_it(void **state)
+{
+    struct account *account = open_account(state, 0);
+    sqlite3 *reader = finish_beside_a_reader(state, account);
+    struct erasure *none = NULL;
+
+    assert_int_equal(erasure_next(account, "", &none, NULL), ERR_ABSENT);
+    assert_true(holds(state, FORGOTTEN, strlen(FORGOTTEN)));
+    assert_int_equal(sqlite3_exec(reader, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(erasure_next(account, "", &none, NULL), ERR_ABSENT);
+    assert_false(holds(state, FORGOTTEN, strlen(FORGOTTEN)));
+    assert_int_equal(sqlite3_close(reader), SQLITE_OK);
+    account_close(&account);
+}
+
+static void
+copy_file(const char *from, const char *to)
+{
+    struct buf bytes;
+
+    buf_init(&bytes, 1 << 24);
+    assert_int_equal(file_read_whole(from, 1 << 24, &bytes, NULL), ERR_OK);
+    assert_int_equal(file_replace_whole(to, buf_slice(&bytes), NULL), ERR_OK);
+    buf_fini(&bytes);
+}
+
+/* The folder as kill -9 leaves it between the commit and the wiping. */
+static void
+test_erasure__forgets_after_a_kill_before_the_wiping(void **state)
+{
+    struct account *account = open_account(state, 0);
+    sqlite3 *reader = finish_beside_a_reader(state, account);
+    struct erasure *none = NULL;
+    void *copy = NULL;
+
+    assert_int_equal(test_dir_setup(&copy), 0);
+    copy_file(test_path(state, "accounts.db"), test_path(&copy, "accounts.db"));
+    copy_file(test_path(state, "accounts.db-wal"), test_path(&copy, "accounts.db-wal"));
+    assert_int_equal(sqlite3_close(reader), SQLITE_OK);
+    account_close(&account);
+    account = open_account(&copy, 0);
+    assert_int_equal(erasure_next(account, "", &none, NULL), ERR_ABSENT);
+    assert_false(holds(&copy, FORGOTTEN, strlen(FORGOTTEN)));
+    account_close(&account);
+    assert_int_equal(test_dir_teardown(&copy), 0);
+}
+
 int
 main(void)
 {
@@ -187,6 +266,8 @@ main(void)
         test_in_dir(test_account__refuses_a_newer_layout_and_leaves_it),
         test_in_dir(test_account__names_what_is_wrong_with_its_file),
         test_in_dir(test_account__file_is_private),
+        test_in_dir(test_erasure__forgets_as_soon_as_a_reader_lets_it),
+        test_in_dir(test_erasure__forgets_after_a_kill_before_the_wiping),
         cmocka_unit_test(test_account__form_of_a_key_is_checked),
     };
 
