@@ -439,7 +439,8 @@ check_key_room(struct account *account, struct diag *diag)
 
     if (err != ERR_OK || db_number(rows, 0, 0) < ACCOUNT_KEYS_MAX)
         return err;
-    diag_set(diag, "there are %d keys already, as many as may be", ACCOUNT_KEYS_MAX);
+    diag_set(diag, "there are %d keys already, revoked ones included: as many as may be",
+             ACCOUNT_KEYS_MAX);
     return ERR_FULL;
 }
 

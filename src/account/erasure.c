@@ -92,8 +92,10 @@ insert_piece(struct account *account, uint64_t id, uint32_t piece, struct buf *b
     struct db_values values = {0};
     enum err err;
 
-    if (buf_failed(bytes))
+    if (buf_failed(bytes)) {
+        diag_set(diag, "ids of an erasure: out of memory");
         return ERR_NOMEM;
+    }
     db_add_number(&values, (int64_t)id);
     db_add_number(&values, piece);
     db_add_bytes(&values, bytes->ptr, bytes->len);
@@ -121,7 +123,8 @@ insert_ids(struct account *account, uint64_t id, const struct selection *selecti
         buf_add_char(&bytes, (char)(event_id.len >> 8));
         buf_add(&bytes, event_id.ptr, event_id.len);
     }
-    if (err == ERR_OK && bytes.len != 0)
+    /* A buffer that could not grow is empty: a job without its ids would be no error to anybody. */
+    if (err == ERR_OK && (bytes.len != 0 || buf_failed(&bytes)))
         err = insert_piece(account, id, piece, &bytes, diag);
     return err;
 }
@@ -424,8 +427,11 @@ take_ids(struct job *job, const struct db_rows *rows, struct diag *diag)
     }
     job->bytes = mem_alloc(bytes);
     job->ids = MEM_NEW(struct slice, count);
-    if (job->bytes == NULL || job->ids == NULL)
+    if (job->bytes == NULL || job->ids == NULL) {
+        diag_set(diag, "the ids of erasure %llu: out of memory",
+                 (unsigned long long)job->erasure.id);
         return ERR_NOMEM;
+    }
     for (uint32_t row = 0; row < db_count(rows); row++) {
         struct slice piece = db_bytes(rows, row, 0);
 
@@ -470,8 +476,10 @@ erasure_next(struct account *account, const char *node, struct erasure **ret_era
         return err == ERR_OK ? ERR_ABSENT : err;
     }
     job = MEM_NEW(struct job, 1);
-    if (job == NULL)
+    if (job == NULL) {
+        diag_set(diag, "the next erasure: out of memory");
         return ERR_NOMEM;
+    }
     erasure = &job->erasure;
     err = of_row(rows, 0, erasure, diag);
     point_to_person(erasure);

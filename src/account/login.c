@@ -236,7 +236,7 @@ insert_login(struct account *account, const struct account_actor *by, struct log
     if (err != ERR_OK)
         return err;
     if (db_count(rows) == 0) {
-        diag_set_field(diag, "email", "email: an account has it already");
+        diag_set_field(diag, "email", "email: an account has it already; choose another");
         return ERR_EXISTS;
     }
     login->id = (uint64_t)db_number(rows, 0, 0);
@@ -268,7 +268,8 @@ login_add(struct account *account, const struct account_actor *by, const char *e
         return err;
     err = count_logins(account, &count, &admins, diag);
     if (err == ERR_OK && count >= LOGIN_COUNT_MAX) {
-        diag_set(diag, "there are %d accounts already, as many as may be", LOGIN_COUNT_MAX);
+        diag_set(diag, "there are %d accounts already, as many as may be; remove some first",
+                 LOGIN_COUNT_MAX);
         err = ERR_FULL;
     }
     if (err == ERR_OK)
@@ -484,14 +485,20 @@ take_role(struct account *account, const struct login_change *change, const stru
 }
 
 static enum err
-check_membership_room(struct account *account, struct diag *diag)
+check_membership_room(struct account *account, uint64_t login_id, uint32_t project_id,
+                      struct diag *diag)
 {
+    struct db_values values = {0};
     DB_ROWS rows = NULL;
-    enum err err = db_ask(account->db, &membership_count, NULL, &rows, diag);
+    enum err err;
 
+    db_add_number(&values, (int64_t)login_id);
+    db_add_number(&values, project_id);
+    err = db_ask(account->db, &membership_count, &values, &rows, diag);
     if (err != ERR_OK || db_number(rows, 0, 0) < LOGIN_MEMBERSHIPS_MAX)
         return err;
-    diag_set(diag, "there are %d memberships already, as many as may be", LOGIN_MEMBERSHIPS_MAX);
+    diag_set(diag, "there are %d memberships already, as many as may be; take some away first",
+             LOGIN_MEMBERSHIPS_MAX);
     return ERR_FULL;
 }
 
@@ -505,7 +512,7 @@ give_role(struct account *account, const struct login_change *change, const stru
     enum err err = account_project_get(account, change->project_id, &project, diag);
 
     if (err == ERR_OK)
-        err = check_membership_room(account, diag);
+        err = check_membership_room(account, login->id, change->project_id, diag);
     if (err != ERR_OK)
         return err;
     db_add_number(&values, (int64_t)login->id);

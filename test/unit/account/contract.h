@@ -7,7 +7,8 @@
 
 #include "../test.h"
 
-#include "account/account.h"
+#include "account/audit.h"
+#include "account/login.h"
 
 struct home {
     /* Another link; `fake` is its clock, begun anew at 1000. seed 0: the system's randomness. */
@@ -21,6 +22,17 @@ struct home {
 extern const struct home home;
 extern struct clock_fake fake;
 extern const struct account_actor nobody;
+extern const struct account_actor ann;
+
+struct lines {
+    char text[4000];
+    uint64_t last_id;
+};
+/* For audit_list: actor/action/project/target/detail, a line each; `state` is a struct lines. */
+void contract_gather(void *state, const struct audit_line *line);
+
+struct account *contract_open_with_project(void **state); /* project 1, `default` */
+struct login contract_add_login(struct account *account, const char *email, bool is_admin);
 
 /* A server tells it by itself, a moment later. */
 void contract_wait_for_change(struct account *watcher);
@@ -41,6 +53,12 @@ void test_erasure__brings_its_ids_back_sorted(void **state);
 void test_erasure__deleting_a_project_frees_its_name_and_ends_its_keys(void **state);
 void test_erasure__open_ones_have_a_maximum(void **state);
 void test_account__tells_loops_only_what_they_must_know(void **state);
+void test_account__projects_have_a_maximum(void **state);
+void test_login__logins_have_a_maximum(void **state);
+void test_login__memberships_have_a_maximum(void **state);
+void test_session__of_many_who_use_a_token_at_once_one_renews(void **state);
+void test_login__of_two_admins_made_less_at_once_one_stays(void **state);
+void test_account__out_of_memory_changes_nothing(void **state);
 void test_account__default_project_is_made_once(void **state);
 void test_account__key_is_shown_once_and_stored_as_its_hash(void **state);
 void test_account__key_text_is_base32_of_the_random_bytes(void **state);
@@ -76,5 +94,12 @@ void test_account__sees_what_another_link_commits(void **state);
         with(test_erasure__deleting_a_project_frees_its_name_and_ends_its_keys),                   \
         with(test_erasure__open_ones_have_a_maximum),                                              \
         with(test_account__tells_loops_only_what_they_must_know)
+
+#define LIMIT_TESTS(with)                                                                          \
+    with(test_account__projects_have_a_maximum), with(test_login__logins_have_a_maximum),          \
+        with(test_login__memberships_have_a_maximum),                                              \
+        with(test_session__of_many_who_use_a_token_at_once_one_renews),                            \
+        with(test_login__of_two_admins_made_less_at_once_one_stays),                               \
+        with(test_account__out_of_memory_changes_nothing)
 
 #endif

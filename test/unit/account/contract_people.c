@@ -1,11 +1,10 @@
 /*
- * contract_people - what holds of logins, roles, sessions, the audit log and erasure jobs, wherever
- * their rows stand. See contract.h.
+ * contract_people - what holds of projects' settings, logins, roles, sessions and the audit log,
+ * wherever their rows stand. See contract.h.
  */
 #include "contract.h"
 
 #include "account/audit.h"
-#include "account/erasure.h"
 #include "account/session.h"
 
 #define LIFE_US INT64_C(1000000000)
@@ -13,10 +12,10 @@
 static const struct password_hash hash = {
     "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2E$aGFzaA"};
 static const struct password_hash other_hash = {"$argon2id$v=19$m=19456,t=3,p=1$c2FsdA$aGFzaA"};
-static const struct account_actor ann = {.kind = ACCOUNT_ACTOR_LOGIN, .id = 7, .from = "127.0.0.1"};
+const struct account_actor ann = {.kind = ACCOUNT_ACTOR_LOGIN, .id = 7, .from = "127.0.0.1"};
 
-static struct account *
-open_with_project(void **state)
+struct account *
+contract_open_with_project(void **state)
 {
     struct account *account = home.open(state, 0);
     struct account_project project;
@@ -27,8 +26,8 @@ open_with_project(void **state)
     return account;
 }
 
-static struct login
-add_login(struct account *account, const char *email, bool is_admin)
+struct login
+contract_add_login(struct account *account, const char *email, bool is_admin)
 {
     struct login login;
     struct diag diag = DIAG_INIT;
@@ -43,7 +42,7 @@ add_login(struct account *account, const char *email, bool is_admin)
 void
 test_account__projects_are_added_changed_and_their_names_are_unique(void **state)
 {
-    struct account *account = open_with_project(state);
+    struct account *account = contract_open_with_project(state);
     struct account_project made, found;
     struct account_project wanted = {.name = "shop",
                                      .time_zone = "Europe/Kyiv",
@@ -75,7 +74,7 @@ test_account__projects_are_added_changed_and_their_names_are_unique(void **state
 void
 test_account__keys_expire_in_the_future_and_know_their_last_use(void **state)
 {
-    struct account *account = open_with_project(state);
+    struct account *account = contract_open_with_project(state);
     const struct account_key_use uses[] = {{1, 7000}, {99, 8000}};
     const struct account_key_use older = {1, 6000};
     struct account_list list;
@@ -106,7 +105,7 @@ test_account__keys_expire_in_the_future_and_know_their_last_use(void **state)
 void
 test_login__emails_are_checked_and_compared_in_lower_case(void **state)
 {
-    struct account *account = open_with_project(state);
+    struct account *account = contract_open_with_project(state);
     static const char *const bad[] = {"",      "@b",      "a@",    "ab",
                                       "a@b@c", "a b@c.d", "a@b\n", "\xC3\xA4@b.c"};
     char email[LOGIN_EMAIL_BYTES + 2];
@@ -126,7 +125,7 @@ test_login__emails_are_checked_and_compared_in_lower_case(void **state)
         assert_int_equal(login_email_check(slice_of(email, len), checked, &diag),
                          len <= LOGIN_EMAIL_BYTES ? ERR_OK : ERR_INVALID);
     }
-    (void)add_login(account, "Ann@Example.COM", false);
+    (void)contract_add_login(account, "Ann@Example.COM", false);
     assert_int_equal(login_add(account, &ann, "ann@example.com", &hash, false, &login, &diag),
                      ERR_EXISTS);
     assert_int_equal(login_find(account, "ann@example.com", &login, NULL), ERR_OK);
@@ -141,7 +140,7 @@ test_login__emails_are_checked_and_compared_in_lower_case(void **state)
 void
 test_login__the_last_admin_stays(void **state)
 {
-    struct account *account = open_with_project(state);
+    struct account *account = contract_open_with_project(state);
     struct diag diag = DIAG_INIT;
     struct login first, second;
     bool is_first = false;
@@ -155,7 +154,7 @@ test_login__the_last_admin_stays(void **state)
     assert_int_equal(login_remove(account, &ann, first.id, &diag), ERR_FULL);
     assert_non_null(strstr(diag.message, "last server admin"));
     assert_int_equal(login_set_admin(account, &ann, first.id, false, &diag), ERR_FULL);
-    second = add_login(account, "bob@example.com", false);
+    second = contract_add_login(account, "bob@example.com", false);
     assert_int_equal(login_remove(account, &ann, first.id, &diag), ERR_FULL);
     assert_int_equal(login_set_admin(account, &ann, second.id, true, NULL), ERR_OK);
     assert_int_equal(login_remove(account, &ann, first.id, NULL), ERR_OK);
@@ -167,8 +166,8 @@ test_login__the_last_admin_stays(void **state)
 void
 test_login__roles_by_project(void **state)
 {
-    struct account *account = open_with_project(state);
-    struct login login = add_login(account, "ann@example.com", false);
+    struct account *account = contract_open_with_project(state);
+    struct login login = contract_add_login(account, "ann@example.com", false);
     struct login_list list;
 
     assert_int_equal(login_set_role(account, &ann, login.id, 1, LOGIN_ROLE_ANALYST, NULL), ERR_OK);
@@ -218,8 +217,8 @@ use(struct account *account, const char *refresh, char next[SESSION_REFRESH_BYTE
 void
 test_session__each_refresh_token_is_good_once(void **state)
 {
-    struct account *account = open_with_project(state);
-    struct login login = add_login(account, "ann@example.com", false);
+    struct account *account = contract_open_with_project(state);
+    struct login login = contract_add_login(account, "ann@example.com", false);
     char first[SESSION_REFRESH_BYTES + 1], second[SESSION_REFRESH_BYTES + 1],
         third[SESSION_REFRESH_BYTES + 1], none[SESSION_REFRESH_BYTES + 1];
 
@@ -244,8 +243,8 @@ test_session__each_refresh_token_is_good_once(void **state)
 void
 test_session__ends_when_its_time_is_over(void **state)
 {
-    struct account *account = open_with_project(state);
-    struct login login = add_login(account, "ann@example.com", false);
+    struct account *account = contract_open_with_project(state);
+    struct login login = contract_add_login(account, "ann@example.com", false);
     char first[SESSION_REFRESH_BYTES + 1], next[SESSION_REFRESH_BYTES + 1];
 
     (void)begin(account, login.id, first);
@@ -273,8 +272,8 @@ is_listed(struct account *account, const char *session_id, int64_t since_us)
 void
 test_session__logout_and_password_end_sessions(void **state)
 {
-    struct account *account = open_with_project(state);
-    struct login login = add_login(account, "ann@example.com", false);
+    struct account *account = contract_open_with_project(state);
+    struct login login = contract_add_login(account, "ann@example.com", false);
     char refresh[3][SESSION_REFRESH_BYTES + 1], next[SESSION_REFRESH_BYTES + 1];
     struct session sessions[3];
 
@@ -309,8 +308,8 @@ test_session__logout_and_password_end_sessions(void **state)
 void
 test_session__a_login_has_so_many_at_most(void **state)
 {
-    struct account *account = open_with_project(state);
-    struct login login = add_login(account, "ann@example.com", false);
+    struct account *account = contract_open_with_project(state);
+    struct login login = contract_add_login(account, "ann@example.com", false);
     char first[SESSION_REFRESH_BYTES + 1], other[SESSION_REFRESH_BYTES + 1];
     struct session oldest = begin(account, login.id, first);
 
@@ -327,13 +326,8 @@ test_session__a_login_has_so_many_at_most(void **state)
 
 /* --- the audit log ----------------------------------------------------------------------------*/
 
-struct lines {
-    char text[4000];
-    uint64_t last_id;
-};
-
-static void
-gather(void *state, const struct audit_line *line)
+void
+contract_gather(void *state, const struct audit_line *line)
 {
     struct lines *lines = state;
     size_t len = strlen(lines->text);
@@ -347,9 +341,9 @@ gather(void *state, const struct audit_line *line)
 void
 test_audit__each_change_writes_its_line(void **state)
 {
-    struct account *account = open_with_project(state);
+    struct account *account = contract_open_with_project(state);
     struct audit_question question = {.to_us = INT64_C(5000), .limit = 100};
-    struct login login = add_login(account, "ann@example.com", false);
+    struct login login = contract_add_login(account, "ann@example.com", false);
     struct lines lines = {.text = ""};
     struct account_key key;
     char text[ACCOUNT_KEY_TEXT_BYTES + 1];
@@ -358,7 +352,7 @@ test_audit__each_change_writes_its_line(void **state)
     assert_int_equal(
         account_key_new(account, &ann, 1, ACCOUNT_KEY_READ, "dash", 0, text, &key, NULL), ERR_OK);
     assert_int_equal(account_key_revoke(account, &ann, 1, key.id, NULL), ERR_OK);
-    assert_int_equal(audit_list(account, &question, gather, &lines, NULL), ERR_OK);
+    assert_int_equal(audit_list(account, &question, contract_gather, &lines, NULL), ERR_OK);
     (void)snprintf(text, sizeof(text), "%s", key.last4);
     assert_non_null(strstr(lines.text, "account/key.revoked/1/key 1 …"));
     assert_non_null(strstr(lines.text, " dash/read\n"));
@@ -368,18 +362,18 @@ test_audit__each_change_writes_its_line(void **state)
     /* newest first, in pages, within a stretch of time */
     lines = (struct lines){.text = ""};
     question.limit = 1;
-    assert_int_equal(audit_list(account, &question, gather, &lines, NULL), ERR_OK);
+    assert_int_equal(audit_list(account, &question, contract_gather, &lines, NULL), ERR_OK);
     question.before_id = lines.last_id;
-    assert_int_equal(audit_list(account, &question, gather, &lines, NULL), ERR_OK);
+    assert_int_equal(audit_list(account, &question, contract_gather, &lines, NULL), ERR_OK);
     assert_non_null(strstr(lines.text, "key.revoked"));
     assert_non_null(strstr(lines.text, "key.created"));
     lines = (struct lines){.text = ""};
     question = (struct audit_question){.to_us = 1000, .limit = 10};
-    assert_int_equal(audit_list(account, &question, gather, &lines, NULL), ERR_OK);
+    assert_int_equal(audit_list(account, &question, contract_gather, &lines, NULL), ERR_OK);
     question = (struct audit_question){.from_us = 1001, .to_us = 5000, .limit = 10};
-    assert_int_equal(audit_list(account, &question, gather, &lines, NULL), ERR_OK);
+    assert_int_equal(audit_list(account, &question, contract_gather, &lines, NULL), ERR_OK);
     question = (struct audit_question){.to_us = 5000, .project_id = 9, .limit = 10};
-    assert_int_equal(audit_list(account, &question, gather, &lines, NULL), ERR_OK);
+    assert_int_equal(audit_list(account, &question, contract_gather, &lines, NULL), ERR_OK);
     assert_string_equal(lines.text, "");
     account_close(&account);
 }
@@ -387,167 +381,10 @@ test_audit__each_change_writes_its_line(void **state)
 void
 test_audit__is_only_added_to(void **state)
 {
-    struct account *account = open_with_project(state);
+    struct account *account = contract_open_with_project(state);
 
     assert_true(home.refuses(state, "UPDATE audit SET action = 'x'"));
     assert_true(home.refuses(state, "DELETE FROM audit"));
-    account_close(&account);
-}
-
-/* --- erasures ---------------------------------------------------------------------------------*/
-
-static uint64_t
-ask_erasure(struct account *account, const struct selection *selection)
-{
-    const struct erasure wanted = {.reason = ERASURE_UNDO, .selection = *selection};
-    struct diag diag = DIAG_INIT;
-    uint64_t id = 0;
-
-    if (erasure_add(account, &ann, &wanted, &id, &diag) != ERR_OK)
-        fail_msg("%s", diag.message);
-    return id;
-}
-
-void
-test_erasure__goes_through_its_states_and_forgets_the_person(void **state)
-{
-    struct account *account = open_with_project(state);
-    const struct selection person = {
-        .project_id = 1, .kind = SELECTION_PERSON, .person = SLICE("a-person-to-forget")};
-    uint64_t id = ask_erasure(account, &person);
-    struct erasure *job = NULL;
-    struct erasure found;
-    struct lines lines = {.text = ""};
-    const struct audit_question question = {.to_us = 5000, .limit = 100};
-
-    assert_int_equal(erasure_next(account, "", &job, NULL), ERR_OK);
-    assert_int_equal(job->id, id);
-    assert_int_equal(job->state, ERASURE_WAITING);
-    assert_true(slice_equal(job->selection.person, SLICE("a-person-to-forget")));
-    assert_string_equal(job->position, "");
-    job->state = ERASURE_IN_STORE;
-    job->selection.seq_max = UINT64_MAX;
-    job->selection.received_max_us = INT64_MAX;
-    memcpy(job->position, "1.0.2a", 7);
-    memcpy(job->person_hash, "0123456789abcdef0123456789abcdef", 33);
-    assert_int_equal(erasure_progress(account, "", job, NULL), ERR_OK);
-    erasure_free(&job);
-    assert_int_equal(erasure_next(account, "", &job, NULL), ERR_OK);
-    assert_int_equal(job->state, ERASURE_IN_STORE);
-    assert_true(job->selection.seq_max == UINT64_MAX);
-    assert_true(job->selection.received_max_us == INT64_MAX);
-    assert_string_equal(job->position, "1.0.2a");
-    job->selection.seq_max = 5;
-    job->selection.received_max_us = 77;
-    job->events = 3;
-    job->state = ERASURE_DONE;
-    assert_int_equal(erasure_progress(account, "", job, NULL), ERR_OK);
-    assert_int_equal(erasure_progress(account, "", job, NULL), ERR_OK); /* twice is once */
-    erasure_free(&job);
-    assert_int_equal(erasure_next(account, "", &job, NULL), ERR_ABSENT);
-    assert_int_equal(erasure_get(account, id, &found, NULL), ERR_OK);
-    assert_int_equal(found.state, ERASURE_DONE);
-    assert_int_equal(found.events, 3);
-    assert_string_equal(found.person, "");
-    assert_int_equal(found.finished_at_us, 1000);
-    assert_false(home.holds(state, "a-person-to-forget", 18));
-    assert_int_equal(audit_list(account, &question, gather, &lines, NULL), ERR_OK);
-    assert_non_null(
-        strstr(lines.text, "erasure.done/1/erasure 1/3 events, person 0123456789abcdef"));
-    assert_ptr_equal(strstr(strstr(lines.text, "erasure.done") + 1, "erasure.done"), NULL);
-    account_close(&account);
-}
-
-void
-test_erasure__brings_its_ids_back_sorted(void **state)
-{
-    enum { IDS = 40000 };
-    struct account *account = open_with_project(state);
-    struct slice *ids = MEM_NEW(struct slice, IDS);
-    char *texts = mem_alloc((size_t)IDS * 40);
-    struct selection selection = {.project_id = 1, .kind = SELECTION_IDS, .id_count = IDS};
-    struct erasure *job = NULL;
-
-    assert_true(ids != NULL && texts != NULL);
-    for (size_t i = 0; i < IDS; i++) {
-        int len = snprintf(texts + i * 40, 40, "id-%032zx", (i * 2654435761u) % 1000003);
-
-        ids[i] = slice_of(texts + i * 40, (size_t)len);
-    }
-    selection.ids = ids;
-    (void)ask_erasure(account, &selection);
-    assert_int_equal(erasure_next(account, "", &job, NULL), ERR_OK);
-    assert_int_equal(selection_sort_ids(ids, IDS), job->selection.id_count);
-    for (uint32_t i = 0; i < job->selection.id_count; i++)
-        assert_true(slice_equal(ids[i], job->selection.ids[i]));
-    job->state = ERASURE_DONE;
-    assert_int_equal(erasure_progress(account, "", job, NULL), ERR_OK);
-    assert_false(home.holds(state, ids[17].ptr, ids[17].len));
-    erasure_free(&job);
-    mem_free(ids);
-    mem_free(texts);
-    account_close(&account);
-}
-
-static void
-count_one(void *state, const struct erasure *erasure)
-{
-    (void)erasure;
-    (*(int *)state)++;
-}
-
-void
-test_erasure__deleting_a_project_frees_its_name_and_ends_its_keys(void **state)
-{
-    struct account *account = open_with_project(state);
-    struct account_project shop = {.name = "shop", .time_zone = "UTC"};
-    struct login login = add_login(account, "ann@example.com", false);
-    char text[ACCOUNT_KEY_TEXT_BYTES + 1];
-    struct account_list list;
-    struct login_list logins;
-    struct account_key key;
-    struct erasure *job = NULL;
-    uint64_t id = 0;
-    int count = 0;
-
-    assert_int_equal(account_project_add(account, &ann, &shop, &shop, NULL), ERR_OK);
-    assert_int_equal(account_key_new(account, &ann, 2, ACCOUNT_KEY_READ, "n", 0, text, &key, NULL),
-                     ERR_OK);
-    assert_int_equal(login_set_role(account, &ann, login.id, 2, LOGIN_ROLE_OWNER, NULL), ERR_OK);
-    assert_int_equal(erasure_delete_project(account, &ann, 2, &id, NULL), ERR_OK);
-    assert_int_equal(erasure_delete_project(account, &ann, 2, &id, NULL), ERR_ABSENT);
-    assert_int_equal(account_list(account, &list, NULL), ERR_OK);
-    assert_int_equal(list.project_count, 1);
-    assert_int_equal(list.key_count, 0);
-    account_list_free(&list);
-    assert_int_equal(login_list(account, &logins, NULL), ERR_OK);
-    assert_int_equal(logins.membership_count, 0);
-    login_list_free(&logins);
-    assert_int_equal(erasure_next(account, "", &job, NULL), ERR_OK);
-    assert_int_equal(job->selection.kind, SELECTION_ALL);
-    assert_int_equal(job->reason, ERASURE_PROJECT);
-    assert_true(job->frees_ids);
-    erasure_free(&job);
-    assert_int_equal(erasure_list(account, 2, 10, count_one, &count, NULL), ERR_OK);
-    assert_int_equal(erasure_list(account, 1, 10, count_one, &count, NULL), ERR_OK);
-    assert_int_equal(count, 1);
-    assert_int_equal(account_project_add(account, &ann, &shop, &shop, NULL), ERR_OK);
-    assert_int_equal(shop.id, 3);
-    account_close(&account);
-}
-
-void
-test_erasure__open_ones_have_a_maximum(void **state)
-{
-    struct account *account = open_with_project(state);
-    const struct selection range = {
-        .project_id = 1, .kind = SELECTION_RECEIVED, .from_us = 1, .to_us = 2};
-    const struct erasure wanted = {.reason = ERASURE_UNDO, .selection = range};
-    uint64_t id = 0;
-
-    home.add_erasures(state, ERASURE_OPEN_MAX - 1);
-    assert_int_equal(erasure_add(account, &ann, &wanted, &id, NULL), ERR_OK);
-    assert_int_equal(erasure_add(account, &ann, &wanted, &id, NULL), ERR_FULL);
     account_close(&account);
 }
 
@@ -555,9 +392,9 @@ test_erasure__open_ones_have_a_maximum(void **state)
 void
 test_account__tells_loops_only_what_they_must_know(void **state)
 {
-    struct account *account = open_with_project(state);
+    struct account *account = contract_open_with_project(state);
     struct account *watcher = home.open(state, 0);
-    struct login login = add_login(account, "ann@example.com", false);
+    struct login login = contract_add_login(account, "ann@example.com", false);
     char first[SESSION_REFRESH_BYTES + 1], next[SESSION_REFRESH_BYTES + 1];
     const struct account_key_use use_of_key = {1, 5};
     struct session session;

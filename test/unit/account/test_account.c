@@ -263,6 +263,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         CONTRACT_TESTS(test_in_dir),
         PEOPLE_TESTS(test_in_dir),
+        LIMIT_TESTS(test_in_dir),
         test_in_dir(test_account__refuses_a_newer_layout_and_leaves_it),
         test_in_dir(test_account__names_what_is_wrong_with_its_file),
         test_in_dir(test_account__file_is_private),

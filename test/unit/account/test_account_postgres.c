@@ -363,6 +363,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         CONTRACT_TESTS(test_migrated),
         PEOPLE_TESTS(test_migrated),
+        LIMIT_TESTS(test_migrated),
         test_with_postgres(test_account_postgres__says_that_tables_are_missing),
         test_with_postgres(test_account_postgres__refuses_a_bad_url),
         test_migrated(test_account_postgres__notices_what_is_changed_by_hand),
