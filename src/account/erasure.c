@@ -179,14 +179,33 @@ insert(struct account *account, const struct account_actor *by, const struct era
                         reason_names[erasure->reason]);
 }
 
+static enum err
+check_selection(const struct selection *selection, struct diag *diag)
+{
+    if (selection->kind == SELECTION_PERSON &&
+        (selection->person.len == 0 || selection->person.len > ERASURE_PERSON_BYTES)) {
+        diag_set_field(diag, "user_id", "user_id: must be 1 to %d bytes", ERASURE_PERSON_BYTES);
+        return ERR_INVALID;
+    }
+    if (selection->kind == SELECTION_IDS &&
+        (selection->id_count == 0 || selection->id_count > SELECTION_IDS_MAX)) {
+        diag_set_field(diag, "ids", "ids: must be 1 to %u; ask for more erasures",
+                       SELECTION_IDS_MAX);
+        return ERR_INVALID;
+    }
+    return ERR_OK;
+}
+
 enum err
 erasure_add(struct account *account, const struct account_actor *by, const struct erasure *erasure,
             uint64_t *ret_id, struct diag *diag)
 {
     struct account_project project;
     uint64_t id = 0;
-    enum err err = db_begin(account->db, true, diag);
+    enum err err = check_selection(&erasure->selection, diag);
 
+    if (err == ERR_OK)
+        err = db_begin(account->db, true, diag);
     if (err != ERR_OK)
         return err;
     err = account_project_get(account, erasure->selection.project_id, &project, diag);

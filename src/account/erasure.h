@@ -64,7 +64,8 @@ const char *erasure_reason_name(enum erasure_reason reason);
 const char *erasure_kind_name(enum selection_kind kind);
 
 /* Reason, selection without its bounds, frees_ids and is_dry_run are read. Audit:
- * erasure.requested. ret: the id. ERR_FULL: ERASURE_OPEN_MAX; ERR_ABSENT: no such project. */
+ * erasure.requested. ret: the id. ERR_FULL: ERASURE_OPEN_MAX; ERR_ABSENT: no such project;
+ * ERR_INVALID: user_id (1 … ERASURE_PERSON_BYTES), ids (1 … SELECTION_IDS_MAX). */
 MUST_USE enum err erasure_add(struct account *account, const struct account_actor *by,
                               const struct erasure *erasure, uint64_t *ret_id, struct diag *diag);
 /* ERR_ABSENT. Without ids. */

@@ -56,6 +56,7 @@ void test_account__tells_loops_only_what_they_must_know(void **state);
 void test_account__projects_have_a_maximum(void **state);
 void test_login__logins_have_a_maximum(void **state);
 void test_login__memberships_have_a_maximum(void **state);
+void test_erasure__persons_and_ids_have_limits(void **state);
 void test_session__of_many_who_use_a_token_at_once_one_renews(void **state);
 void test_login__of_two_admins_made_less_at_once_one_stays(void **state);
 void test_account__out_of_memory_changes_nothing(void **state);
@@ -98,6 +99,7 @@ void test_account__sees_what_another_link_commits(void **state);
 #define LIMIT_TESTS(with)                                                                          \
     with(test_account__projects_have_a_maximum), with(test_login__logins_have_a_maximum),          \
         with(test_login__memberships_have_a_maximum),                                              \
+        with(test_erasure__persons_and_ids_have_limits),                                           \
         with(test_session__of_many_who_use_a_token_at_once_one_renews),                            \
         with(test_login__of_two_admins_made_less_at_once_one_stays),                               \
         with(test_account__out_of_memory_changes_nothing)

@@ -108,6 +108,53 @@ test_login__memberships_have_a_maximum(void **state)
     account_close(&account);
 }
 
+static enum err
+ask_erasure(struct account *account, const struct selection *selection, struct diag *diag)
+{
+    const struct erasure wanted = {.reason = ERASURE_UNDO, .selection = *selection};
+    uint64_t id;
+
+    return erasure_add(account, &ann, &wanted, &id, diag);
+}
+
+/* A longer name would come back cut, and be another person's. */
+void
+test_erasure__persons_and_ids_have_limits(void **state)
+{
+    struct account *account = contract_open_with_project(state);
+    struct slice *ids = MEM_NEW(struct slice, SELECTION_IDS_MAX + 1);
+    struct selection selection = {.project_id = 1, .kind = SELECTION_PERSON};
+    struct erasure *job = NULL;
+    struct diag diag = DIAG_INIT;
+    char person[ERASURE_PERSON_BYTES + 1];
+
+    assert_non_null(ids);
+    memset(person, 'p', sizeof(person));
+    for (size_t len = ERASURE_PERSON_BYTES - 1; len <= ERASURE_PERSON_BYTES + 1; len++) {
+        selection.person = slice_of(person, len);
+        assert_int_equal(ask_erasure(account, &selection, &diag),
+                         len <= ERASURE_PERSON_BYTES ? ERR_OK : ERR_INVALID);
+    }
+    assert_string_equal(diag.field, "user_id");
+    selection.person = SLICE("");
+    assert_int_equal(ask_erasure(account, &selection, &diag), ERR_INVALID);
+    for (size_t i = 0; i <= SELECTION_IDS_MAX; i++)
+        ids[i] = SLICE("same");
+    selection = (struct selection){.project_id = 1, .kind = SELECTION_IDS, .ids = ids};
+    assert_int_equal(ask_erasure(account, &selection, &diag), ERR_INVALID);
+    assert_string_equal(diag.field, "ids");
+    selection.id_count = SELECTION_IDS_MAX + 1;
+    assert_int_equal(ask_erasure(account, &selection, &diag), ERR_INVALID);
+    by_hand(state, "UPDATE erasures SET finished_at = requested_at");
+    selection.id_count = SELECTION_IDS_MAX;
+    assert_int_equal(ask_erasure(account, &selection, &diag), ERR_OK);
+    assert_int_equal(erasure_next(account, "", &job, &diag), ERR_OK);
+    assert_int_equal(job->selection.id_count, 1); /* each once */
+    erasure_free(&job);
+    mem_free(ids);
+    account_close(&account);
+}
+
 /* --- several links at once --------------------------------------------------------------------*/
 
 struct runner {

@@ -344,6 +344,9 @@ test_erasure_postgres__is_done_when_each_node_seen_lately_is(void **state)
     assert_int_equal(found.finished_at_us, 0);
     assert_string_equal(found.person, "a-person");
     assert_int_equal(erasure_next(account, NODE_A, &none, NULL), ERR_ABSENT);
+    erasure_free(&jobs[1]);
+    assert_int_equal(erasure_next(account, NODE_B, &jobs[1], NULL), ERR_OK); /* its part is left */
+    assert_int_equal(jobs[1]->state, ERASURE_IN_WAREHOUSE);
     jobs[1]->state = ERASURE_DONE;
     assert_int_equal(erasure_progress(account, NODE_B, jobs[1], NULL), ERR_OK);
     assert_int_equal(erasure_get(account, jobs[0]->id, &found, NULL), ERR_OK);
