@@ -16,6 +16,13 @@ struct account {
     struct random_source *random;
 };
 
+/* 1 … ACCOUNT_NAME_BYTES of UTF-8 without control characters. ERR_INVALID, field `name`. */
+MUST_USE enum err account_check_name(const char *name, struct diag *diag);
+
+/* Into the list's projects. ERR_NOMEM without words. */
+MUST_USE enum err
+account_read_projects(struct account *account, struct account_list *list, struct diag *diag);
+
 /* Of all keys stored: gives those of `keys` that are there their id. false: none of them is, but
  * others are. */
 bool account_mark_known(const struct account_list *stored, struct account_key *keys, size_t count);
