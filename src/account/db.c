@@ -150,7 +150,7 @@ db_text(const struct db_rows *rows, uint32_t row, uint32_t column, char *ret_tex
 
     if (len >= size)
         len = size - 1;
-    if (len != 0)
+    if (bytes.ptr != NULL && len != 0)
         memcpy(ret_text, bytes.ptr, len);
     ret_text[len] = '\0';
 }
