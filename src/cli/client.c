@@ -77,6 +77,23 @@ value_of(struct slice text, const char *name)
     return SLICE_NONE;
 }
 
+bool
+client_server_of_folder(const char *data_dir, char ret_server[CLIENT_URL_BYTES])
+{
+    char path[FILE_PATH_MAX];
+    struct buf buf;
+    bool is_found = false;
+
+    buf_init(&buf, FIRST_RUN_BYTES_MAX);
+    if (file_path(path, data_dir, "first-run.txt") &&
+        file_read_whole(path, FIRST_RUN_BYTES_MAX, &buf, NULL) == ERR_OK)
+        is_found = copy_value(value_of(buf_slice(&buf), "server"), ret_server, CLIENT_URL_BYTES);
+    if (buf.ptr != NULL)
+        sodium_memzero(buf.ptr, buf.len);
+    buf_fini(&buf);
+    return is_found;
+}
+
 static bool
 has_start(const char *text, const char *start)
 {

@@ -78,6 +78,9 @@ void client_explain(long status, struct slice body, struct diag *diag);
 /* name=value, percent-encoded (RFC 3986: all but unreserved). */
 void client_add_pair(struct buf *query, struct slice name, struct slice value);
 
+/* `server=` of <data_dir>/first-run.txt; false: there is none. */
+bool client_server_of_folder(const char *data_dir, char ret_server[CLIENT_URL_BYTES]);
+
 /* Set by ^C and SIGTERM once client_catch_interrupt was called. */
 void client_catch_interrupt(void);
 bool client_is_interrupted(void);

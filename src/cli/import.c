@@ -1,8 +1,8 @@
 /*
  * import - `potik import FILE…`: events of CSV and NDJSON files into a running server.
  *
- * Layer 8, the main thread. The stream of a file (source.c) is cut into rows (codec/csv,
- * codec/ndjson), a row becomes one line of JSON (import_row.c), 1,000 lines a batch (sender.c).
+ * Layer 8, the main thread. A file is cut into rows (import_file.c), a row becomes one line of JSON
+ * (import_row.c), 1,000 lines a batch (sender.c).
  * Every event has an id before it is first sent, so a retry, or the whole command again, stores
  * nothing twice. Refused rows are told with their line, counted by reason, and written to
  * --rejected as they stood (rejected.c).
@@ -11,24 +11,16 @@
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/flags.h"
-#include "cli/import_row.h"
+#include "cli/import_file.h"
 #include "cli/progress.h"
 #include "cli/rejected.h"
 #include "cli/sender.h"
-#include "cli/source.h"
 #include "cli/table.h"
-#include "codec/csv.h"
-#include "codec/ndjson.h"
 #include <string.h>
 #include <unistd.h>
 
 #define TOLD_MAX 10
 #define REASONS_MAX 64
-#define ROW_BYTES_MAX (1024u * 1024)
-#define LINE_BYTES_MAX                                                                             \
-    (1024u * 1024 + 1024) /* over the server's limit of an event, so that it refuses */
-
-enum import_format { FORMAT_BY_LOOK, FORMAT_CSV, FORMAT_NDJSON };
 
 struct reason {
     char code[48];
@@ -38,27 +30,17 @@ struct reason {
 struct import {
     /* asked for */
     struct client_flags client_flags;
-    struct flag_texts text_columns;
     const char *rejected_path;
-    char delimiter; /* 0: by the name */
-    enum import_format format_asked;
     uint32_t in_flight;
     /* the work */
     struct client *client;
     struct sender *sender;
     struct sender_batch *batch; /* being filled, or NULL */
     struct progress progress;
-    struct source source;
-    uint64_t bytes_before; /* of the files already done */
+    struct import_file file; /* the one under way */
+    uint64_t bytes_before;   /* of the files already done */
     uint64_t rows_before;
     uint64_t rows; /* sent, or refused here */
-    /* the file under way */
-    enum import_format format;
-    char file_delimiter;
-    struct csv_reader *csv;
-    struct ndjson ndjson;
-    struct import_columns *columns;
-    struct import_ids *ids;
     /* refusals */
     struct rejected rejected;
     uint64_t refused_here;
@@ -91,7 +73,7 @@ count_refusal(struct import *import, uint64_t line, struct slice code, struct sl
         buf_init(&clean, 16 * 1024);
         table_clean(&clean, message.len > 1000 ? slice_of(message.ptr, 1000) : message);
         fprintf(stderr, "%s%s line %llu: %.*s (%.*s)\n", import->is_terminal ? "\r\x1B[K" : "",
-                import->source.path, (unsigned long long)line, SLICE_ARGS(buf_slice(&clean)),
+                import->file.source.path, (unsigned long long)line, SLICE_ARGS(buf_slice(&clean)),
                 SLICE_ARGS(code));
         buf_fini(&clean);
     }
@@ -145,7 +127,7 @@ answered_bytes(const struct import *import)
     if (rows == 0)
         return import->bytes_before;
     return import->bytes_before +
-           (uint64_t)((double)import->source.read_bytes * (double)answered / (double)rows);
+           (uint64_t)((double)import->file.source.read_bytes * (double)answered / (double)rows);
 }
 
 /* Nothing is drawn before the first answer: until then there is none, and an error may come. */
@@ -200,39 +182,37 @@ count_event(struct import *import, uint64_t line)
 }
 
 static enum err
-take_header(struct import *import, const struct csv_row *row, struct diag *diag)
+take_header(void *state, const struct csv_row *row, struct diag *diag)
 {
+    struct import *import = (struct import *)state;
     struct buf original;
-    enum err err =
-        import_columns_new(row->cells, row->count, &import->text_columns, &import->columns, diag);
 
-    if (err != ERR_OK)
-        return err;
-    buf_init(&original, 8 * ROW_BYTES_MAX);
-    import_row_add_csv(&original, row->cells, row->count, import->file_delimiter);
+    (void)diag;
+    buf_init(&original, 8 * IMPORT_ROW_BYTES_MAX);
+    import_row_add_csv(&original, row->cells, row->count, import->file.delimiter);
     rejected_add_header(&import->rejected, buf_slice(&original));
     buf_fini(&original);
     return ERR_OK;
 }
 
 static enum err
-take_csv_row(struct import *import, const struct csv_row *row, struct diag *diag)
+take_csv_row(void *state, const struct csv_row *row, struct diag *diag)
 {
+    struct import *import = (struct import *)state;
     struct diag why = DIAG_INIT;
     struct sender_batch *batch;
     size_t originals;
     enum err err;
 
-    if (import->columns == NULL)
-        return take_header(import, row, diag);
     err = need_batch(import);
     if (err != ERR_OK)
         return err;
     batch = import->batch;
     originals = batch->originals.len;
     if (rejected_is_open(&import->rejected))
-        import_row_add_csv(&batch->originals, row->cells, row->count, import->file_delimiter);
-    err = import_row_csv(import->columns, row->cells, row->count, import->ids, &batch->body, &why);
+        import_row_add_csv(&batch->originals, row->cells, row->count, import->file.delimiter);
+    err = import_row_csv(import->file.columns, row->cells, row->count, import->file.ids,
+                         &batch->body, &why);
     if (err == ERR_NOMEM || err == ERR_FULL) {
         diag_set(diag, "%s", err_sentence(err));
         return err;
@@ -249,13 +229,14 @@ take_csv_row(struct import *import, const struct csv_row *row, struct diag *diag
 }
 
 static enum err
-take_line(struct import *import, const struct ndjson_line *line, struct diag *diag)
+take_line(void *state, const struct ndjson_line *line, struct diag *diag)
 {
+    struct import *import = (struct import *)state;
     enum err err = need_batch(import);
 
     if (err != ERR_OK)
         return err;
-    if (line->len > LINE_BYTES_MAX) {
+    if (line->len > IMPORT_LINE_BYTES_MAX) {
         refuse_here(import, line->number, ERR_EVENT_TOO_LARGE, err_sentence(ERR_EVENT_TOO_LARGE),
                     SLICE_NONE);
         return ERR_OK;
@@ -264,123 +245,13 @@ take_line(struct import *import, const struct ndjson_line *line, struct diag *di
         buf_add_slice(&import->batch->originals, line->text);
         buf_add_char(&import->batch->originals, '\n');
     }
-    err = import_row_ndjson(line->text, import->ids, &import->batch->body);
+    err = import_row_ndjson(line->text, import->file.ids, &import->batch->body);
     if (err != ERR_OK) {
         diag_set(diag, "%s", err_sentence(err));
         return err;
     }
     count_event(import, line->number);
     return ERR_OK;
-}
-
-static bool
-has_ending(const char *path, const char *ending)
-{
-    size_t len = strlen(path), ending_len = strlen(ending);
-
-    return len >= ending_len && strcmp(path + len - ending_len, ending) == 0;
-}
-
-/* The name without .gz and .zst, else the first byte that is no white space. */
-static enum err
-find_format(struct import *import, struct slice piece, struct diag *diag)
-{
-    char name[FILE_PATH_MAX];
-    size_t len = strlen(import->source.path);
-
-    len = len < sizeof(name) ? len : sizeof(name) - 1;
-    memcpy(name, import->source.path, len);
-    name[len] = '\0';
-    if (has_ending(name, ".gz"))
-        name[len - 3] = '\0';
-    else if (has_ending(name, ".zst"))
-        name[len - 4] = '\0';
-    import->format = import->format_asked;
-    if (import->format == FORMAT_BY_LOOK && (has_ending(name, ".csv") || has_ending(name, ".tsv")))
-        import->format = FORMAT_CSV;
-    if (import->format == FORMAT_BY_LOOK &&
-        (has_ending(name, ".ndjson") || has_ending(name, ".jsonl")))
-        import->format = FORMAT_NDJSON;
-    if (import->format == FORMAT_BY_LOOK) {
-        size_t i = 0;
-
-        while (i < piece.len && piece_is_space(piece.ptr[i]))
-            i++;
-        if (i < piece.len && piece.ptr[i] == '[') {
-            diag_set(diag, "it begins with '[': a JSON array is not read; write one event a line "
-                           "(jq -c '.[]' does)");
-            return ERR_INVALID;
-        }
-        import->format = i < piece.len && piece.ptr[i] == '{' ? FORMAT_NDJSON : FORMAT_CSV;
-    }
-    import->file_delimiter = import->delimiter != 0     ? import->delimiter
-                             : has_ending(name, ".tsv") ? '\t'
-                                                        : ',';
-    return ERR_OK;
-}
-
-static enum err
-begin_file(struct import *import, struct slice piece, struct diag *diag)
-{
-    enum err err = find_format(import, piece, diag);
-    struct csv_config config = {.delimiter = import->file_delimiter,
-                                .columns_max = IMPORT_COLUMNS_MAX,
-                                .cell_bytes_max = ROW_BYTES_MAX,
-                                .row_bytes_max = ROW_BYTES_MAX};
-
-    if (err != ERR_OK)
-        return err;
-    err = import_ids_new(&import->ids);
-    if (err == ERR_OK && import->format == FORMAT_CSV)
-        err = csv_reader_new(&config, &import->csv, diag);
-    return err;
-}
-
-static enum err
-take_piece(void *state, struct slice piece, struct diag *diag)
-{
-    struct import *import = (struct import *)state;
-    enum err err = ERR_OK;
-
-    if (piece.len == 0)
-        return ERR_OK;
-    if (import->ids == NULL)
-        err = begin_file(import, piece, diag);
-    while (err == ERR_OK && import->format == FORMAT_CSV) {
-        struct csv_row row;
-        enum csv_step step = csv_read(import->csv, &piece, &row, &err, diag);
-
-        if (step == CSV_MORE)
-            return ERR_OK;
-        if (step == CSV_ROW)
-            err = take_csv_row(import, &row, diag);
-    }
-    while (err == ERR_OK && import->format == FORMAT_NDJSON) {
-        struct ndjson_line line;
-
-        if (!ndjson_next(&import->ndjson, &piece, &line, &err))
-            return err;
-        err = take_line(import, &line, diag);
-    }
-    return err;
-}
-
-static enum err
-end_stream(struct import *import, struct diag *diag)
-{
-    struct ndjson_line line;
-    struct csv_row row;
-    enum err err = ERR_OK;
-
-    if (import->ids == NULL) {
-        diag_set(diag, "the file is empty");
-        return ERR_INVALID;
-    }
-    if (import->format == FORMAT_NDJSON)
-        return ndjson_end(&import->ndjson, &line) ? take_line(import, &line, diag) : ERR_OK;
-    if (csv_end(import->csv, &row, &err, diag) == CSV_ROW)
-        err = take_csv_row(import, &row, diag);
-    return err;
 }
 
 /* One file, all of it sent and answered. */
@@ -391,26 +262,19 @@ import_file(struct import *import, const char *path, struct diag *diag)
     enum err err, sender_err;
 
     import->rows_before = import->rows;
-    import->source = (struct source){.path = path, .take = take_piece, .state = import};
-    ndjson_init(&import->ndjson, LINE_BYTES_MAX);
-    err = source_run(&import->source, diag);
-    if (err == ERR_OK)
-        err = end_stream(import, diag);
+    err = import_file_run(&import->file, path, diag);
     /* What was read before the fault is sent all the same. */
     if (import->batch != NULL)
         sender_submit(import->sender, import->batch);
     import->batch = NULL;
-    import->is_of_file = err != ERR_OK && !import->source.tells_path;
+    import->is_of_file = err != ERR_OK && !import->file.source.tells_path;
     sender_err = sender_finish(import->sender, &sender_diag);
     if (sender_err != ERR_OK) {
         err = sender_err;
         *diag = sender_diag;
         import->is_of_file = false;
     }
-    csv_reader_free(&import->csv);
-    ndjson_fini(&import->ndjson);
-    import_columns_free(&import->columns);
-    import_ids_free(&import->ids);
+    import_file_end(&import->file);
     return err;
 }
 
@@ -464,7 +328,7 @@ end_early(struct import *import, enum err err, const struct diag *diag)
         buf_add_text(&words, "interrupted; the same command again sends the rest and stores "
                              "nothing twice");
     else
-        buf_printf(&words, "%s%s%s", import->is_of_file ? import->source.path : "",
+        buf_printf(&words, "%s%s%s", import->is_of_file ? import->file.source.path : "",
                    import->is_of_file ? ": " : "",
                    diag->message[0] != '\0' ? diag->message : err_sentence(err));
     /* Whether or not their file is whole: what is in it is told, and this run has failed anyway. */
@@ -508,7 +372,7 @@ run_files(struct import *import, char **paths, size_t count)
     for (size_t i = 0; i < count && err == ERR_OK; i++) {
         err = import_file(import, paths[i], &diag);
         if (err == ERR_OK)
-            import->bytes_before += import->source.read_bytes;
+            import->bytes_before += import->file.source.read_bytes;
     }
     /* What was not answered has no share, so that only a whole import ends at 100 %. */
     if (err == ERR_OK)
@@ -529,7 +393,7 @@ parse_flags(struct import *import, int argc, char **argv, size_t *ret_files, str
     const char *delimiter = NULL, *format = NULL, *in_flight = NULL;
     const struct flag flags[] = {
         CLIENT_FLAGS(import->client_flags),
-        {.name = "text", .texts = &import->text_columns},
+        {.name = "text", .texts = &import->file.text_columns},
         {.name = "delimiter", .text = &delimiter},
         {.name = "format", .text = &format},
         {.name = "rejected", .text = &import->rejected_path},
@@ -551,21 +415,7 @@ parse_flags(struct import *import, int argc, char **argv, size_t *ret_files, str
         diag_set(diag, "--rejected goes with one file at a time");
         return ERR_INVALID;
     }
-    if (delimiter != NULL && strcmp(delimiter, "\\t") == 0)
-        delimiter = "\t";
-    if (delimiter != NULL && (strlen(delimiter) != 1 || strchr("\"\r\n", delimiter[0]) != NULL)) {
-        diag_set(diag, "--delimiter: must be one byte, no quote and no line end");
-        return ERR_INVALID;
-    }
-    import->delimiter = delimiter != NULL ? delimiter[0] : '\0';
-    if (format != NULL && strcmp(format, "csv") != 0 && strcmp(format, "ndjson") != 0) {
-        diag_set(diag, "--format: must be csv or ndjson, not \"%s\"", format);
-        return ERR_INVALID;
-    }
-    import->format_asked = format == NULL               ? FORMAT_BY_LOOK
-                           : strcmp(format, "csv") == 0 ? FORMAT_CSV
-                                                        : FORMAT_NDJSON;
-    return ERR_OK;
+    return import_file_set_flags(&import->file, format, delimiter, diag);
 }
 
 static int
@@ -591,6 +441,10 @@ run_import(int argc, char **argv)
         return flags_failed("import", diag.message);
     }
     import.is_terminal = isatty(STDERR_FILENO) == 1;
+    import.file.take_header = take_header;
+    import.file.take_row = take_csv_row;
+    import.file.take_line = take_line;
+    import.file.state = &import;
     client_catch_interrupt();
     status = run_files(&import, argv + 1, files);
     sender_free(&import.sender);

@@ -4,6 +4,7 @@
 #include "cli/import_row.h"
 
 #include "base/mem.h"
+#include "cli/import_line.h"
 #include "codec/json_reader.h"
 #include <stdlib.h>
 
@@ -462,72 +463,17 @@ import_row_csv(struct import_columns *columns, const struct slice *cells, uint32
     return buf_failed(line) ? ERR_NOMEM : ERR_OK;
 }
 
-/* Where the id of an object stands. */
-struct id_place {
-    const char *inside; /* behind the opening brace */
-    const char *value;  /* of `event_id`; NULL: there is no such key */
-    const char *value_end;
-    bool is_null;
-    bool is_empty; /* {} */
-};
-
-/* false: not one JSON object; the server will say why. */
-static bool
-find_id(struct slice text, struct arena *arena, struct id_place *ret_place)
-{
-    const struct json_rules rules = {.root = SLICE(""), .depth = 2};
-    struct json_scratch scratch = {0};
-    struct json_notes notes = {0};
-    struct json_reader reader;
-    bool is_good = true;
-
-    json_reader_init(&reader, text, &scratch, arena);
-    if (text.len == 0 || *reader.at != '{')
-        return false;
-    *ret_place = (struct id_place){.inside = ++reader.at};
-    json_reader_space(&reader);
-    ret_place->is_empty = reader.at < reader.end && *reader.at == '}';
-    while (is_good && !ret_place->is_empty) {
-        struct json_text key;
-        struct slice name = SLICE_NONE;
-        const char *value;
-
-        is_good = reader.at < reader.end && *reader.at == '"' && json_reader_text(&reader, &key);
-        if (is_good && !key.is_bad_utf8)
-            is_good = json_text_decode(&key, arena, &name) == ERR_OK;
-        json_reader_space(&reader);
-        is_good = is_good && reader.at < reader.end && *reader.at++ == ':';
-        json_reader_space(&reader);
-        value = reader.at;
-        is_good = is_good && json_reader_value(&reader, &rules, &notes);
-        if (is_good && slice_equal(name, SLICE("event_id"))) {
-            ret_place->value = value;
-            ret_place->value_end = reader.at;
-            ret_place->is_null = *value == 'n';
-        }
-        json_reader_space(&reader);
-        is_good = is_good && reader.at < reader.end;
-        if (is_good && *reader.at == '}')
-            break;
-        is_good = is_good && *reader.at++ == ',';
-        json_reader_space(&reader);
-    }
-    is_good = is_good && reader.at + 1 == reader.end;
-    json_scratch_fini(&scratch);
-    return is_good;
-}
-
 enum err
 import_row_ndjson(struct slice text, struct import_ids *ids, struct buf *line)
 {
     char id[IMPORT_ID_BYTES];
-    struct id_place place;
+    struct import_line_id place;
     struct arena arena;
     const char *end = text.ptr + text.len;
     bool needs_id;
 
     arena_init(&arena, 1024, CANONICAL_BYTES_MAX);
-    needs_id = find_id(text, &arena, &place) && (place.value == NULL || place.is_null);
+    needs_id = import_line_find_id(text, &arena, &place) && (place.value == NULL || place.is_null);
     arena_fini(&arena);
     if (needs_id) {
         enum err err = import_ids_next(ids, text, id);
