@@ -286,7 +286,7 @@ write_file(const char *path, const struct key_ring *ring, struct diag *diag)
     if (buf_reserve(&buf, KEY_RING_FILE_BYTES_MAX)) {
         key_ring_format(ring, &buf);
         assert(!buf_failed(&buf));
-        err = file_replace_whole(path, buf_slice(&buf), diag);
+        err = file_replace_whole_alike(path, buf_slice(&buf), diag);
     }
     wipe_buf(&buf);
     return err;

@@ -58,7 +58,8 @@ void key_ring_close(struct key_ring **ring); /* wipes it */
  * The file gets a new key that signs, and *ret_ring is the ring as it is then. No older key
  * verifies for longer than `keep_s` from now, 0 … KEY_RING_KEEP_S_MAX: the maximum logs nobody out,
  * 0 is for a key that has leaked and logs everybody out. Keys past their time are dropped.
- * ERR_FULL: all 16 are still in force. ERR_ABSENT: there is no file. ERR_INVALID: keep_s, too.
+ * The file keeps its owner and mode, whoever rotates. ERR_FULL: all 16 are still in force.
+ * ERR_ABSENT: there is no file. ERR_INVALID: keep_s, too.
  */
 MUST_USE enum err key_ring_rotate(const struct key_ring_config *config, int64_t keep_s,
                                   int64_t now_s, struct key_ring **ret_ring, struct diag *diag);

@@ -81,6 +81,10 @@ MUST_USE enum err
 file_read_whole(const char *path, size_t bytes_max, struct buf *buf, struct diag *diag);
 /* path.tmp, write, fsync, rename, fsync of the directory: old or new, never half. */
 MUST_USE enum err file_replace_whole(const char *path, struct slice bytes, struct diag *diag);
+/* The same, and the new file has the owner, group and mode of the old one, so that whoever could
+ * read it still can when another user (root) has replaced it. path.tmp is never followed as a link.
+ */
+MUST_USE enum err file_replace_whole_alike(const char *path, struct slice bytes, struct diag *diag);
 
 /* Names (not paths) in byte order, "." and ".." left out. Free with file_list_free. */
 struct file_list {

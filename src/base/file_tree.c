@@ -166,21 +166,45 @@ file_rename_synced(const char *from, const char *to, struct diag *diag)
     return err != ERR_OK ? err : file_sync_dir(dir, diag);
 }
 
+/* Owner, group and mode of the file `like`, if there is one. A group that cannot be given is left:
+ * what counts is that the owner can go on reading. */
 static enum err
-write_synced(const char *path, struct slice bytes, struct diag *diag)
+become_like(int fd, const char *path, const char *like, struct diag *diag)
+{
+    struct stat old, new;
+
+    if (stat(like, &old) != 0)
+        return errno == ENOENT ? ERR_OK : file_failed("stat", like, errno, diag);
+    if (fstat(fd, &new) != 0)
+        return file_failed("stat", path, errno, diag);
+    if ((old.st_uid != new.st_uid || old.st_gid != new.st_gid) &&
+        fchown(fd, old.st_uid, old.st_gid) != 0 && old.st_uid != new.st_uid)
+        return file_failed("chown", path, errno, diag);
+    return fchmod(fd, old.st_mode & 07777) == 0 ? ERR_OK : file_failed("chmod", path, errno, diag);
+}
+
+/* `like`: NULL, or the file it will replace. Then the file is a new one in any case: whoever owns
+ * the folder could have put a link there, and would be given what it leads to. */
+static enum err
+write_synced(const char *path, struct slice bytes, const char *like, struct diag *diag)
 {
     CLOSE_FD int fd = -1;
-    enum err err = file_open(path, FILE_REPLACE, &fd, diag);
+    enum err err;
 
+    if (like != NULL)
+        (void)unlink(path);
+    err = file_open(path, like != NULL ? FILE_CREATE_NEW : FILE_REPLACE, &fd, diag);
     if (err == ERR_OK)
         err = file_write_at(fd, path, bytes.ptr, bytes.len, 0, diag);
+    if (err == ERR_OK && like != NULL)
+        err = become_like(fd, path, like, diag);
     if (err == ERR_OK)
         err = file_sync(fd, path, diag);
     return err;
 }
 
-enum err
-file_replace_whole(const char *path, struct slice bytes, struct diag *diag)
+static enum err
+replace_whole(const char *path, struct slice bytes, bool is_alike, struct diag *diag)
 {
     char temporary[FILE_PATH_MAX];
     char dir[FILE_PATH_MAX];
@@ -189,7 +213,7 @@ file_replace_whole(const char *path, struct slice bytes, struct diag *diag)
 
     if (len < 0 || len >= FILE_PATH_MAX || !parent_of(path, dir))
         return file_failed("write", path, ENAMETOOLONG, diag);
-    err = write_synced(temporary, bytes, diag);
+    err = write_synced(temporary, bytes, is_alike ? path : NULL, diag);
     if (err == ERR_OK)
         err = file_rename(temporary, path, diag);
     if (err != ERR_OK) {
@@ -198,6 +222,18 @@ file_replace_whole(const char *path, struct slice bytes, struct diag *diag)
         return err;
     }
     return file_sync_dir(dir, diag);
+}
+
+enum err
+file_replace_whole(const char *path, struct slice bytes, struct diag *diag)
+{
+    return replace_whole(path, bytes, false, diag);
+}
+
+enum err
+file_replace_whole_alike(const char *path, struct slice bytes, struct diag *diag)
+{
+    return replace_whole(path, bytes, true, diag);
 }
 
 static int

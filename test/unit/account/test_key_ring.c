@@ -5,6 +5,7 @@
 #include "codec/crc32c.h"
 #include <sodium.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define NOW INT64_C(1800000000)
 
@@ -380,6 +381,38 @@ test_key_ring__rotation_keeps_old_keys_until_they_retire(void **state)
     key_ring_close(&first);
 }
 
+/* The server may run as another user than the one who rotates: it must be able to read the new
+ * file. A link put at the temporary name is not followed: what it leads to would be given away. */
+static void
+test_key_ring__rotation_by_root_keeps_owner_and_mode(void **state)
+{
+    const uid_t owner = 65534;
+    const gid_t group = 65533;
+    char bait[FILE_PATH_MAX], temporary[FILE_PATH_MAX];
+    struct key_ring *ring = open_ring();
+    struct stat facts;
+
+    key_ring_close(&ring);
+    if (geteuid() != 0)
+        skip(); /* only root can give a file away */
+    assert_true(file_path(temporary, (const char *)*state, KEY_RING_FILE ".tmp"));
+    assert_true(file_path(bait, (const char *)*state, "bait"));
+    assert_int_equal(file_replace_whole(bait, SLICE("precious"), NULL), ERR_OK);
+    assert_int_equal(symlink(bait, temporary), 0);
+    assert_int_equal(chown(ring_path(state), owner, group), 0);
+    assert_int_equal(chmod(ring_path(state), 0400), 0);
+    assert_int_equal(key_ring_rotate(&config, 0, NOW, &ring, NULL), ERR_OK);
+    assert_int_equal(stat(ring_path(state), &facts), 0);
+    assert_int_equal(facts.st_uid, owner);
+    assert_int_equal(facts.st_gid, group);
+    assert_int_equal(facts.st_mode & 07777, 0400);
+    assert_int_equal(lstat(bait, &facts), 0);
+    assert_int_equal(facts.st_size, 8);
+    assert_int_equal(facts.st_uid, 0);
+    assert_false(file_exists(temporary));
+    key_ring_close(&ring);
+}
+
 static void
 test_key_ring__keep_has_limits_and_shortens_all(void **state)
 {
@@ -511,6 +544,7 @@ main(void)
         in_dir(test_key_ring__lines_are_read_strictly),
         in_dir(test_key_ring__holds_16_keys_and_4_kib),
         in_dir(test_key_ring__rotation_keeps_old_keys_until_they_retire),
+        in_dir(test_key_ring__rotation_by_root_keeps_owner_and_mode),
         in_dir(test_key_ring__keep_has_limits_and_shortens_all),
         in_dir(test_key_ring__seventeenth_key_is_refused),
         in_dir(test_key_ring__one_process_writes_at_a_time),

@@ -202,6 +202,25 @@ test_file__replace_leaves_no_temporary_behind(void **state)
 }
 
 static void
+test_file__replaced_alike_keeps_its_mode(void **state)
+{
+    const char *path = test_path(state, "a");
+    struct stat facts;
+
+    assert_int_equal(file_replace_whole_alike(path, SLICE("first"), NULL), ERR_OK);
+    assert_int_equal(stat(path, &facts), 0);
+    assert_int_equal(facts.st_mode & 07777, 0600);
+    assert_int_equal(chmod(path, 0640), 0);
+    assert_int_equal(file_replace_whole_alike(path, SLICE("2nd"), NULL), ERR_OK);
+    assert_int_equal(stat(path, &facts), 0);
+    assert_int_equal(facts.st_mode & 07777, 0640);
+    assert_int_equal(facts.st_size, 3);
+    assert_int_equal(file_replace_whole(path, SLICE("x"), NULL), ERR_OK);
+    assert_int_equal(stat(path, &facts), 0);
+    assert_int_equal(facts.st_mode & 07777, 0600);
+}
+
+static void
 test_file__lists_in_byte_order(void **state)
 {
     static const char *const names[] = {"b", "B", "a", "10", "9", ".hidden"};
@@ -397,6 +416,7 @@ main(void)
         cmocka_unit_test(test_file__full_disk_is_told_apart),
         test_in_dir(test_file__read_whole_stops_at_its_maximum),
         test_in_dir(test_file__replace_leaves_no_temporary_behind),
+        test_in_dir(test_file__replaced_alike_keeps_its_mode),
         test_in_dir(test_file__lists_in_byte_order),
         test_in_dir(test_file__folders_are_made_and_removed_without_following_links),
         test_in_dir(test_file__lock_is_held_by_one),
