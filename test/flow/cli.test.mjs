@@ -456,7 +456,7 @@ test('stats --help names the values that may be given', { skip: skip || OF_NO_ST
 });
 
 test('every command has --help with an example', { skip: skip || OF_NO_STORE }, async () => {
-  for (const name of ['serve', 'import', 'stats', 'tail', 'demo', 'key', 'migrate', 'doctor', 'rebuild', 'version']) {
+  for (const name of ['serve', 'import', 'stats', 'tail', 'demo', 'account', 'project', 'key', 'audit', 'delete', 'erasures', 'migrate', 'doctor', 'rebuild', 'version']) {
     const run = await potik([name, '--help']);
     assert.equal(run.code, 0, name);
     assert.match(run.stdout, /^usage: potik /, name);
