@@ -45,7 +45,7 @@ need_password(const struct account_flags *flags, struct new_password *ret_passwo
  * for people. Wipes it. */
 static int
 tell_password(const struct admin *admin, const struct account_flags *flags,
-              const struct login *login, struct new_password *secret, const char *words)
+              const struct login *login, struct new_password *password, const char *words)
 {
     int status = COMMAND_DONE;
 
@@ -53,16 +53,16 @@ tell_password(const struct admin *admin, const struct account_flags *flags,
         struct buf buf;
 
         buf_init(&buf, 16 * 1024);
-        buf_add_char(&buf, '{');
+        buf_add_text(&buf, "{\"account\":{");
         account_login_add_json(&buf, login);
         if (!flags->is_password_stdin)
-            admin_json_text(&buf, "password", secret->text);
-        buf_add_char(&buf, '}');
+            admin_json_text(&buf, "password", password->text);
+        buf_add_text(&buf, "}}");
         status = admin_print_json(admin, &buf);
     } else if (!flags->is_password_stdin) {
-        printf("%s\n", secret->text);
+        printf("%s\n", password->text);
     }
-    new_password_wipe(secret);
+    new_password_wipe(password);
     fprintf(stderr, "%s %s (account %llu)%s; running servers know it within 1 s\n", words,
             login->email, (unsigned long long)login->id,
             flags->is_password_stdin ? "" : ": its password is not shown again");
@@ -111,14 +111,14 @@ add_person(struct admin *admin, const struct account_flags *flags, const char *e
     struct diag diag = DIAG_INIT;
     char checked[LOGIN_EMAIL_BYTES + 1];
     struct password_hash hash;
-    struct new_password secret;
+    struct new_password password;
     struct login login;
     enum err err = login_email_check(slice_of_text(email), checked, &diag);
 
     if (err == ERR_OK)
         err = read_roles(admin, &flags->roles, roles, &diag);
     if (err == ERR_OK)
-        err = need_password(flags, &secret, &hash, &diag);
+        err = need_password(flags, &password, &hash, &diag);
     if (err != ERR_OK)
         return admin_fail(admin, err, &diag);
     err = login_add(admin->account, &admin->actor, checked, &hash, flags->is_admin, &login, &diag);
@@ -133,11 +133,11 @@ add_person(struct admin *admin, const struct account_flags *flags, const char *e
     }
     sodium_memzero(&hash, sizeof(hash));
     if (err != ERR_OK) {
-        new_password_wipe(&secret);
+        new_password_wipe(&password);
         return admin_fail(admin, err, &diag);
     }
     sodium_memzero(&login.password, sizeof(login.password));
-    return tell_password(admin, flags, &login, &secret, "added");
+    return tell_password(admin, flags, &login, &password, "added");
 }
 
 /* --- changes of one ---------------------------------------------------------------------------*/
@@ -153,9 +153,9 @@ tell_change(const struct admin *admin, const struct login *login, const char *wo
     if (!admin->is_json)
         return COMMAND_DONE;
     buf_init(&buf, 16 * 1024);
-    buf_add_char(&buf, '{');
+    buf_add_text(&buf, "{\"account\":{");
     account_login_add_json(&buf, login);
-    buf_add_char(&buf, '}');
+    buf_add_text(&buf, "}}");
     return admin_print_json(admin, &buf);
 }
 
@@ -165,16 +165,16 @@ set_password(struct admin *admin, const struct account_flags *flags, struct logi
 {
     struct diag diag = DIAG_INIT;
     struct password_hash hash;
-    struct new_password secret;
-    enum err err = need_password(flags, &secret, &hash, &diag);
+    struct new_password password;
+    enum err err = need_password(flags, &password, &hash, &diag);
 
     if (err != ERR_OK)
         return admin_fail(admin, err, &diag);
     err = login_set_password(admin->account, &admin->actor, login->id, &hash, NULL, &diag);
     sodium_memzero(&hash, sizeof(hash));
     if (err == ERR_OK)
-        return tell_password(admin, flags, login, &secret, words);
-    new_password_wipe(&secret);
+        return tell_password(admin, flags, login, &password, words);
+    new_password_wipe(&password);
     return admin_fail(admin, err, &diag);
 }
 
@@ -250,10 +250,10 @@ make_first_admin(struct admin *admin, const struct account_flags *flags)
 {
     struct diag diag = DIAG_INIT;
     struct password_hash hash;
-    struct new_password secret;
+    struct new_password password;
     struct login login;
     bool is_first = false;
-    enum err err = need_password(flags, &secret, &hash, &diag);
+    enum err err = need_password(flags, &password, &hash, &diag);
 
     if (err != ERR_OK)
         return admin_fail(admin, err, &diag);
@@ -265,8 +265,8 @@ make_first_admin(struct admin *admin, const struct account_flags *flags)
             login_add(admin->account, &admin->actor, LOGIN_FIRST_EMAIL, &hash, true, &login, &diag);
     sodium_memzero(&hash, sizeof(hash));
     if (err == ERR_OK)
-        return tell_password(admin, flags, &login, &secret, "made the server admin");
-    new_password_wipe(&secret);
+        return tell_password(admin, flags, &login, &password, "made the server admin");
+    new_password_wipe(&password);
     return admin_fail(admin, err, &diag);
 }
 

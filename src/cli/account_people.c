@@ -67,7 +67,7 @@ print_people_json(const struct admin *admin, const struct people *people)
         admin_json_item(&buf);
         buf_add_char(&buf, '{');
         account_login_add_json(&buf, login);
-        admin_json_key(&buf, "roles");
+        admin_json_key(&buf, "projects");
         buf_add_char(&buf, '[');
         for (size_t k = 0; k < people->logins.membership_count; k++) {
             const struct login_membership *membership = &people->logins.memberships[k];
@@ -76,9 +76,8 @@ print_people_json(const struct admin *admin, const struct people *people)
                 continue;
             admin_json_item(&buf);
             buf_add_char(&buf, '{');
-            admin_json_number(&buf, "project_id", membership->project_id);
-            admin_json_text(&buf, "project",
-                            project_name(&people->projects, membership->project_id));
+            admin_json_number(&buf, "id", membership->project_id);
+            admin_json_text(&buf, "name", project_name(&people->projects, membership->project_id));
             admin_json_text(&buf, "role", login_role_name(membership->role));
             buf_add_char(&buf, '}');
         }

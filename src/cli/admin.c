@@ -120,7 +120,7 @@ admin_find_project(struct admin *admin, const char *word, struct account_project
     if (project != NULL)
         return ERR_OK;
     diag_set_field(diag, "project",
-                   "project: there is none with the id or the name \"%.64s\"; `potik project list` "
+                   "project: there is no project \"%.64s\", by id or by name; `potik project list` "
                    "shows them",
                    word);
     return ERR_ABSENT;
@@ -173,7 +173,7 @@ admin_find_login(struct admin *admin, const char *word, struct login *ret_login,
 void
 admin_json_item(struct buf *buf)
 {
-    if (buf->len != 0 && strchr("{[", buf->ptr[buf->len - 1]) == NULL)
+    if (buf->len != 0 && strchr("{[:", buf->ptr[buf->len - 1]) == NULL)
         buf_add_char(buf, ',');
 }
 

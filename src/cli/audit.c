@@ -3,6 +3,7 @@
  */
 #include "account/audit.h"
 #include "base/mem.h"
+#include "cli/account_people.h"
 #include "cli/admin.h"
 #include "cli/command.h"
 #include "cli/words.h"
@@ -22,6 +23,7 @@ struct audit_flags {
 /* Lines as they come, into a table or a document. */
 struct listing {
     const struct admin *admin;
+    struct login_list logins; /* for their emails; those removed have none any more */
     struct admin_table table;
     struct buf buf;
     uint64_t count;
@@ -29,7 +31,7 @@ struct listing {
 };
 
 static void
-add_line_json(struct buf *buf, const struct audit_line *line)
+add_line_json(struct buf *buf, const struct audit_line *line, const char *email)
 {
     admin_json_item(buf);
     buf_add_char(buf, '{');
@@ -39,10 +41,11 @@ add_line_json(struct buf *buf, const struct audit_line *line)
     buf_add_char(buf, '{');
     admin_json_text(buf, "kind", audit_actor_name(line->actor.kind));
     admin_json_number(buf, "id", line->actor.id);
-    admin_json_text(buf, "from", line->actor.from);
+    admin_json_text(buf, "email", email);
     buf_add_char(buf, '}');
+    admin_json_text(buf, "from", line->actor.from);
     admin_json_text(buf, "action", line->action);
-    admin_json_key(buf, "project_id");
+    admin_json_key(buf, "project");
     if (line->project_id != 0)
         buf_add_u64(buf, line->project_id);
     else
@@ -53,13 +56,15 @@ add_line_json(struct buf *buf, const struct audit_line *line)
 }
 
 static void
-add_line_row(struct admin_table *table, const struct audit_line *line)
+add_line_row(struct admin_table *table, const struct audit_line *line, const char *email)
 {
-    char actor[64];
+    char actor[LOGIN_EMAIL_BYTES + 1];
 
     /* Nobody and the server have no number; the command line's is the user's on that machine. */
     if (line->actor.kind == ACCOUNT_ACTOR_CLI)
         (void)snprintf(actor, sizeof(actor), "cli, uid %llu", (unsigned long long)line->actor.id);
+    else if (email != NULL)
+        (void)snprintf(actor, sizeof(actor), "%s", email);
     else if (line->actor.id != 0)
         (void)snprintf(actor, sizeof(actor), "%s %llu", audit_actor_name(line->actor.kind),
                        (unsigned long long)line->actor.id);
@@ -76,6 +81,16 @@ add_line_row(struct admin_table *table, const struct audit_line *line)
     admin_table_text(table, 6, line->detail);
 }
 
+static const char *
+email_of(const struct listing *listing, const struct account_actor *actor)
+{
+    for (size_t i = 0; actor->kind == ACCOUNT_ACTOR_LOGIN && i < listing->logins.login_count; i++) {
+        if (listing->logins.logins[i].id == actor->id)
+            return listing->logins.logins[i].email;
+    }
+    return NULL;
+}
+
 static void
 take_line(void *state, const struct audit_line *line)
 {
@@ -84,9 +99,9 @@ take_line(void *state, const struct audit_line *line)
     listing->count++;
     listing->last_id = line->id;
     if (listing->admin->is_json)
-        add_line_json(&listing->buf, line);
+        add_line_json(&listing->buf, line, email_of(listing, &line->actor));
     else
-        add_line_row(&listing->table, line);
+        add_line_row(&listing->table, line, email_of(listing, &line->actor));
 }
 
 /* In pages of as many lines as one question may ask for. */
@@ -119,9 +134,12 @@ print_lines(struct admin *admin, struct audit_question *question, uint64_t limit
     enum err err;
 
     buf_init(&listing.buf, 1u << 30);
-    buf_add_text(&listing.buf, "{\"audit\":[");
+    buf_add_text(&listing.buf, "{\"lines\":[");
     admin_table_init(&listing.table, titles, COUNT_OF(titles));
-    err = read_lines(admin, question, limit, &listing, &diag);
+    err = login_list(admin->account, &listing.logins, &diag);
+    if (err == ERR_OK)
+        err = read_lines(admin, question, limit, &listing, &diag);
+    account_free_logins(&listing.logins);
     buf_add_text(&listing.buf, "]}");
     if (err == ERR_OK && admin->is_json) {
         arena_fini(&listing.table.arena);

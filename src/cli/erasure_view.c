@@ -26,20 +26,25 @@ erasure_view_add_json(struct buf *buf, const struct erasure *erasure)
     admin_json_item(buf);
     buf_add_char(buf, '{');
     admin_json_number(buf, "id", erasure->id);
-    admin_json_number(buf, "project_id", selection->project_id);
+    admin_json_number(buf, "project", selection->project_id);
     admin_json_text(buf, "reason", erasure_reason_name(erasure->reason));
     admin_json_text(buf, "kind", erasure_kind_name(selection->kind));
     admin_json_text(buf, "state", erasure_state_name(erasure->state));
-    admin_json_text(buf, "user_id", erasure->person[0] != '\0' ? erasure->person : NULL);
-    admin_json_text(buf, "user_id_hash",
-                    erasure->person_hash[0] != '\0' ? erasure->person_hash : NULL);
-    admin_json_time(buf, "from", has_range ? selection->from_us : 0);
-    admin_json_time(buf, "to", has_range ? selection->to_us : 0);
-    admin_json_bool(buf, "free_ids", erasure->frees_ids);
     admin_json_bool(buf, "dry_run", erasure->is_dry_run);
+    admin_json_bool(buf, "free_ids", erasure->frees_ids);
     admin_json_number(buf, "events", erasure->events);
+    admin_json_key(buf, "progress");
+    buf_add_char(buf, '{');
     admin_json_number(buf, "done", erasure->done);
     admin_json_number(buf, "total", erasure->total);
+    buf_add_char(buf, '}');
+    if (has_range) {
+        admin_json_time(buf, "from", selection->from_us);
+        admin_json_time(buf, "to", selection->to_us);
+    }
+    admin_json_text(buf, "user_id", erasure->person[0] != '\0' ? erasure->person : NULL);
+    admin_json_text(buf, "person_hash",
+                    erasure->person_hash[0] != '\0' ? erasure->person_hash : NULL);
     admin_json_text(buf, "error", erasure->error[0] != '\0' ? erasure->error : NULL);
     admin_json_time(buf, "requested_at", erasure->requested_at_us);
     admin_json_time(buf, "finished_at", erasure->finished_at_us);
@@ -97,6 +102,23 @@ erasure_jobs_free(struct erasure_jobs *jobs)
 {
     mem_free(jobs->ids);
     *jobs = (struct erasure_jobs){NULL, 0, 0};
+}
+
+int
+erasure_view_print_json(struct admin *admin, uint64_t id)
+{
+    struct diag diag = DIAG_INIT;
+    struct erasure erasure;
+    struct buf buf;
+    enum err err = erasure_get(admin->account, id, &erasure, &diag);
+
+    if (err != ERR_OK)
+        return admin_fail(admin, err, &diag);
+    buf_init(&buf, 64 * 1024);
+    buf_add_text(&buf, "{\"erasure\":");
+    erasure_view_add_json(&buf, &erasure);
+    buf_add_char(&buf, '}');
+    return admin_print_json(admin, &buf);
 }
 
 int

@@ -12,6 +12,8 @@
 
 /* An item of an array, or a value: one object. */
 void erasure_view_add_json(struct buf *buf, const struct erasure *erasure);
+/* {"erasure":…}, as it is now: gives the exit status. */
+int erasure_view_print_json(struct admin *admin, uint64_t id);
 /* What it takes, in words: `user "ann"`, "received from … up to before …". */
 #define ERASURE_VIEW_WORDS 400
 void erasure_view_describe(const struct erasure *erasure, char ret_words[ERASURE_VIEW_WORDS]);

@@ -121,19 +121,15 @@ show_erasure(struct admin *admin, const char *word)
     struct diag diag = DIAG_INIT;
     struct erasure erasure;
     uint64_t id = 0;
-    struct buf buf;
     enum err err;
 
     if (!words_is_id(slice_of_text(word), INT64_MAX, &id))
         return flags_usage("erasures", "`erasures show` wants the number of an erasure");
+    if (admin->is_json)
+        return erasure_view_print_json(admin, id);
     err = erasure_get(admin->account, id, &erasure, &diag);
     if (err != ERR_OK)
         return admin_fail(admin, err, &diag);
-    if (admin->is_json) {
-        buf_init(&buf, 64 * 1024);
-        erasure_view_add_json(&buf, &erasure);
-        return admin_print_json(admin, &buf);
-    }
     print_facts(&erasure);
     return COMMAND_DONE;
 }

@@ -26,23 +26,33 @@ struct key_flags {
 
 /* --- new --------------------------------------------------------------------------------------*/
 
+static bool
+is_expired(const struct account_key *key, int64_t now_us)
+{
+    return key->expires_at_us != 0 && now_us >= key->expires_at_us;
+}
+
 /* `text`: shown where it was just made; NULL: it is not known. */
 static void
-add_key_json(struct buf *buf, const struct account_key *key, const char *text)
+add_key_json(struct buf *buf, const struct account_key *key, const char *text, int64_t now_us)
 {
     admin_json_item(buf);
     buf_add_char(buf, '{');
     admin_json_number(buf, "id", key->id);
-    admin_json_number(buf, "project_id", key->project_id);
+    admin_json_number(buf, "project", key->project_id);
     admin_json_text(buf, "kind", account_kind_name(key->kind));
     admin_json_text(buf, "name", key->name);
+    if (text != NULL)
+        admin_json_text(buf, "text", text);
     admin_json_text(buf, "last4", key->last4);
+    admin_json_text(buf, "state",
+                    key->revoked_at_us != 0   ? "revoked"
+                    : is_expired(key, now_us) ? "expired"
+                                              : "active");
     admin_json_time(buf, "created_at", key->created_at_us);
     admin_json_time(buf, "expires_at", key->expires_at_us);
     admin_json_time(buf, "last_used_at", key->last_used_at_us);
     admin_json_time(buf, "revoked_at", key->revoked_at_us);
-    if (text != NULL)
-        admin_json_text(buf, "key", text);
     buf_add_char(buf, '}');
 }
 
@@ -60,7 +70,7 @@ make_key(struct admin *admin, const struct key_flags *flags, const struct accoun
     if (err != ERR_OK)
         return err;
     if (admin->is_json)
-        add_key_json(buf, &key, text);
+        add_key_json(buf, &key, text, key.created_at_us);
     else
         printf("%s\n", text);
     sodium_memzero(text, sizeof(text));
@@ -136,7 +146,7 @@ print_keys_json(const struct admin *admin, const struct account_list *list,
     buf_add_text(&buf, "{\"keys\":[");
     for (size_t i = 0; i < list->key_count; i++) {
         if (is_chosen(choice, &list->keys[i]))
-            add_key_json(&buf, &list->keys[i], NULL);
+            add_key_json(&buf, &list->keys[i], NULL, choice->now_us);
     }
     buf_add_text(&buf, "]}");
     return admin_print_json(admin, &buf);
@@ -231,15 +241,21 @@ find_key(struct admin *admin, uint64_t key_id, const char *text, struct account_
     return ERR_OK;
 }
 
+/* As it is now. */
 static int
-print_revoked_json(const struct admin *admin, uint64_t key_id)
+print_revoked_json(struct admin *admin, uint64_t key_id)
 {
+    const int64_t now_us = clock_wall_us(clock_system());
+    struct account_key key = {.id = 0};
+    struct diag diag = DIAG_INIT;
     struct buf buf;
+    enum err err = find_key(admin, key_id, "", &key, &diag);
 
-    buf_init(&buf, 1024);
-    buf_add_char(&buf, '{');
-    admin_json_number(&buf, "id", key_id);
-    admin_json_bool(&buf, "revoked", true);
+    if (err != ERR_OK)
+        return admin_fail(admin, err, &diag);
+    buf_init(&buf, 64 * 1024);
+    buf_add_text(&buf, "{\"key\":");
+    add_key_json(&buf, &key, NULL, now_us);
     buf_add_char(&buf, '}');
     return admin_print_json(admin, &buf);
 }

@@ -1,11 +1,11 @@
 /*
  * project - `potik project`: list, make, change and delete projects. See admin.h.
  */
-#include "account/erasure.h"
 #include "base/mem.h"
 #include "cli/admin.h"
 #include "cli/client.h"
 #include "cli/command.h"
+#include "cli/erasure_view.h"
 #include "cli/words.h"
 #include "codec/zone.h"
 #include <sodium.h>
@@ -32,7 +32,11 @@ add_project_json(struct buf *buf, const struct account_project *project)
     admin_json_text(buf, "name", project->name);
     admin_json_text(buf, "time_zone", project->time_zone);
     admin_json_text(buf, "week_start", words_week_start_name(project->week_start));
-    admin_json_number(buf, "retention_days", project->retention_days);
+    admin_json_key(buf, "retention_days");
+    if (project->retention_days != 0)
+        buf_add_u64(buf, project->retention_days);
+    else
+        buf_add_text(buf, "null");
     admin_json_time(buf, "created_at", project->created_at_us);
 }
 
@@ -218,8 +222,9 @@ print_new_json(const struct admin *admin, const struct account_project *project,
     struct buf buf;
 
     buf_init(&buf, 64 * 1024);
-    buf_add_char(&buf, '{');
+    buf_add_text(&buf, "{\"project\":{");
     add_project_json(&buf, project);
+    buf_add_char(&buf, '}');
     admin_json_key(&buf, "keys");
     buf_add_char(&buf, '[');
     for (size_t i = 0; i < keys->count; i++) {
@@ -227,7 +232,7 @@ print_new_json(const struct admin *admin, const struct account_project *project,
         buf_add_char(&buf, '{');
         admin_json_number(&buf, "id", keys->keys[i].id);
         admin_json_text(&buf, "kind", account_kind_name(keys->keys[i].kind));
-        admin_json_text(&buf, "key", keys->texts[i]);
+        admin_json_text(&buf, "text", keys->texts[i]);
         buf_add_char(&buf, '}');
     }
     buf_add_text(&buf, "]}");
@@ -286,9 +291,9 @@ change_project(struct admin *admin, const struct project_flags *flags, const cha
     if (!admin->is_json)
         return COMMAND_DONE;
     buf_init(&buf, 64 * 1024);
-    buf_add_char(&buf, '{');
+    buf_add_text(&buf, "{\"project\":{");
     add_project_json(&buf, &project);
-    buf_add_char(&buf, '}');
+    buf_add_text(&buf, "}}");
     return admin_print_json(admin, &buf);
 }
 
@@ -321,7 +326,6 @@ delete_project(struct admin *admin, const struct project_flags *flags, const cha
     struct diag diag = DIAG_INIT;
     uint64_t erasure_id = 0;
     bool is_sure = false;
-    struct buf buf;
     enum err err = admin_find_project(admin, word, &project, &diag);
 
     if (err == ERR_OK)
@@ -341,15 +345,7 @@ delete_project(struct admin *admin, const struct project_flags *flags, const cha
             admin_may_have_server(admin) ? "a running server erases its events"
                                          : "its events are erased once a server is started",
             (unsigned long long)erasure_id);
-    if (!admin->is_json)
-        return COMMAND_DONE;
-    buf_init(&buf, 64 * 1024);
-    buf_add_char(&buf, '{');
-    admin_json_number(&buf, "id", project.id);
-    admin_json_text(&buf, "name", project.name);
-    admin_json_number(&buf, "erasure_id", erasure_id);
-    buf_add_char(&buf, '}');
-    return admin_print_json(admin, &buf);
+    return admin->is_json ? erasure_view_print_json(admin, erasure_id) : COMMAND_DONE;
 }
 
 /* --- the command ------------------------------------------------------------------------------*/

@@ -72,7 +72,8 @@ test('key new, list and revoke, by flag and by environment, are known to every n
     assert.equal(run(['key', 'revoke', key, ...words], words.length > 0 ? {} : env).status, 0);
     for (const server of servers) await until('the key to be refused', async () => (await status(server, key)) === 401, { limitMs: 1000 });
   }
-  const list = run(['key', 'list'], env);
+  assert.ok(!run(['key', 'list'], env).stdout.includes('näme'), 'in force no longer');
+  const list = run(['key', 'list', '--all'], env);
   assert.match(list.stdout, /default +read +näme +rk_…/);
   const unknown = run(['key', 'new', '--project', 'shop'], env);
   assert.equal(unknown.status, 1);
