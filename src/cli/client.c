@@ -5,15 +5,17 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "cli/flags.h"
 #include "cli/table.h"
 #include "codec/json.h"
+#include <inttypes.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define FIRST_RUN_BYTES_MAX (64u * 1024)
-#define KEY_BYTES_MAX 256
+#define KEY_BYTES_MAX 1024 /* a token has some 400 */
 #define CONNECT_TIMEOUT_S 10L
 #define GET_TIMEOUT_S 120L
 
@@ -119,6 +121,8 @@ key_given(const char *flag, enum client_key which, const char **ret_wrong)
     *ret_wrong = NULL;
     if (flag != NULL && *flag != '\0')
         return flag;
+    if (first_of(NULL, "POTIK_TOKEN") != NULL)
+        return first_of(NULL, "POTIK_TOKEN");
     for (size_t i = which == CLIENT_READ_KEY ? 0 : 1; i < 2; i++) {
         const char *key = first_of(NULL, variables[i]);
 
@@ -250,6 +254,17 @@ set_server(struct client *client, const char *server, struct diag *diag)
 }
 
 static enum err
+set_project(struct client *client, const char *project, struct diag *diag)
+{
+    uint64_t id = 0;
+    enum err err = flags_number("project", project, 1, UINT32_MAX, &id, diag);
+
+    if (id != 0)
+        (void)snprintf(client->project, sizeof(client->project), "project=%" PRIu64, id);
+    return err;
+}
+
+static enum err
 set_key(struct client *client, const char *key, struct diag *diag)
 {
     char header[KEY_BYTES_MAX + 32];
@@ -281,6 +296,8 @@ client_open(const struct client_flags *flags, enum client_key which, struct clie
     err = discover(flags, which, &found, diag);
     if (err == ERR_OK)
         err = set_server(client, found.server, diag);
+    if (err == ERR_OK)
+        err = set_project(client, flags->project, diag);
     if (err == ERR_OK)
         err = set_key(client, found.key, diag);
     sodium_memzero(&found, sizeof(found));
@@ -395,6 +412,8 @@ client_get(struct client *client, const char *path, struct client_reply *reply, 
     reply->watermark[0] = '\0';
     buf_add_text(&url, client->base);
     buf_add_text(&url, path);
+    if (client->project[0] != '\0')
+        buf_printf(&url, "%c%s", strchr(path, '?') != NULL ? '&' : '?', client->project);
     buf_add_char(&url, '\0');
     if (buf_failed(&url)) {
         buf_fini(&url);

@@ -3,10 +3,11 @@
  *
  * Layer 8, the main thread. The server: --server, else POTIK_SERVER, else `server=` of
  * <data-dir>/first-run.txt. The key: --key; else, to read, POTIK_READ_KEY, then POTIK_KEY, to send
- * POTIK_KEY alone, each unless it is plainly of the other kind (wk_…, rk_…); else the write or read
- * key of that file, which is only sent to the server the file names (or where --data-dir was
- * given), so that a key of this machine does not go to another. Data folder: --data-dir, else
- * POTIK_DATA_DIR, else ./potik-data. Servers: http://…, https://…, unix:/path; HOST:PORT is http.
+ * POTIK_KEY alone, each unless it is plainly of the other kind (wk_…, rk_…); before these
+ * POTIK_TOKEN, the access token of somebody who has logged in; else the write or read key of that
+ * file, which is only sent to the server the file names (or where --data-dir was given), so that a
+ * key of this machine does not go to another. Data folder: --data-dir, else POTIK_DATA_DIR, else
+ * ./potik-data. Servers: http://…, https://…, unix:/path; HOST:PORT is http.
  */
 #ifndef POTIK_CLI_CLIENT_H
 #define POTIK_CLI_CLIENT_H
@@ -23,12 +24,14 @@ struct client_flags {
     const char *server; /* NULL: not given */
     const char *key;
     const char *data_dir;
+    const char *project;
 };
-/* The three rows every client command puts into its table of flags, and their lines of help. */
+/* The four rows every client command puts into its table of flags, and their lines of help. */
 #define CLIENT_FLAGS(flags)                                                                        \
     {.name = "server", .text = &(flags).server}, {.name = "key", .text = &(flags).key},            \
+        {.name = "data-dir", .text = &(flags).data_dir},                                           \
     {                                                                                              \
-        .name = "data-dir", .text = &(flags).data_dir                                              \
+        .name = "project", .text = &(flags).project                                                \
     }
 #define CLIENT_FLAGS_HELP                                                                           \
     "  --server URL     HOST:PORT, http://…, https://… or unix:/path; else POTIK_SERVER, else " \
@@ -37,6 +40,8 @@ struct client_flags {
     "  --key KEY        to read: else POTIK_READ_KEY, POTIK_KEY, or the key in "                    \
     "DIR/first-run.txt;\n"                                                                          \
     "                   to send: else POTIK_KEY, or the key in DIR/first-run.txt\n"                 \
+    "                   before these, the token in POTIK_TOKEN of an account that is logged in\n"   \
+    "  --project ID     of an account with several projects: which of them\n"                       \
     "  --data-dir DIR   where first-run.txt stands; else POTIK_DATA_DIR, else ./potik-data\n"
 
 #define CLIENT_URL_BYTES 1024
@@ -46,6 +51,7 @@ struct client {
     char base[CLIENT_URL_BYTES];      /* "http://127.0.0.1:8700", no slash at the end */
     char unix_path[CLIENT_URL_BYTES]; /* "": none */
     bool is_loopback;
+    char project[32];           /* "project=7", for the query; "": not named */
     struct curl_slist *headers; /* Authorization */
     CURL *easy;                 /* of client_get */
 };

@@ -30,7 +30,7 @@ struct slot {
 struct sender {
     struct sender_config config;
     CURLM *multi;
-    char url[CLIENT_URL_BYTES + 32];
+    char url[CLIENT_URL_BYTES + 48];
     struct curl_slist *headers;
     struct json_document *document;
     struct sender_totals totals;
@@ -83,7 +83,8 @@ sender_new(const struct sender_config *config, struct sender **ret_sender, struc
     sender->config = *config;
     if (config->tries_max == 0)
         sender->config.tries_max = TRIES_MAX_DEFAULT;
-    (void)snprintf(sender->url, sizeof(sender->url), "%s/v1/events", config->client->base);
+    (void)snprintf(sender->url, sizeof(sender->url), "%s/v1/events%s%s", config->client->base,
+                   config->client->project[0] != '\0' ? "?" : "", config->client->project);
     for (uint32_t i = 0; i < config->in_flight; i++) {
         buf_init(&sender->slots[i].batch.body, SENDER_BATCH_BYTES_MAX);
         buf_init(&sender->slots[i].batch.originals, SENDER_BATCH_BYTES_MAX * 2);

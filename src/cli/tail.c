@@ -179,7 +179,7 @@ follow(struct tail *tail, uint64_t last, struct diag *diag)
 static int
 run_tail(int argc, char **argv)
 {
-    struct client_flags client_flags = {NULL, NULL, NULL};
+    struct client_flags client_flags = {.server = NULL};
     const char *last_text = NULL;
     const struct flag flags[] = {
         CLIENT_FLAGS(client_flags),

@@ -298,6 +298,41 @@ test('key: one whose time is over is refused, and listed no longer', { skip }, a
   await server.close();
 });
 
+test('import, stats and tail as somebody who has logged in, in the project named', { skip }, async () => {
+  const server = await startServer();
+  const { json, good } = on(server.dataDir);
+  await good(['project', 'new', 'shop', '--no-keys']);
+  await good(['account', 'add', 'ann@example.com', '--role', 'default=owner', '--role', 'shop=owner', '--password-stdin'], { input: 'correct horse' });
+  const login = await until('the login', async () => {
+    const reply = await server.request({ method: 'POST', path: '/v1/auth/login', headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ email: 'ann@example.com', password: 'correct horse' }) });
+    return reply.status === 200 ? reply.json : false;
+  });
+  const env = { POTIK_TOKEN: login.access_token };
+  const asAnn = (words, options) => on(server.dataDir).run(words, { env, ...options });
+  let end = await asAnn(['import', '--project', '2', '-'], { input: '{"event_id":"1","event_type":"shop-only","user_id":"u","occurred_at":"2026-01-01T00:00:00Z"}\n' });
+  assert.equal(end.code, 0, end.stderr);
+  assert.match(end.stdout, /^1 event: 1 stored/);
+  const top = async (project) => (await asAnn(['stats', 'top-events', '--from', '2026-01-01', '--to', '2026-01-01', '--format', 'json', '--project', project])).stdout;
+  await until('the event in its project', async () => (await top('2')).includes('shop-only'));
+  assert.ok(!(await top('1')).includes('shop-only'));
+  end = await asAnn(['stats', 'dau', '--format', 'json']);
+  assert.equal(end.code, 1);
+  assert.match(end.stderr, /add project=ID/);
+  end = await asAnn(['stats', 'dau', '--project', '0']);
+  assert.equal(end.code, 2);
+  assert.match(end.stderr, /--project: must be a number from 1/);
+  const tail = start(['tail', '--last', '1', '--project', '2', '--data-dir', server.dataDir], { env, input: null });
+  await until('the event', () => tail.stdout.includes('shop-only'));
+  tail.child.kill('SIGINT');
+  await tail.ended;
+  /* A new password ends the session, and what came with it. */
+  await good(['account', 'password', 'ann@example.com']);
+  await until('the token is refused', async () => /401/.test((await asAnn(['stats', 'dau', '--project', '2'])).stderr), { limitMs: 2000 * SLOWNESS });
+  assert.ok((await json(['audit', '--limit', '10'])).lines.some((line) => line.actor.kind === 'account' && line.actor.email === 'ann@example.com'));
+  await server.close();
+});
+
 test('audit: newest first, by time and project, as many as asked for', { skip }, async () => {
   const dataDir = await usedFolder();
   const { good, json, bad } = on(dataDir);

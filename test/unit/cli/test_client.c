@@ -10,6 +10,7 @@ setup(void **state)
     (void)unsetenv("POTIK_SERVER");
     (void)unsetenv("POTIK_KEY");
     (void)unsetenv("POTIK_READ_KEY");
+    (void)unsetenv("POTIK_TOKEN");
     (void)unsetenv("POTIK_DATA_DIR");
     return test_dir_setup(state);
 }
@@ -54,6 +55,44 @@ test_client__flags_stand_over_environment_over_file(void **state)
     flags.server = "https://host:1/base//";
     flags.key = "wk_flag";
     assert_client(&flags, CLIENT_WRITE_KEY, "https://host:1/base", "wk_flag");
+}
+
+/* Who has logged in may do both: a token stands over keys of the environment and of the file. */
+static void
+test_client__token_of_the_environment_serves_both_ways(void **state)
+{
+    struct client_flags flags = {.data_dir = (const char *)*state};
+
+    write_first_run(state);
+    (void)setenv("POTIK_TOKEN", "a.b.c", 1);
+    (void)setenv("POTIK_KEY", "wk_env", 1);
+    assert_client(&flags, CLIENT_WRITE_KEY, "http://127.0.0.1:1234", "a.b.c");
+    assert_client(&flags, CLIENT_READ_KEY, "http://127.0.0.1:1234", "a.b.c");
+    flags.key = "wk_flag";
+    assert_client(&flags, CLIENT_WRITE_KEY, "http://127.0.0.1:1234", "wk_flag");
+}
+
+static void
+test_client__project_is_a_number(void **state)
+{
+    static const char *const bad[] = {"0", "4294967296", "shop", ""};
+    struct client_flags flags = {.data_dir = (const char *)*state};
+    struct client *client = NULL;
+    struct diag diag = DIAG_INIT;
+
+    write_first_run(state);
+    assert_int_equal(client_open(&flags, CLIENT_READ_KEY, &client, NULL), ERR_OK);
+    assert_string_equal(client->project, "");
+    client_close(&client);
+    flags.project = "4294967295";
+    assert_int_equal(client_open(&flags, CLIENT_READ_KEY, &client, NULL), ERR_OK);
+    assert_string_equal(client->project, "project=4294967295");
+    client_close(&client);
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        flags.project = bad[i];
+        assert_int_equal(client_open(&flags, CLIENT_READ_KEY, &client, &diag), ERR_INVALID);
+    }
+    assert_non_null(strstr(diag.message, "--project: must be a number from 1"));
 }
 
 /* A key of this machine must not go to a server the file does not name. */
@@ -177,6 +216,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         in_dir(test_client__flags_stand_over_environment_over_file),
+        in_dir(test_client__token_of_the_environment_serves_both_ways),
+        in_dir(test_client__project_is_a_number),
         in_dir(test_client__key_of_the_file_goes_to_its_server_alone),
         in_dir(test_client__nothing_found_tells_the_cure),
         in_dir(test_client__host_and_port_is_http),
