@@ -26,7 +26,8 @@ struct client_flags {
     const char *data_dir;
     const char *project;
 };
-/* The four rows every client command puts into its table of flags, and their lines of help. */
+/* The rows every client command puts into its table of flags, and their lines of help. */
+#define CLIENT_FLAG_COUNT 4
 #define CLIENT_FLAGS(flags)                                                                        \
     {.name = "server", .text = &(flags).server}, {.name = "key", .text = &(flags).key},            \
         {.name = "data-dir", .text = &(flags).data_dir},                                           \

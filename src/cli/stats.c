@@ -16,6 +16,7 @@
 
 #define PARAMETERS_MAX 32
 #define NAME_BYTES 48
+#define FIXED_FLAGS (CLIENT_FLAG_COUNT + 1) /* and --format; the others are the metric's */
 #define PATH_BYTES_MAX (64u * 1024)
 #define TABLE_BYTES_MAX (256u * 1024 * 1024)
 
@@ -43,7 +44,7 @@ static enum err
 parse_flags(const struct metric *metric, struct stats_flags *stats, int argc, char **argv,
             struct diag *diag)
 {
-    struct flag flags[PARAMETERS_MAX + 4] = {
+    struct flag flags[PARAMETERS_MAX + FIXED_FLAGS] = {
         CLIENT_FLAGS(stats->client),
         {.name = "format", .text = &stats->format},
     };
@@ -57,11 +58,11 @@ parse_flags(const struct metric *metric, struct stats_flags *stats, int argc, ch
             continue;
         flag_name(help.name, stats->names[stats->count]);
         stats->is_repeatable[stats->count] = help.is_repeatable;
-        flags[4 + stats->count] =
+        flags[FIXED_FLAGS + stats->count] =
             (struct flag){.name = stats->names[stats->count], .texts = &stats->texts[stats->count]};
         stats->count++;
     }
-    err = flags_parse(argc, argv, flags, 4 + stats->count, &words, diag);
+    err = flags_parse(argc, argv, flags, FIXED_FLAGS + stats->count, &words, diag);
     if (err == ERR_OK && words != 0) {
         diag_set(diag, "one metric at a time, not \"%s\" too", argv[1]);
         err = ERR_INVALID;
