@@ -24,8 +24,8 @@ struct account_flags {
 
 /* Asked for, or made; hashed in any case. */
 static enum err
-need_password(const struct account_flags *flags, struct new_password *ret_password,
-              struct password_hash *ret_hash, struct diag *diag)
+need_password(const struct admin *admin, const struct account_flags *flags,
+              struct new_password *ret_password, struct password_hash *ret_hash, struct diag *diag)
 {
     enum err err = ERR_OK;
 
@@ -34,7 +34,7 @@ need_password(const struct account_flags *flags, struct new_password *ret_passwo
     else
         new_password_make(ret_password);
     if (err == ERR_OK)
-        err = password_hash(slice_of(ret_password->text, ret_password->len), &PASSWORD_COST_DEFAULT,
+        err = password_hash(slice_of(ret_password->text, ret_password->len), &admin->cost,
                             random_system(), ret_hash, diag);
     if (err != ERR_OK)
         new_password_wipe(ret_password);
@@ -118,7 +118,7 @@ add_person(struct admin *admin, const struct account_flags *flags, const char *e
     if (err == ERR_OK)
         err = read_roles(admin, &flags->roles, roles, &diag);
     if (err == ERR_OK)
-        err = need_password(flags, &password, &hash, &diag);
+        err = need_password(admin, flags, &password, &hash, &diag);
     if (err != ERR_OK)
         return admin_fail(admin, err, &diag);
     err = login_add(admin->account, &admin->actor, checked, &hash, flags->is_admin, &login, &diag);
@@ -166,7 +166,7 @@ set_password(struct admin *admin, const struct account_flags *flags, struct logi
     struct diag diag = DIAG_INIT;
     struct password_hash hash;
     struct new_password password;
-    enum err err = need_password(flags, &password, &hash, &diag);
+    enum err err = need_password(admin, flags, &password, &hash, &diag);
 
     if (err != ERR_OK)
         return admin_fail(admin, err, &diag);
@@ -253,7 +253,7 @@ make_first_admin(struct admin *admin, const struct account_flags *flags)
     struct new_password password;
     struct login login;
     bool is_first = false;
-    enum err err = need_password(flags, &password, &hash, &diag);
+    enum err err = need_password(admin, flags, &password, &hash, &diag);
 
     if (err != ERR_OK)
         return admin_fail(admin, err, &diag);

@@ -41,6 +41,7 @@ open_config(struct admin *admin, const struct config *config, struct diag *diag)
     }
     memcpy(admin->folder, config->data_dir, strlen(config->data_dir) + 1);
     admin->is_postgres = config_is_postgres(config);
+    admin->cost = wire_password_cost(config);
     /* What stands in a database that is named needs no folder: one that is here by chance is not
      * asked. */
     if (!admin->is_postgres || admin->store == NULL || admin->data_dir != NULL)

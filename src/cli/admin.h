@@ -30,6 +30,7 @@ struct admin {
     struct account_actor actor;
     char folder[FILE_PATH_MAX]; /* the data folder in force */
     bool is_postgres;
+    struct password_cost cost; /* of a hash, as configured */
 };
 
 /* The rows such a command puts into its table of flags, and their lines of help. */
