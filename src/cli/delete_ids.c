@@ -121,20 +121,21 @@ name_file(const struct reading *reading, const char *path, enum err err, struct 
 }
 
 enum err
-delete_ids_read(struct import_file *file, const char *path, uint32_t ids_max,
+delete_ids_read(const struct import_file *asked, const char *path, uint32_t ids_max,
                 enum err (*take)(void *state, const struct slice *ids, uint32_t count,
                                  struct diag *diag),
                 void *state, struct delete_ids_counts *ret_counts, struct diag *diag)
 {
-    struct reading reading = {.file = file, .take = take, .state = state, .max = ids_max};
+    struct import_file file = *asked; /* what was asked for; the callbacks are ours */
+    struct reading reading = {.file = &file, .take = take, .state = state, .max = ids_max};
     struct diag words = DIAG_INIT;
     enum err err = ERR_OK;
 
     assert(ids_max >= 1);
-    file->take_header = NULL;
-    file->take_row = take_row;
-    file->take_line = take_line;
-    file->state = &reading;
+    file.take_header = NULL;
+    file.take_row = take_row;
+    file.take_line = take_line;
+    file.state = &reading;
     buf_init(&reading.line, LINE_BYTES_MAX);
     arena_init(&reading.row, 4096, LINE_BYTES_MAX);
     arena_init(&reading.texts, ARENA_BLOCK_BYTES,
@@ -144,14 +145,14 @@ delete_ids_read(struct import_file *file, const char *path, uint32_t ids_max,
     if (take != NULL && reading.ids == NULL)
         err = ERR_NOMEM;
     if (err == ERR_OK)
-        err = import_file_run(file, path, &words);
+        err = import_file_run(&file, path, &words);
     if (err == ERR_OK && take != NULL)
         err = give_piece(&reading, &words);
     if (err != ERR_OK) {
         name_file(&reading, path, err, &words);
         *diag = words;
     }
-    import_file_end(file);
+    import_file_end(&file);
     buf_fini(&reading.line);
     arena_fini(&reading.row);
     arena_fini(&reading.texts);

@@ -19,10 +19,11 @@ struct delete_ids_counts {
 /*
  * `take` gets them in pieces of at most ids_max, each piece rising bytewise and each id once in it,
  * valid until it returns; NULL: they are only counted. Errors as of import_file_run, and what
- * `take` gave; the file's name stands in `diag`. The callbacks of `file` are set here.
+ * `take` gave; the file's name stands in `diag`. Of `asked` the format, the delimiter and the text
+ * columns are read.
  */
 MUST_USE enum err
-delete_ids_read(struct import_file *file, const char *path, uint32_t ids_max,
+delete_ids_read(const struct import_file *asked, const char *path, uint32_t ids_max,
                 enum err (*take)(void *state, const struct slice *ids, uint32_t count,
                                  struct diag *diag),
                 void *state, struct delete_ids_counts *ret_counts, struct diag *diag);
