@@ -328,6 +328,14 @@ delete_project(struct admin *admin, const struct project_flags *flags, const cha
     bool is_sure = false;
     enum err err = admin_find_project(admin, word, &project, &diag);
 
+    /* A server makes its first keys in it, and does not start without. */
+    if (err == ERR_OK && project.id == ACCOUNT_PROJECT_DEFAULT) {
+        diag_set(&diag,
+                 "project %s (number 1) stays; `potik delete --project 1 --received-from "
+                 "1970-01-01 --received-to …` erases its events, `potik key revoke` ends its keys",
+                 project.name);
+        err = ERR_EXISTS;
+    }
     if (err == ERR_OK)
         err = account_list(admin->account, &list, &diag);
     if (err != ERR_OK)
@@ -454,7 +462,7 @@ const struct command command_project = {
         "makes a\n"
         "write and a read key with it, printed once. `delete` takes all with it, for ever: its "
         "keys\n"
-        "at once, its events as soon as a server runs.\n"
+        "at once, its events as soon as a server runs. The first project, number 1, stays.\n"
         "\n"
         "  --time-zone Z       an IANA name: the days of its stats; default: UTC\n"
         "  --week-start W      monday or sunday; default: monday\n"
