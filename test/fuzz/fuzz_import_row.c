@@ -4,11 +4,15 @@
  * object, and its id is there.
  *
  * The first byte chooses: even, a line of NDJSON; odd, a CSV row of four cells, cut at bytes 0x1F,
- * under a header with a `properties` column. A refused row leaves the buffer as it was.
+ * under a header with a `properties` column. A refused row leaves the buffer as it was. The id that
+ * is read back from a line is the one that was put there, or one the server would take.
  */
 #include "base/mem.h"
+#include "cli/import_line.h"
 #include "cli/import_row.h"
 #include "codec/json_scan.h"
+#include "codec/utf8.h"
+#include "event/limits.h"
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -31,6 +35,21 @@ is_one_object(struct slice line)
         return false;
     json_check_init(&check, 64);
     return json_check_feed(&check, line.ptr, line.len) && json_check_end(&check);
+}
+
+/* `made`: the id the import put there; ptr NULL: not known. */
+static void
+read_back(struct slice line, struct slice made)
+{
+    struct arena arena;
+    struct slice id;
+
+    arena_init(&arena, 1024, 1u << 26);
+    must(import_line_read_id(slice_of(line.ptr, line.len - 1), &arena, &id) == ERR_OK);
+    if (id.ptr != NULL)
+        must(id.len >= 1 && id.len <= LIMIT_EVENT_ID_BYTES && utf8_is_valid(id) &&
+             (made.ptr == NULL || slice_equal(id, made)));
+    arena_fini(&arena);
 }
 
 static void
@@ -59,6 +78,9 @@ try_csv(struct slice text, struct import_ids *ids, struct buf *line)
              memcmp(line->ptr + 2, "{\"event_id\":\"imp-", 17) == 0);
     else
         must(line->len == 2);
+    if (err == ERR_OK)
+        read_back(slice_of(line->ptr + 2, line->len - 2),
+                  slice_of(line->ptr + 15, IMPORT_ID_BYTES));
     import_columns_free(&columns);
 }
 
@@ -80,6 +102,7 @@ try_ndjson(struct slice text, struct import_ids *ids, struct buf *line)
         must(is_one_object(got) && memmem(got.ptr, got.len, "event", 5) != NULL);
     else
         must(got.len == text.len + 1 && memcmp(got.ptr, text.ptr, text.len) == 0);
+    read_back(got, SLICE_NONE);
 }
 
 int
