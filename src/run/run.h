@@ -85,6 +85,15 @@ MUST_USE enum err run_set_add(struct run_set *set, struct run_entry *entries, si
  * names file and offset.
  */
 MUST_USE enum err run_set_merge_step(struct run_set *set, bool *ret_did_work, struct diag *diag);
+/*
+ * The keeper: one step of taking `keys` (rising, each once) out of the set. A run that holds any is
+ * written anew, alone, as merges write, under its name; a merge under way is finished before.
+ * Another run at each time, until *ret_did_work is false: then no run holds any. While that lasts
+ * some keys are gone and others not, and run_set_merge_step goes on with a run begun. Errors as
+ * there.
+ */
+MUST_USE enum err run_set_remove_step(struct run_set *set, const struct run_key *keys,
+                                      uint32_t count, bool *ret_did_work, struct diag *diag);
 /* Reads and checks about bytes_max of blocks further on, round after round. *ret_is_round_done: all
  * have been read once. */
 MUST_USE enum err run_set_scrub_step(struct run_set *set, size_t bytes_max, bool *ret_is_round_done,

@@ -29,6 +29,7 @@ merge_free(struct merge **merge_ptr)
         run_cursor_free(&merge->cursors[i]);
     run_writer_free(&merge->writer);
     run_parts_free(&merge->done.parts, merge->done.partition_bits);
+    mem_free(merge->without);
     mem_free(merge);
 }
 
@@ -119,6 +120,17 @@ merge_start(struct run_set *set, struct merge *merge, struct diag *diag)
     return err;
 }
 
+/* Whether it is one of the keys to be left out. They and the keys asked for rise. */
+static bool
+is_left_out(struct merge *merge, struct run_key key)
+{
+    while (merge->without_next < merge->without_count &&
+           run_key_compare(merge->without[merge->without_next], key) < 0)
+        merge->without_next++;
+    return merge->without_next < merge->without_count &&
+           run_key_compare(merge->without[merge->without_next], key) == 0;
+}
+
 /* Writes the keys of one partition from all cursors. */
 static enum err
 merge_partition(struct merge *merge, struct diag *diag)
@@ -140,7 +152,8 @@ merge_partition(struct merge *merge, struct diag *diag)
         }
         if (least == NULL || run_partition_of(least->key, merge->done.partition_bits) > partition)
             break;
-        err = run_writer_add(merge->writer, least, diag);
+        if (!is_left_out(merge, least->key))
+            err = run_writer_add(merge->writer, least, diag);
         if (err == ERR_OK)
             err = run_cursor_next(merge->cursors[from], diag);
     }
@@ -212,7 +225,8 @@ merge_finish(struct run_set *set, struct merge *merge, struct diag *diag)
     }
     pthread_mutex_unlock(&set->lock);
     for (uint32_t i = 0; i < merge->count; i++) {
-        atomic_store(&old[i].file->is_superseded, true);
+        if (merge->count > 1) /* else the new file has its name, and is what would be unlinked */
+            atomic_store(&old[i].file->is_superseded, true);
         run_clear(&old[i]);
     }
     merge_free(&merge);
@@ -254,6 +268,26 @@ merge_call_off(struct run_set *set, struct diag *diag)
     return err;
 }
 
+/* One partition, and what follows from it. `err`: of what came before. */
+static enum err
+merge_go_on(struct run_set *set, enum err err, bool *ret_did_work, struct diag *diag)
+{
+    if (err == ERR_OK)
+        err = merge_partition(set->merge, diag);
+    if (err == ERR_OK)
+        err = merge_show_partition(set, set->merge);
+    if (err == ERR_OK &&
+        run_writer_partition(set->merge->writer) == UINT32_C(1) << set->merge->done.partition_bits)
+        err = merge_finish(set, set->merge, diag);
+    *ret_did_work = err == ERR_OK;
+    if (err != ERR_OK && set->merge != NULL) {
+        const enum err restored = merge_call_off(set, NULL); /* if not: at the next step */
+
+        (void)restored;
+    }
+    return err;
+}
+
 enum err
 run_set_merge_step(struct run_set *set, bool *ret_did_work, struct diag *diag)
 {
@@ -279,20 +313,87 @@ run_set_merge_step(struct run_set *set, bool *ret_did_work, struct diag *diag)
             return err;
         err = merge_start(set, set->merge, diag);
     }
-    if (err == ERR_OK)
-        err = merge_partition(set->merge, diag);
-    if (err == ERR_OK)
-        err = merge_show_partition(set, set->merge);
-    if (err == ERR_OK &&
-        run_writer_partition(set->merge->writer) == UINT32_C(1) << set->merge->done.partition_bits)
-        err = merge_finish(set, set->merge, diag);
-    *ret_did_work = err == ERR_OK;
-    if (err != ERR_OK && set->merge != NULL) {
-        const enum err restored = merge_call_off(set, NULL); /* if not: at the next step */
+    return merge_go_on(set, err, ret_did_work, diag);
+}
 
-        (void)restored;
+/* --- removing ------------------------------------------------------------------------------ */
+
+/* Only the keeper changes a run's parts, so they are looked at without the lock. */
+static enum err
+run_holds_any(const struct run *run, const struct run_key *keys, uint32_t count, bool *ret_holds,
+              struct diag *diag)
+{
+    enum err err = ERR_OK;
+
+    *ret_holds = false;
+    for (uint32_t i = 0; i < count && err == ERR_OK && !*ret_holds; i++) {
+        const struct run_part *part =
+            run->parts[run_partition_of(keys[i], run->file->partition_bits)];
+        uint32_t payload = 0;
+        struct filter_place place;
+
+        if (part == NULL)
+            continue;
+        place = filter_place_of(&part->filter, run_filter_key(keys[i]));
+        if (filter_passes(&part->filter, &place))
+            err = run_part_find(part, keys[i], ret_holds, &payload, diag);
     }
     return err;
+}
+
+/* The first run that holds one of the keys. */
+static enum err
+find_holder(struct run_set *set, const struct run_key *keys, uint32_t count, uint32_t *ret_i,
+            bool *ret_is_found, struct diag *diag)
+{
+    enum err err = ERR_OK;
+
+    *ret_is_found = false;
+    for (uint32_t i = 0; err == ERR_OK; i++) {
+        struct run run = {.file = NULL};
+
+        pthread_mutex_lock(&set->lock); /* the list may grow meanwhile, and move */
+        if (i < set->run_count)
+            run = set->runs[i];
+        pthread_mutex_unlock(&set->lock);
+        if (run.file == NULL)
+            return ERR_OK;
+        err = run_holds_any(&run, keys, count, ret_is_found, diag);
+        if (*ret_is_found) {
+            *ret_i = i;
+            return err;
+        }
+    }
+    return err;
+}
+
+enum err
+run_set_remove_step(struct run_set *set, const struct run_key *keys, uint32_t count,
+                    bool *ret_did_work, struct diag *diag)
+{
+    CLEANUP(mem_free_ptr) struct run_key *without = NULL;
+    uint32_t i = 0;
+    bool is_found = false;
+    enum err err = ERR_OK;
+
+    *ret_did_work = false;
+    if (set->merge != NULL)
+        return run_set_merge_step(set, ret_did_work, diag);
+    err = find_holder(set, keys, count, &i, &is_found, diag);
+    if (err != ERR_OK || !is_found)
+        return err;
+    without = MEM_NEW(struct run_key, count);
+    if (without == NULL)
+        return ERR_NOMEM;
+    memcpy(without, keys, count * sizeof(keys[0]));
+    pthread_mutex_lock(&set->lock);
+    err = merge_begin(set, i, 1);
+    pthread_mutex_unlock(&set->lock);
+    if (err != ERR_OK)
+        return err;
+    set->merge->without = MOVE(without);
+    set->merge->without_count = count;
+    return merge_go_on(set, merge_start(set, set->merge, diag), ret_did_work, diag);
 }
 
 /* --- scrubbing ----------------------------------------------------------------------------- */

@@ -27,8 +27,11 @@ struct merge {
     uint32_t count;
     struct run_cursor *cursors[MERGE_WIDTH_MAX];
     struct run_writer *writer;
-    struct run_view done; /* the parts finished: what probes use already; under the set's lock */
-    bool is_failed;       /* called off, but the old runs are not whole again yet */
+    struct run_view done;    /* the parts finished: what probes use already; under the set's lock */
+    struct run_key *without; /* rising: keys that are left out; NULL: a merge proper */
+    uint32_t without_count;
+    uint32_t without_next; /* the first that may come yet */
+    bool is_failed;        /* called off, but the old runs are not whole again yet */
 };
 
 struct run_set {

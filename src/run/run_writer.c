@@ -347,6 +347,7 @@ enum err
 run_writer_finish(struct run_writer *writer, struct run_file **ret_file,
                   struct run_part ***ret_parts, struct diag *diag)
 {
+    const bool is_replacement = file_exists(writer->file->path); /* of a run that loses keys */
     enum err err = ERR_OK;
 
     while (err == ERR_OK && writer->partition < (UINT32_C(1) << writer->file->partition_bits))
@@ -360,6 +361,10 @@ run_writer_finish(struct run_writer *writer, struct run_file **ret_file,
     if (err != ERR_OK)
         return err;
     err = file_sync_dir(writer->dir, diag);
+    if (err != ERR_OK && is_replacement) {
+        writer->is_finished = true; /* the run it replaced is gone: this one must stay */
+        return err;
+    }
     if (err != ERR_OK) {
         char *path = writer->tmp_path; /* it has its name already: that is what goes */
 

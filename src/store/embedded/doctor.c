@@ -6,7 +6,6 @@
  * without one. It changes nothing unless is_repair; then what is damaged is kept under another
  * name, and runs, which can be made again, are made again at the next start.
  */
-#include "base/clock.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "run/run.h"
@@ -234,10 +233,8 @@ static enum err
 repair(struct doctor *doctor, const char *name, uint64_t first_seq, uint64_t next_first_seq,
        const struct examined *examined, struct diag *diag)
 {
-    struct repair work = {.dir = doctor->ledger_dir,
-                          .first_seq = first_seq,
-                          .next_first_seq = next_first_seq,
-                          .now_us = clock_wall_us(clock_system())};
+    struct repair work = {
+        .dir = doctor->ledger_dir, .first_seq = first_seq, .next_first_seq = next_first_seq};
     enum err err = remove_runs(doctor, diag);
 
     if (err != ERR_OK)

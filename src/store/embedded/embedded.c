@@ -8,7 +8,7 @@
 #include "store/embedded/embedded.h"
 #include "base/mem.h"
 #include "store/embedded/erase.h"
-#include "store/embedded/segment_writer.h"
+#include "store/embedded/store_embedded.h"
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -267,6 +267,7 @@ embedded_free(struct embedded **store_ptr)
         return;
     embedded_scrub_close(store);
     id_index_close(&store->ids);
+    freed_close(&store->freed);
     ledger_close(&store->ledger);
     pthread_cond_destroy(&store->wait_cond);
     pthread_mutex_destroy(&store->wait_lock);
@@ -368,6 +369,8 @@ replay_frame(void *state, const struct segment_frame *frame, struct diag *diag)
             memcpy(&key, place + (size_t)i * sizeof(key), sizeof(key));
             err = id_index_replay(replay->index, key);
         }
+    } else if (header->kind == FRAME_GAP) { /* or tombstones alone would fill the table for ever */
+        err = id_index_replayed(replay->index, header->first_seq + header->count - 1, diag);
     }
     return err;
 }
@@ -388,6 +391,9 @@ open_index(struct embedded *store, const uint8_t secret[SECRET_BYTES], const cha
     struct replay replay = {.index = &store->ids};
     enum err err = id_index_open(&config, &store->ids, diag);
 
+    if (err != ERR_OK)
+        return err;
+    err = erase_free_at_start(store, dir, diag);
     if (err != ERR_OK)
         return err;
     replay.covered = id_index_covered(&store->ids);
@@ -447,6 +453,7 @@ embedded_open(const struct embedded_config *config, struct store **ret_store, st
     if (store == NULL)
         return ERR_NOMEM;
     store->base.vtable = &embedded_vtable;
+    store->freed.fd = -1;
     store->config = *config;
     if (store->config.sink == NULL)
         store->config.sink = log_sink_default();
@@ -467,8 +474,6 @@ embedded_open(const struct embedded_config *config, struct store **ret_store, st
     if (err == ERR_OK)
         err =
             file_sync_dir(store->data_dir, diag); /* or a power cut could take the ledger's name */
-    if (err == ERR_OK)
-        err = segment_writer_remove_leftovers(ledger_dir, diag);
     if (err == ERR_OK)
         err = ledger_open(&ledger, &store->ledger, diag);
     if (err == ERR_OK) {

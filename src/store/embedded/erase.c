@@ -1,36 +1,51 @@
 /*
- * erase - one erasure under way: which segments, a step at a time; then files that were set aside.
- * See erase.h.
+ * erase - an erasure of the ledger: which segments are written anew, a step at a time. See store.h,
+ * "Erasing events"; one segment: erase_segment.c; files set aside: erase_aside.c; ids that may be
+ * stored again: erase_free.c.
  *
- * A step looks at one segment. Passed over unread are those that begin behind seq_max, and, of a
- * range of time of receipt, those that were made over DAY_US after its end: what is in a segment
- * was received after it was made, give or take how far a clock was put back, or how long a batch
- * was under way.
+ * Layer 3 (store/embedded), the keeper's thread.
  *
- * Files set aside (ledger/cut-…, *.damaged) are raw bytes of rows, kept for people; one that holds
- * a selected row is deleted, and the sink hears of it.
+ * A step looks through one segment and, if it holds selected rows, writes it anew without them.
+ * Only ended segments are written anew; where the active one holds such rows it is rolled first,
+ * under the commit lock, as an append does when it is full. That, and changing an entry of the list
+ * of segments, is all that others can wait for. The last step looks through the files set aside.
  *
- * Freed ids: the runs of the id index hold keys alone and are made of the ledger, so they are made
- * anew by the next start: ids/rebuild says so (id_index.c). Until then the freed ids are refused
- * still. A deleted project's are not freed that way: its id is never used again.
+ * Nothing is remembered on disk (but keys to be freed). A kill leaves each segment old or new; run
+ * again from the start, what is gone already is not found again, so the erasure ends all the same.
+ * Keys of the rows that went stay in the runs and the young table of the id index, and in the
+ * segment's tombstones, from which the index can be made anew: at no moment is an erased id taken
+ * for a new one.
+ *
+ * Passed over without being read are:
+ *
+ *   segments that begin behind seq_max
+ *   of a range of received_at: a segment that was made DAY_US or more after the range ended, or
+ *   whose successor was made over DAY_US before it began. A row was received about between the two
+ *   moments; the day is for clocks that were set and for requests that took their time. A made_at
+ *   of 0 (a repair did not know it) tells nothing
+ *
+ * occurred_at is the client's word and bounds nothing: such a range reads all segments.
  */
 #include "store/embedded/erase.h"
-
 #include "base/mem.h"
 #include "codec/hash.h"
 #include <assert.h>
 #include <string.h>
 
-#define DAY_US (INT64_C(24) * 3600 * 1000000)
-#define PERSON_BYTES_MAX 256
+#define PERSON_BYTES_MAX 256 /* of a user_id or an anonymous_id */
+#define DAY_US (INT64_C(24) * 3600 * US_PER_S)
 
 struct erase {
-    struct store_erase base; /* first */
+    struct store_erase base;
     struct embedded *store;
     struct store_erasure erasure;
-    uint64_t next_first_seq; /* the next segment begins here or later */
     struct store_erasure_progress progress;
-    bool are_segments_done;
+    uint32_t next;      /* number of the segment to look at */
+    bool is_sync_due;   /* a rename in ledger/ may not be durable */
+    bool is_settle_due; /* a segment that frees ids was not written anew for an error */
+    bool is_old_freed;  /* what an earlier erasure has left to free is done */
+    bool are_asides_done;
+    struct freeing freeing;
 };
 
 enum err
@@ -64,45 +79,32 @@ embedded_hash_person(struct store *base, uint32_t project_id, struct slice perso
     ret_hash[STORE_PERSON_HASH_TEXT] = '\0';
 }
 
-/* --- opening ----------------------------------------------------------------------------------*/
-
-static enum err
-roll_if_needed(struct embedded *store, const struct selection *selection, struct diag *diag)
-{
-    enum err err = ERR_OK;
-
-    pthread_mutex_lock(&store->commit_lock);
-    if (store->ledger->has_frames &&
-        store->ledger->segments[store->ledger->segment_count - 1].first_seq <= selection->seq_max)
-        err = ledger_roll(store->ledger, diag);
-    pthread_mutex_unlock(&store->commit_lock);
-    if (err == ERR_FATAL)
-        embedded_fail(store, "the ledger could not be rolled");
-    return err;
-}
-
 enum err
 embedded_erase_open(struct store *base, const struct store_erasure *erasure,
                     struct store_erase **ret_erase, struct diag *diag)
 {
     struct embedded *store = (struct embedded *)base;
-    struct erase *erase = MEM_NEW(struct erase, 1);
-    enum err err = ERR_OK;
+    struct ledger_segment segment;
+    bool is_active = false;
+    struct erase *erase = NULL;
 
+    if (!erasure->is_dry_run) {
+        const enum err err = freed_settle(&store->freed, store->ledger, diag);
+
+        if (err != ERR_OK)
+            return err;
+    }
+    erase = MEM_NEW(struct erase, 1);
     if (erase == NULL)
         return ERR_NOMEM;
-    erase->base.vtable = store->base.vtable;
+    erase->base.vtable = base->vtable;
     erase->store = store;
     erase->erasure = *erasure;
-    if (!erasure->is_dry_run)
-        err = roll_if_needed(store, &erasure->selection, diag);
-    if (err != ERR_OK) {
-        mem_free(erase);
-        return err;
-    }
-    pthread_mutex_lock(&store->ledger->lock);
-    erase->progress.total = store->ledger->segment_count;
-    pthread_mutex_unlock(&store->ledger->lock);
+    erase->is_sync_due = !erasure->is_dry_run; /* one before this may have ended between the two */
+    for (uint32_t i = 0; ledger_segment_at(store->ledger, i, &segment, &is_active) &&
+                         segment.first_seq <= erasure->selection.seq_max;
+         i++)
+        erase->progress.total++;
     *ret_erase = &erase->base;
     return ERR_OK;
 }
@@ -110,132 +112,222 @@ embedded_erase_open(struct store *base, const struct store_erasure *erasure,
 void
 embedded_erase_close(struct store_erase *base)
 {
-    mem_free(base);
+    struct erase *erase = (struct erase *)base;
+
+    erase_free_close(&erase->freeing);
+    mem_free(erase);
 }
 
-/* --- the steps --------------------------------------------------------------------------------*/
+/* --- which segments ------------------------------------------------------------------------ */
 
-/* The next segment to look at: in a dry run the active one, too. */
-static bool
-next_segment(struct erase *erase, uint64_t *ret_first_seq)
-{
-    struct ledger *ledger = erase->store->ledger;
-    const uint32_t skipped = erase->erasure.is_dry_run ? 0 : 1;
-    bool is_found = false;
-
-    pthread_mutex_lock(&ledger->lock);
-    for (uint32_t i = 0; i + skipped < ledger->segment_count && !is_found; i++) {
-        const struct ledger_segment *segment = &ledger->segments[i];
-
-        if (segment->first_seq < erase->next_first_seq)
-            continue;
-        if (segment->first_seq > erase->erasure.selection.seq_max)
-            break;
-        *ret_first_seq = segment->first_seq;
-        is_found = true;
-    }
-    pthread_mutex_unlock(&ledger->lock);
-    return is_found;
-}
-
-/* Nothing in it can have been received within the range. */
+/* 0: unknown. */
 static enum err
-was_made_later(const struct erase *erase, uint64_t first_seq, bool *ret_was, struct diag *diag)
+read_made_at(const struct embedded *store, uint64_t first_seq, int64_t *ret_us, struct diag *diag)
 {
-    CLEANUP(segment_reader_close) struct segment_reader reader = {.fd = -1};
-    const struct selection *selection = &erase->erasure.selection;
+    CLOSE_FD int fd = -1;
+    struct segment_reader reader;
     struct segment_header header;
     struct segment_place place;
+    uint8_t bytes[sizeof(header)];
     char name[SEGMENT_NAME_BYTES];
     char path[FILE_PATH_MAX];
-    enum err err;
+    enum err err = ERR_OK;
 
-    *ret_was = false;
-    if (selection->kind != SELECTION_RECEIVED || selection->to_us > INT64_MAX - DAY_US)
-        return ERR_OK;
     segment_name(first_seq, name);
-    if (!file_path(path, erase->store->ledger->dir, name))
+    if (!file_path(path, store->ledger->dir, name))
         return ERR_INVALID;
-    err = segment_reader_open(&reader, path, diag);
+    err = file_open(path, FILE_READ, &fd, diag);
     if (err == ERR_OK)
-        err = segment_read_header(&reader, &header, &place, diag);
+        err = file_read_at(fd, path, bytes, sizeof(bytes), 0, diag);
+    if (err != ERR_OK)
+        return err;
+    segment_reader_over(&reader, bytes, sizeof(bytes));
+    reader.path = path;
+    err = segment_read_header(&reader, &header, &place, diag);
     if (err == ERR_OK)
-        *ret_was = header.made_at_us > selection->to_us + DAY_US;
+        *ret_us = header.made_at_us;
     return err;
 }
 
-static bool
-is_set_aside(const char *name)
+/* Whether the segment cannot hold a selected row, by the times it and the next one were made. */
+static enum err
+is_out_of_range(const struct erase *erase, const struct ledger_segment *segment, bool is_active,
+                bool *ret_is_out, struct diag *diag)
 {
-    const char *damaged = strstr(name, ".damaged");
+    const struct selection *selection = &erase->erasure.selection;
+    const bool is_range = selection->kind == SELECTION_RECEIVED;
+    int64_t made_us = 0;
+    int64_t latest_us = 0;
+    enum err err = ERR_OK;
 
-    return strncmp(name, "cut-", 4) == 0 || (damaged != NULL && damaged[8] == '\0');
+    *ret_is_out = false;
+    if (!is_range && selection->received_max_us == INT64_MAX)
+        return ERR_OK;
+    err = read_made_at(erase->store, segment->first_seq, &made_us, diag);
+    if (err == ERR_OK && made_us > DAY_US)
+        *ret_is_out = (is_range && made_us - DAY_US >= selection->to_us) ||
+                      made_us - DAY_US > selection->received_max_us;
+    if (err != ERR_OK || *ret_is_out || is_active || !is_range)
+        return err;
+    err = read_made_at(erase->store, segment->next_seq, &made_us, diag);
+    if (err == ERR_OK && made_us != 0 && !__builtin_add_overflow(made_us, DAY_US, &latest_us))
+        *ret_is_out = latest_us < selection->from_us;
+    return err;
+}
+
+/* --- the steps ----------------------------------------------------------------------------- */
+
+/* Ends the segment if it is the active one still, and tells it as it is then. */
+static enum err
+end_segment(const struct erase *erase, struct ledger_segment *ret_segment, struct diag *diag)
+{
+    struct embedded *store = erase->store;
+    bool is_active = false;
+    bool is_there = false;
+    enum err err = ERR_OK;
+
+    pthread_mutex_lock(&store->commit_lock);
+    is_there = ledger_segment_at(store->ledger, erase->next, ret_segment, &is_active);
+    if (is_active)
+        err = atomic_load(&store->is_fatal) ? ERR_FATAL : ledger_roll(store->ledger, diag);
+    if (err == ERR_FATAL)
+        atomic_store(&store->is_fatal, true);
+    pthread_mutex_unlock(&store->commit_lock);
+    if (err == ERR_FATAL)
+        embedded_fail(store, diag != NULL ? diag->message : "");
+    if (err == ERR_OK && is_active)
+        is_there = ledger_segment_at(store->ledger, erase->next, ret_segment, &is_active);
+    assert(err != ERR_OK || (is_there && !is_active)); /* segments only come, at the end */
+    return err;
+}
+
+/* The scrubber must not keep the old file's bytes on the disk; it goes on with the next segment. */
+static void
+let_go(struct embedded *store, uint64_t first_seq)
+{
+    if (store->scrub.reader.path != NULL && store->scrub.first_seq == first_seq + 1)
+        embedded_scrub_close(store);
 }
 
 static enum err
-remove_asides(struct erase *erase, struct diag *diag)
+sync_names(struct erase *erase, struct diag *diag)
 {
-    CLEANUP(file_list_free) struct file_list list = {0};
-    const char *dir = erase->store->ledger->dir;
-    enum err err = file_list_dir(dir, &list, diag);
+    enum err err = ERR_OK;
 
-    for (size_t i = 0; err == ERR_OK && i < list.count; i++) {
-        char path[FILE_PATH_MAX];
-        bool is_in = false;
+    if (erase->is_sync_due)
+        err = file_sync_dir(erase->store->ledger->dir, diag);
+    if (err == ERR_OK)
+        erase->is_sync_due = false;
+    return err;
+}
 
-        if (!is_set_aside(list.names[i]) || !file_path(path, dir, list.names[i]))
-            continue;
-        err = erase_is_in_file(path, &erase->erasure.selection, &is_in, diag);
-        if (err != ERR_OK || !is_in)
-            continue;
-        err = file_unlink(path, diag);
+/* Looks through the segment, and takes what is selected out of it. */
+static enum err
+erase_segment(struct erase *erase, struct ledger_segment segment, bool is_active, struct diag *diag)
+{
+    struct embedded *store = erase->store;
+    const struct selection *selection = &erase->erasure.selection;
+    uint64_t events = 0;
+    enum err err = erase_count(store, selection, &segment, is_active, &events, diag);
+
+    if (err == ERR_OK && events != 0 && !erase->erasure.is_dry_run) {
+        if (is_active)
+            err = end_segment(erase, &segment, diag);
         if (err == ERR_OK)
-            SINK(erase->store->config.sink, LOG_LEVEL_WARN, "erasure.aside_removed",
-                 LOG_TEXT("file", path),
-                 LOG_TEXT("reason", "it held events that were to be erased"));
+            err = erase_rewrite(store, &erase->erasure, &segment, events, diag);
+        erase->is_settle_due = err != ERR_OK && erase->erasure.frees_ids;
+        if (err == ERR_OK) {
+            let_go(store, segment.first_seq);
+            embedded_show_bytes(store);
+            erase->is_sync_due = true;
+        }
     }
-    return err == ERR_OK ? file_sync_dir(dir, diag) : err;
+    if (err == ERR_OK) {
+        erase->next++;
+        erase->progress.done++;
+        erase->progress.events += events;
+    }
+    return err == ERR_OK ? sync_names(erase, diag) : err;
+}
+
+/* Goes to the next segment that may hold a selected row. *ret_has false: there is none. */
+static enum err
+find_segment(struct erase *erase, struct ledger_segment *ret_segment, bool *ret_is_active,
+             bool *ret_has, struct diag *diag)
+{
+    bool is_out = false;
+    enum err err = ERR_OK;
+
+    for (;;) {
+        *ret_has =
+            ledger_segment_at(erase->store->ledger, erase->next, ret_segment, ret_is_active) &&
+            ret_segment->first_seq <= erase->erasure.selection.seq_max;
+        if (!*ret_has)
+            return ERR_OK;
+        err = is_out_of_range(erase, ret_segment, *ret_is_active, &is_out, diag);
+        if (err != ERR_OK || !is_out)
+            return err;
+        erase->next++;
+        erase->progress.done++;
+    }
+}
+
+/* What comes when no segment is left to look at. */
+static enum err
+finish(struct erase *erase, bool *ret_is_done, struct diag *diag)
+{
+    enum err err = ERR_OK;
+
+    *ret_is_done = erase->erasure.is_dry_run;
+    if (erase->erasure.is_dry_run)
+        return ERR_OK;
+    if (!erase->are_asides_done) {
+        err = erase_asides(erase->store, &erase->erasure.selection, diag);
+        erase->are_asides_done = err == ERR_OK;
+        *ret_is_done = !erase->erasure.frees_ids;
+        return err;
+    }
+    return erase_free_step(erase->store, &erase->freeing, ret_is_done, diag);
 }
 
 static enum err
-finish(struct erase *erase, struct diag *diag)
+step(struct erase *erase, bool *ret_is_done, struct diag *diag)
 {
-    enum err err = remove_asides(erase, diag);
+    struct ledger_segment segment;
+    bool is_active = false;
+    bool has = false;
+    enum err err = sync_names(erase, diag);
 
-    if (err == ERR_OK && erase->erasure.frees_ids && erase->erasure.selection.kind != SELECTION_ALL)
-        err = id_index_rebuild_at_start(erase->store->data_dir, diag);
-    return err;
+    if (err == ERR_OK && erase->is_settle_due)
+        err = freed_settle(&erase->store->freed, erase->store->ledger, diag);
+    if (err != ERR_OK)
+        return err;
+    erase->is_settle_due = false;
+    if (!erase->is_old_freed && !erase->erasure.is_dry_run) {
+        err = erase_free_step(erase->store, &erase->freeing, &erase->is_old_freed, diag);
+        if (erase->is_old_freed)
+            erase_free_close(&erase->freeing);
+        return err;
+    }
+    err = find_segment(erase, &segment, &is_active, &has, diag);
+    if (err != ERR_OK)
+        return err;
+    return has ? erase_segment(erase, segment, is_active, diag) : finish(erase, ret_is_done, diag);
 }
 
 enum err
 embedded_erase_step(struct store_erase *base, bool *ret_is_done,
                     struct store_erasure_progress *ret_progress, struct diag *diag)
 {
-    struct erase *erase = (struct erase *)(void *)base;
-    uint64_t first_seq = 0;
-    uint64_t events = 0;
-    bool is_later = false;
-    enum err err = ERR_OK;
+    struct erase *erase = (struct erase *)base;
+    bool is_done = false;
+    enum err err = ERR_FATAL;
 
-    *ret_is_done = false;
-    *ret_progress = erase->progress;
-    if (!next_segment(erase, &first_seq)) {
-        if (!erase->erasure.is_dry_run)
-            err = finish(erase, diag);
-        erase->progress.done = erase->progress.total;
-        *ret_progress = erase->progress;
-        *ret_is_done = err == ERR_OK;
-        return err;
-    }
-    err = was_made_later(erase, first_seq, &is_later, diag);
-    if (err == ERR_OK && !is_later)
-        err = erase_segment(erase->store, &erase->erasure, first_seq, &events, diag);
+    if (!atomic_load(&erase->store->is_fatal))
+        err = step(erase, &is_done, diag);
     if (err != ERR_OK)
         return err;
-    erase->next_first_seq = first_seq + 1;
-    erase->progress.events += events;
-    if (erase->progress.done < erase->progress.total)
-        erase->progress.done++;
+    *ret_is_done = is_done;
     *ret_progress = erase->progress;
     return ERR_OK;
 }

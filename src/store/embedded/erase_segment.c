@@ -1,383 +1,459 @@
 /*
- * erase_segment - one segment without what is selected. See erase.h.
+ * erase_segment - looks through one segment, and writes it anew without what is selected. See
+ * erase.h.
  *
- * Two passes. The first looks at each row and gathers the keys of those selected; none: done. The
- * second writes NAME.tmp: the segment's header; tombstones, those the segment had and the new ones,
- * first, so that a replay has entered them before any row after which ids may be sealed; then each
- * frame of rows without the selected ones, its other rows with the seqs they had, and gaps between.
- * Gaps that meet become one. A segment whose rows are all gone is tombstones, a gap and a footer.
- * Then: sync, rename over the old file, sync the folder, and the list of segments is changed while
- * the reader is kept out, so that a page is made of the old file or the new one, never of both.
+ * The new file has the header of the old one, byte for byte, so the same first seq and time made.
+ * Then, in this order:
+ *
+ *   tombstones  keys of the rows that go now (unless their ids are freed: erase_free.c), 64 Ki of
+ *               them a frame at most, then those the old file held. They come first, so that a
+ * replay has entered them before it seals anything of this segment (ledger_replay.c) rows, gaps the
+ * rows that stay, with the seqs they had; a frame that loses rows from its middle falls into
+ * several. Gaps that meet, old or new, become one footer      for what the file holds now
+ *
+ * The old file is walked three times: to count (and to see that it is whole: a damaged segment is
+ * never written anew here), for the keys, for the rows. So memory is bounded whatever the segment's
+ * size: a window to read through, 1 MiB of output, 1 MiB of keys.
+ *
+ * It is written as NAME.tmp, handed to the disk piece by piece so that no commit's sync waits long,
+ * synced, renamed over the old file. A kill leaves the old file and perhaps the .tmp, which the
+ * next start removes, or the new file. A reader that has the old file open goes on in it; the page
+ * after begins in the new one, with the same seqs (ledger_replace_segment).
  */
-#include "store/embedded/erase.h"
-
 #include "base/counter.h"
 #include "base/mem.h"
-#include "store/embedded/segment_writer.h"
+#include "codec/crc32c.h"
+#include "store/embedded/erase.h"
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 
-#define TOMBSTONES_A_FRAME 65536U
+#define OUT_BYTES ((size_t)1 << 20)
+#define KEYS_A_FRAME FREED_RECORD_KEYS_MAX
 
-COUNTER_DEFINE(segments_rewritten, "potik_erased_segments_total", "segments written anew");
-COUNTER_DEFINE(events_erased, "potik_erased_events_total", "events erased from the ledger");
+COUNTER_DEFINE(erased_events, "potik_ledger_erased_events_total", "events erased from the ledger");
+COUNTER_DEFINE(rewritten_segments, "potik_ledger_rewritten_segments_total",
+               "segments of the ledger written anew without erased events");
 
-struct key_list {
+/* A segment being looked through, and perhaps written anew. */
+struct rewrite {
+    struct embedded *store;
+    const struct selection *selection;
+    const struct ledger_segment *old;
+    uint64_t rows_left; /* of the segment without the selected ones */
+    bool frees_ids;
+    bool is_active;
+    uint64_t selected;
+    struct segment_reader reader;
+    struct segment_header header;
+    char path[FILE_PATH_MAX];
+    /* what is written */
+    char tmp[FILE_PATH_MAX];
+    int fd;
+    struct ledger_segment fresh; /* its end: behind what has been given to `out` */
+    uint32_t chain;
+    uint64_t gap;     /* seqs gone since the last frame of rows, no frame written for them yet */
+    uint64_t written; /* bytes of the file that have left `out` */
+    size_t used;      /* of out */
+    uint8_t *out;
+    uint32_t key_count;
     struct run_key *keys;
-    uint64_t count;
-    uint64_t max;
 };
 
+typedef enum err (*look_at)(struct rewrite *work, const struct segment_frame *frame,
+                            struct diag *diag);
+
 static void
-free_keys(struct key_list *list)
+rewrite_fini(struct rewrite *work)
 {
-    mem_free(list->keys);
+    segment_reader_close(&work->reader);
+    file_close(&work->fd);
+    mem_free(work->fresh.marks);
+    mem_free(work->out);
+    mem_free(work->keys);
 }
 
 static enum err
-add_key(struct key_list *list, struct run_key key)
+rewrite_init(struct rewrite *work, struct embedded *store, const struct selection *selection,
+             const struct ledger_segment *segment, struct diag *diag)
 {
-    if (list->count == list->max) {
-        const uint64_t max = list->max == 0 ? 1024 : list->max * 2;
-        struct run_key *grown = mem_realloc(list->keys, max * sizeof(*grown));
+    char name[SEGMENT_NAME_BYTES];
+    enum err err = ERR_OK;
 
-        if (grown == NULL)
-            return ERR_NOMEM;
-        list->keys = grown;
-        list->max = max;
+    work->fd = -1;
+    work->reader.fd = -1;
+    work->store = store;
+    work->selection = selection;
+    work->old = segment;
+    segment_name(segment->first_seq, name);
+    if (!file_path(work->path, store->ledger->dir, name))
+        return ERR_INVALID;
+    err = segment_reader_open(&work->reader, work->path, diag);
+    if (err == ERR_OK && work->reader.file_bytes >= segment->end)
+        work->reader.file_bytes = segment->end; /* of the active one, no more than is durable */
+    return err;
+}
+
+/* --- walking ------------------------------------------------------------------------------- */
+
+static enum err
+corrupt(const struct rewrite *work, const char *what, uint64_t offset, struct diag *diag)
+{
+    diag_set(diag, "%s: %s (offset %" PRIu64 "); run `potik doctor` on the data folder", work->path,
+             what, offset);
+    return ERR_CORRUPT;
+}
+
+/* Shows all frames but the footer. All is well only where they reach as far as the list tells. */
+static enum err
+walk(struct rewrite *work, look_at each, struct diag *diag)
+{
+    struct segment_place place;
+    struct segment_frame frame;
+    enum segment_found found = SEGMENT_FRAME;
+    bool has_footer = false;
+    enum err err = segment_read_header(&work->reader, &work->header, &place, diag);
+
+    if (err == ERR_OK && work->header.first_seq != work->old->first_seq)
+        return corrupt(work, "the segment belongs to another place", 0, diag);
+    while (err == ERR_OK && !has_footer) {
+        err = segment_read_frame(&work->reader, &place, &found, &frame, diag);
+        if (err != ERR_OK)
+            return err;
+        if (found == SEGMENT_BAD)
+            return corrupt(work, frame.what, frame.offset, diag);
+        if (found == SEGMENT_END)
+            break;
+        has_footer = frame.header.kind == FRAME_FOOTER;
+        if (!has_footer)
+            err = each(work, &frame, diag);
     }
-    list->keys[list->count++] = key;
+    if (err == ERR_OK && (place.next_seq != work->old->next_seq || has_footer == work->is_active))
+        err = corrupt(work, "frames are missing at the end", place.offset, diag);
+    return err;
+}
+
+/* The next row of a frame. */
+struct row_place {
+    const uint8_t *bytes;
+    size_t left;
+    uint32_t number; /* of the row behind the one given last */
+};
+
+/* false: there are no more. The frame has been judged: its rows fit. */
+static bool
+next_row(const struct segment_frame *frame, struct row_place *place, struct event *ret_event)
+{
+    size_t len = 0;
+
+    if (place->number == frame->header.count)
+        return false;
+    len = row_read(place->bytes, place->left, ret_event);
+    assert(len != 0);
+    place->bytes += len;
+    place->left -= len;
+    place->number++;
+    return true;
+}
+
+static struct row_place
+first_row(const struct segment_frame *frame)
+{
+    return (struct row_place){.bytes = frame->payload, .left = frame->header.payload_bytes};
+}
+
+static bool
+is_selected(const struct rewrite *work, const struct segment_frame *frame,
+            const struct row_place *behind, const struct event *event)
+{
+    return selection_matches(work->selection, event, frame->header.first_seq + behind->number - 1);
+}
+
+static enum err
+count_frame(struct rewrite *work, const struct segment_frame *frame, struct diag *diag)
+{
+    struct row_place place = first_row(frame);
+    struct event event;
+
+    (void)diag;
+    if (frame->header.kind == FRAME_ROWS)
+        while (next_row(frame, &place, &event))
+            work->selected += is_selected(work, frame, &place, &event);
     return ERR_OK;
 }
 
-/* --- walking ----------------------------------------------------------------------------------*/
-
-struct walk {
-    struct segment_reader *reader;
-    struct segment_header header;
-    struct segment_place place;
-};
-
-static enum err
-walk_open(struct walk *walk, struct segment_reader *reader, const char *path, struct diag *diag)
+enum err
+erase_count(struct embedded *store, const struct selection *selection,
+            const struct ledger_segment *segment, bool is_active, uint64_t *ret_events,
+            struct diag *diag)
 {
-    enum err err = segment_reader_open(reader, path, diag);
+    CLEANUP(mem_free_ptr) struct rewrite *work = MEM_NEW(struct rewrite, 1);
+    enum err err = ERR_NOMEM;
 
-    walk->reader = reader;
-    return err == ERR_OK ? segment_read_header(reader, &walk->header, &walk->place, diag) : err;
+    if (work == NULL)
+        return err;
+    work->is_active = is_active;
+    err = rewrite_init(work, store, selection, segment, diag);
+    if (err == ERR_OK)
+        err = walk(work, count_frame, diag);
+    if (err == ERR_OK)
+        *ret_events = work->selected;
+    rewrite_fini(work);
+    return err;
 }
 
-/* *ret_has false: behind the last frame (the footer is not given). */
+/* --- writing ------------------------------------------------------------------------------- */
+
 static enum err
-walk_next(struct walk *walk, struct segment_frame *ret_frame, bool *ret_has, struct diag *diag)
+flush(struct rewrite *work, struct diag *diag)
 {
-    enum segment_found found = SEGMENT_END;
-    enum err err = segment_read_frame(walk->reader, &walk->place, &found, ret_frame, diag);
+    enum err err = file_write_at(work->fd, work->tmp, work->out, work->used, work->written, diag);
+
+    if (err == ERR_OK)
+        err = file_write_back(work->fd, work->tmp, work->written, work->written + work->used, diag);
+    work->written += work->used;
+    work->used = 0;
+    return err;
+}
+
+static enum err
+put(struct rewrite *work, const void *bytes, size_t len, struct diag *diag)
+{
+    const uint8_t *from = bytes;
+    enum err err = ERR_OK;
+
+    work->fresh.end += len;
+    while (len > 0 && err == ERR_OK) {
+        const size_t part = len < OUT_BYTES - work->used ? len : OUT_BYTES - work->used;
+
+        memcpy(work->out + work->used, from, part);
+        work->used += part;
+        from += part;
+        len -= part;
+        if (work->used == OUT_BYTES)
+            err = flush(work, diag);
+    }
+    return err;
+}
+
+static enum err
+put_frame(struct rewrite *work, enum frame_kind kind, uint32_t count, const void *payload,
+          uint32_t payload_bytes, struct diag *diag)
+{
+    static const uint8_t zeros[8];
+    const size_t zero_bytes = (size_t)segment_pad(payload_bytes) - payload_bytes;
+    const uint32_t payload_crc = crc32c(crc32c(0, payload, payload_bytes), zeros, zero_bytes);
+    struct frame_header header;
+    enum err err = ledger_add_mark(&work->fresh, work->fresh.next_seq, work->fresh.end);
 
     if (err != ERR_OK)
         return err;
-    if (found == SEGMENT_BAD) {
-        diag_set(diag, "%s: %s (offset %" PRIu64 "); run `potik doctor` on the data folder",
-                 walk->reader->path, ret_frame->what, ret_frame->offset);
-        return ERR_CORRUPT;
-    }
-    *ret_has = found == SEGMENT_FRAME && ret_frame->header.kind != FRAME_FOOTER;
-    return ERR_OK;
+    frame_header_prepare(kind, count, payload_bytes, payload_crc, &header);
+    frame_header_finish(&header, work->fresh.next_seq, work->chain);
+    err = put(work, &header, sizeof(header), diag);
+    if (err == ERR_OK)
+        err = put(work, payload, payload_bytes, diag);
+    if (err == ERR_OK)
+        err = put(work, zeros, zero_bytes, diag);
+    work->chain = header.crc;
+    if (kind == FRAME_ROWS || kind == FRAME_GAP)
+        work->fresh.next_seq += count;
+    work->fresh.rows += kind == FRAME_ROWS ? count : 0;
+    work->fresh.tombstones += kind == FRAME_TOMBSTONES ? count : 0;
+    return err;
 }
 
-/* --- looking ----------------------------------------------------------------------------------*/
-
 static enum err
-look_at_rows(const struct segment_frame *frame, const struct selection *selection,
-             const uint8_t *secret, struct key_list *list, uint64_t *ret_events)
+put_gap(struct rewrite *work, struct diag *diag)
 {
-    const uint8_t *place = frame->payload;
-    size_t left = frame->header.payload_bytes;
     enum err err = ERR_OK;
 
-    for (uint32_t i = 0; i < frame->header.count && err == ERR_OK; i++) {
-        struct event event;
-        const size_t len = row_read(place, left, &event);
+    while (work->gap > 0 && err == ERR_OK) {
+        const uint32_t count = work->gap < UINT32_MAX ? (uint32_t)work->gap : UINT32_MAX;
 
-        place += len;
-        left -= len;
-        if (!selection_matches(selection, &event, frame->header.first_seq + i))
+        err = put_frame(work, FRAME_GAP, count, "", 0, diag);
+        work->gap -= count;
+    }
+    return err;
+}
+
+/* `count` rows that stay, one behind the other in the old file. */
+static enum err
+put_rows(struct rewrite *work, const uint8_t *from, const uint8_t *behind, uint32_t count,
+         struct diag *diag)
+{
+    enum err err = ERR_OK;
+
+    if (count == 0)
+        return ERR_OK;
+    err = put_gap(work, diag);
+    return err == ERR_OK ? put_frame(work, FRAME_ROWS, count, from, (uint32_t)(behind - from), diag)
+                         : err;
+}
+
+static enum err
+put_keys(struct rewrite *work, struct diag *diag)
+{
+    const uint32_t count = work->key_count;
+
+    work->key_count = 0;
+    if (work->frees_ids && count != 0)
+        return freed_add(&work->store->freed, work->old->first_seq, work->rows_left, work->keys,
+                         count, diag);
+    return count == 0 ? ERR_OK
+                      : put_frame(work, FRAME_TOMBSTONES, count, work->keys,
+                                  count * (uint32_t)sizeof(work->keys[0]), diag);
+}
+
+/* --- what of a frame goes where ------------------------------------------------------------ */
+
+static enum err
+bury_frame(struct rewrite *work, const struct segment_frame *frame, struct diag *diag)
+{
+    struct row_place place = first_row(frame);
+    struct event event;
+    enum err err = ERR_OK;
+
+    if (frame->header.kind != FRAME_ROWS)
+        return ERR_OK;
+    while (err == ERR_OK && next_row(frame, &place, &event)) {
+        if (!is_selected(work, frame, &place, &event))
             continue;
-        (*ret_events)++;
-        if (list != NULL)
-            err = add_key(list, id_index_key(secret, event.project_id, event.event_id));
+        work->keys[work->key_count++] =
+            id_index_key(work->store->ids.secret, event.project_id, event.event_id);
+        if (work->key_count == KEYS_A_FRAME)
+            err = put_keys(work, diag);
     }
     return err;
 }
 
 static enum err
-look(const char *path, const struct selection *selection, const uint8_t *secret,
-     struct key_list *list, uint64_t *ret_events, struct diag *diag)
+keep_rows(struct rewrite *work, const struct segment_frame *frame, struct diag *diag)
 {
-    CLEANUP(segment_reader_close) struct segment_reader reader = {.fd = -1};
-    struct segment_frame frame;
-    struct walk walk;
-    bool has = true;
-    enum err err = walk_open(&walk, &reader, path, diag);
-
-    *ret_events = 0;
-    while (err == ERR_OK && has) {
-        err = walk_next(&walk, &frame, &has, diag);
-        if (err == ERR_OK && has && frame.header.kind == FRAME_ROWS)
-            err = look_at_rows(&frame, selection, secret, list, ret_events);
-    }
-    return err;
-}
-
-/* --- writing ----------------------------------------------------------------------------------*/
-
-static enum err
-write_tombstones(struct segment_writer *writer, const struct run_key *keys, uint64_t count,
-                 struct diag *diag)
-{
-    enum err err = ERR_OK;
-
-    for (uint64_t done = 0; done < count && err == ERR_OK; done += TOMBSTONES_A_FRAME) {
-        const uint64_t left = count - done;
-        const uint32_t some = left < TOMBSTONES_A_FRAME ? (uint32_t)left : TOMBSTONES_A_FRAME;
-        const uint32_t bytes = some * (uint32_t)sizeof(*keys); /* a multiple of 8: no zeros */
-        struct frame_header header;
-
-        frame_header_prepare(FRAME_TOMBSTONES, some, bytes, frame_payload_crc(keys + done, bytes),
-                             &header);
-        err = segment_writer_frame(writer, header, (const uint8_t *)(keys + done), diag);
-    }
-    return err;
-}
-
-static enum err
-copy_tombstones(struct segment_writer *writer, const char *path, struct diag *diag)
-{
-    CLEANUP(segment_reader_close) struct segment_reader reader = {.fd = -1};
-    struct segment_frame frame;
-    struct walk walk;
-    bool has = true;
-    enum err err = walk_open(&walk, &reader, path, diag);
-
-    while (err == ERR_OK && has) {
-        err = walk_next(&walk, &frame, &has, diag);
-        if (err == ERR_OK && has && frame.header.kind == FRAME_TOMBSTONES)
-            err = segment_writer_frame(writer, frame.header, frame.payload, diag);
-    }
-    return err;
-}
-
-/* The kept rows of a frame on their way out. */
-struct keeping {
-    struct segment_writer *writer;
-    const struct selection *selection;
-    struct buf bytes;
-    uint64_t gap_seqs;
-};
-
-static enum err
-flush_rows(struct keeping *keeping, uint64_t first_seq, uint32_t count, struct diag *diag)
-{
-    struct buf *bytes = &keeping->bytes;
-    const uint32_t payload_bytes = (uint32_t)bytes->len;
-    struct frame_header header;
-    enum err err = segment_writer_gap(keeping->writer, first_seq, &keeping->gap_seqs, diag);
-
-    while (bytes->len < segment_pad(payload_bytes))
-        buf_add_char(bytes, '\0');
-    if (err == ERR_OK && buf_failed(bytes))
-        err = ERR_NOMEM;
-    if (err == ERR_OK) {
-        frame_header_prepare(FRAME_ROWS, count, payload_bytes,
-                             frame_payload_crc(bytes->ptr, payload_bytes), &header);
-        err = segment_writer_frame(keeping->writer, header, (const uint8_t *)bytes->ptr, diag);
-    }
-    buf_clear(bytes);
-    return err;
-}
-
-/* What is between two kept stretches becomes a gap when the next one is written. */
-static enum err
-keep_rows(struct keeping *keeping, const struct segment_frame *frame, struct diag *diag)
-{
-    const uint8_t *place = frame->payload;
-    size_t left = frame->header.payload_bytes;
+    struct row_place place = first_row(frame);
+    const uint8_t *from = place.bytes;
+    const uint8_t *here = place.bytes;
+    struct event event;
     uint32_t kept = 0;
     enum err err = ERR_OK;
 
-    for (uint32_t i = 0; i < frame->header.count && err == ERR_OK; i++) {
-        const uint64_t seq = frame->header.first_seq + i;
-        struct event event;
-        const size_t len = row_read(place, left, &event);
-
-        if (!selection_matches(keeping->selection, &event, seq)) {
-            buf_add(&keeping->bytes, (const char *)place, len);
-            kept++;
-        } else if (kept != 0) {
-            err = flush_rows(keeping, seq - kept, kept, diag);
+    while (err == ERR_OK && next_row(frame, &place, &event)) {
+        if (is_selected(work, frame, &place, &event)) {
+            err = put_rows(work, from, here, kept, diag);
+            work->gap++;
+            from = place.bytes;
             kept = 0;
+        } else {
+            kept++;
         }
-        place += len;
-        left -= len;
+        here = place.bytes;
     }
-    if (err == ERR_OK && kept != 0)
-        err = flush_rows(keeping, frame->header.first_seq + frame->header.count - kept, kept, diag);
-    return err;
+    return err == ERR_OK ? put_rows(work, from, here, kept, diag) : err;
 }
 
 static enum err
-write_rows(struct segment_writer *writer, const struct selection *selection, const char *path,
-           uint64_t next_seq, struct diag *diag)
+keep_frame(struct rewrite *work, const struct segment_frame *frame, struct diag *diag)
 {
-    CLEANUP(segment_reader_close) struct segment_reader reader = {.fd = -1};
-    struct keeping keeping = {.writer = writer, .selection = selection};
-    struct segment_frame frame;
-    struct walk walk;
-    bool has = true;
-    enum err err = walk_open(&walk, &reader, path, diag);
-
-    buf_init(&keeping.bytes, FRAME_PAYLOAD_BYTES_MAX);
-    while (err == ERR_OK && has) {
-        err = walk_next(&walk, &frame, &has, diag);
-        if (err == ERR_OK && has && frame.header.kind == FRAME_ROWS)
-            err = keep_rows(&keeping, &frame, diag);
+    switch ((enum frame_kind)frame->header.kind) {
+    case FRAME_ROWS:
+        return keep_rows(work, frame, diag);
+    case FRAME_GAP:
+        work->gap += frame->header.count;
+        return ERR_OK;
+    case FRAME_TOMBSTONES:
+        return put_frame(work, FRAME_TOMBSTONES, frame->header.count, frame->payload,
+                         frame->header.payload_bytes, diag);
+    case FRAME_FOOTER:
+        break;
     }
+    assert(!"the walk shows no footer, and the frame has been judged");
+    return ERR_OK;
+}
+
+/* --- the whole ----------------------------------------------------------------------------- */
+
+/* The new file, whole and synced. */
+static enum err
+write_file(struct rewrite *work, struct diag *diag)
+{
+    uint64_t size = 0;
+    enum err err = ERR_OK;
+
+    err = put(work, &work->header, sizeof(work->header), diag);
     if (err == ERR_OK)
-        err = segment_writer_gap(writer, next_seq, &keeping.gap_seqs, diag);
-    buf_fini(&keeping.bytes);
+        err = walk(work, bury_frame, diag);
+    if (err == ERR_OK)
+        err = put_keys(work, diag);
+    if (err == ERR_OK && work->frees_ids)
+        err = freed_sync(&work->store->freed, diag); /* before the rows go */
+    if (err == ERR_OK)
+        err = walk(work, keep_frame, diag);
+    if (err == ERR_OK)
+        err = put_gap(work, diag);
+    if (err == ERR_OK)
+        err = flush(work, diag);
+    if (err != ERR_OK)
+        return err;
+    assert(work->fresh.next_seq == work->old->next_seq);
+    if (work->fresh.rows != work->rows_left)
+        return corrupt(work, "the segment's footer tells another number of rows", 0, diag);
+    err = ledger_write_footer(work->fd, work->tmp, &work->fresh, work->fresh.end, work->chain,
+                              &size, diag);
+    if (err == ERR_OK)
+        work->fresh.end = size;
     return err;
 }
 
-/* --- taking the old one's place ---------------------------------------------------------------*/
-
 static enum err
-replace(struct embedded *store, struct segment_writer *writer, const char *path, struct diag *diag)
+rewrite(struct rewrite *work, struct diag *diag)
 {
-    struct ledger *ledger = store->ledger;
-    struct ledger_segment *segment = NULL;
-    enum err err;
+    const int len = snprintf(work->tmp, sizeof(work->tmp), "%s.tmp", work->path);
+    struct segment_place place;
+    enum err err = ERR_OK;
 
-    pthread_mutex_lock(&ledger->read_lock);
-    err = file_rename_synced(writer->path, path, diag);
+    if (len < 0 || len >= (int)sizeof(work->tmp))
+        return ERR_INVALID;
+    work->out = mem_alloc(OUT_BYTES);
+    work->keys = MEM_NEW(struct run_key, KEYS_A_FRAME);
+    if (work->out == NULL || work->keys == NULL)
+        return ERR_NOMEM;
+    err = segment_read_header(&work->reader, &work->header, &place, diag);
+    if (err == ERR_OK)
+        err = file_open(work->tmp, FILE_REPLACE, &work->fd, diag);
+    if (err != ERR_OK)
+        return err;
+    work->chain = work->header.crc;
+    work->fresh.first_seq = work->fresh.next_seq = work->old->first_seq;
+    err = write_file(work, diag);
+    if (err == ERR_OK)
+        err =
+            ledger_replace_segment(work->store->ledger, work->tmp, work->path, &work->fresh, diag);
     if (err != ERR_OK) {
-        pthread_mutex_unlock(&ledger->read_lock);
+        const enum err removed = file_unlink(work->tmp, NULL); /* else the next start does it */
+
+        (void)removed;
         return err;
     }
-    pthread_mutex_lock(&ledger->lock);
-    for (uint32_t i = 0; i < ledger->segment_count; i++) {
-        if (ledger->segments[i].first_seq == writer->segment.first_seq)
-            segment = &ledger->segments[i];
-    }
-    assert(segment != NULL); /* segments never go */
-    atomic_fetch_sub(&ledger->rows, segment->rows - writer->segment.rows);
-    atomic_fetch_sub(&ledger->bytes, segment->end - writer->segment.end);
-    counter_add(&events_erased, segment->rows - writer->segment.rows);
-    mem_free(segment->marks);
-    *segment = writer->segment;
-    writer->segment.marks = NULL;
-    pthread_mutex_unlock(&ledger->lock);
-    if (ledger->reader_first_seq == segment->first_seq) {
-        segment_reader_close(&ledger->reader);
-        ledger->reader_first_seq = 0;
-        ledger->read_after = UINT64_MAX;
-    }
-    pthread_mutex_unlock(&ledger->read_lock);
-    embedded_scrub_close(store); /* or it holds the old file's bytes on the disk */
-    counter_add(&segments_rewritten, 1);
-    embedded_show_bytes(store);
+    work->fresh.marks = NULL; /* the list's now */
+    counter_add(&erased_events, work->old->rows - work->fresh.rows);
+    counter_add(&rewritten_segments, 1);
     return ERR_OK;
 }
 
 enum err
-erase_segment(struct embedded *store, const struct store_erasure *erasure, uint64_t first_seq,
-              uint64_t *ret_events, struct diag *diag)
+erase_rewrite(struct embedded *store, const struct store_erasure *erasure,
+              const struct ledger_segment *segment, uint64_t events, struct diag *diag)
 {
-    CLEANUP(segment_writer_close) struct segment_writer writer = {.fd = -1};
-    CLEANUP(free_keys) struct key_list list = {0};
-    CLEANUP(segment_reader_close) struct segment_reader reader = {.fd = -1};
-    struct walk walk;
-    char name[SEGMENT_NAME_BYTES];
-    char path[FILE_PATH_MAX];
-    uint64_t next_seq = 0;
-    enum err err;
+    CLEANUP(mem_free_ptr) struct rewrite *work = MEM_NEW(struct rewrite, 1);
+    enum err err = ERR_NOMEM;
 
-    segment_name(first_seq, name);
-    if (!file_path(path, store->ledger->dir, name))
-        return ERR_INVALID;
-    pthread_mutex_lock(&store->ledger->lock);
-    for (uint32_t i = 0; i < store->ledger->segment_count; i++) {
-        if (store->ledger->segments[i].first_seq == first_seq)
-            next_seq = store->ledger->segments[i].next_seq;
-    }
-    pthread_mutex_unlock(&store->ledger->lock);
-    err = look(path, &erasure->selection, store->ids.secret,
-               erasure->is_dry_run || erasure->frees_ids ? NULL : &list, ret_events, diag);
-    if (err != ERR_OK || erasure->is_dry_run || *ret_events == 0)
+    if (work == NULL)
         return err;
-    err = walk_open(&walk, &reader, path, diag);
+    work->frees_ids = erasure->frees_ids;
+    work->rows_left = segment->rows - events;
+    err = rewrite_init(work, store, &erasure->selection, segment, diag);
     if (err == ERR_OK)
-        err = segment_writer_open(&writer, path, &walk.header, diag);
-    if (err == ERR_OK)
-        err = copy_tombstones(&writer, path, diag);
-    if (err == ERR_OK)
-        err = write_tombstones(&writer, list.keys, list.count, diag);
-    if (err == ERR_OK)
-        err = write_rows(&writer, &erasure->selection, path, next_seq, diag);
-    if (err == ERR_OK)
-        err = segment_writer_finish(&writer, diag);
-    return err == ERR_OK ? replace(store, &writer, path, diag) : err;
-}
-
-/* --- files set aside --------------------------------------------------------------------------*/
-
-#define ASIDE_BYTES_MAX ((size_t)5 << 30)
-
-static bool
-frame_is_selected(const uint8_t *bytes, size_t len, const struct selection *selection)
-{
-    struct frame_header header;
-    const uint8_t *place = bytes + sizeof(header);
-    size_t left;
-
-    if (len < sizeof(header))
-        return false;
-    memcpy(&header, bytes, sizeof(header));
-    if (header.magic != FRAME_MAGIC || header.kind != FRAME_ROWS ||
-        header.payload_bytes > len - sizeof(header))
-        return false;
-    left = header.payload_bytes;
-    for (uint32_t i = 0; i < header.count; i++) {
-        struct event event;
-        const size_t row = row_read(place, left, &event);
-
-        if (row == 0)
-            return false;
-        /* Seqs of what was cut off may have been given again: only the content counts. */
-        if (selection_matches(selection, &event, 0))
-            return true;
-        place += row;
-        left -= row;
-    }
-    return false;
-}
-
-enum err
-erase_is_in_file(const char *path, const struct selection *selection, bool *ret_is_in,
-                 struct diag *diag)
-{
-    struct buf file;
-    enum err err;
-
-    *ret_is_in = false;
-    buf_init(&file, ASIDE_BYTES_MAX);
-    err = file_read_whole(path, ASIDE_BYTES_MAX, &file, diag);
-    if (err == ERR_OK && selection->kind == SELECTION_PERSON)
-        *ret_is_in = file.len != 0 && memmem(file.ptr, file.len, selection->person.ptr,
-                                             selection->person.len) != NULL;
-    for (size_t at = 0; err == ERR_OK && !*ret_is_in && at + sizeof(struct frame_header) < file.len;
-         at++)
-        *ret_is_in = (uint8_t)file.ptr[at] == (FRAME_MAGIC & 0xFF) &&
-                     frame_is_selected((const uint8_t *)file.ptr + at, file.len - at, selection);
-    buf_fini(&file);
+        err = rewrite(work, diag);
+    rewrite_fini(work);
     return err;
 }

@@ -2,7 +2,6 @@
  * id_index - see id_index.h.
  */
 #include "store/embedded/id_index.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "codec/hash.h"
 #include <assert.h>
@@ -19,42 +18,6 @@ report_discarded(void *state, const char *path, const char *why)
 
     SINK(index->sink, LOG_LEVEL_WARN, "id_run.discarded", LOG_TEXT("file", path),
          LOG_TEXT("reason", why));
-}
-
-#define REBUILD_MARK "rebuild"
-
-enum err
-id_index_rebuild_at_start(const char *data_dir, struct diag *diag)
-{
-    char dir[FILE_PATH_MAX];
-    char path[FILE_PATH_MAX];
-
-    if (!file_path(dir, data_dir, "ids") || !file_path(path, dir, REBUILD_MARK))
-        return ERR_INVALID;
-    return file_replace_whole(path, SLICE("ids were freed\n"), diag);
-}
-
-/* The mark goes last: a cut in between is made good by the next start. */
-static enum err
-discard_if_marked(const char *dir, struct diag *diag)
-{
-    CLEANUP(file_list_free) struct file_list list = {0};
-    char mark[FILE_PATH_MAX];
-    char path[FILE_PATH_MAX];
-    enum err err;
-
-    if (!file_path(mark, dir, REBUILD_MARK) || !file_exists(mark))
-        return ERR_OK;
-    err = file_list_dir(dir, &list, diag);
-    for (size_t i = 0; err == ERR_OK && i < list.count; i++) {
-        if (strcmp(list.names[i], REBUILD_MARK) != 0 && file_path(path, dir, list.names[i]))
-            err = file_unlink(path, diag);
-    }
-    if (err == ERR_OK)
-        err = file_sync_dir(dir, diag);
-    if (err == ERR_OK)
-        err = file_unlink(mark, diag);
-    return err == ERR_OK ? file_sync_dir(dir, diag) : err;
 }
 
 enum err
@@ -78,9 +41,7 @@ id_index_open(const struct id_index_config *config, struct id_index *ret_index, 
     ret_index->young = id_table_new(config->young_max);
     if (ret_index->young == NULL)
         return ERR_NOMEM;
-    err = discard_if_marked(config->dir, diag);
-    if (err == ERR_OK)
-        err = run_set_open(&runs, &ret_index->runs, diag);
+    err = run_set_open(&runs, &ret_index->runs, diag);
     if (err != ERR_OK)
         id_table_free(&ret_index->young);
     return err;
@@ -92,6 +53,7 @@ id_index_close(struct id_index *index)
     run_set_close(&index->runs);
     id_table_free(&index->young);
     id_table_free(&index->frozen);
+    id_table_free(&index->held);
 }
 
 uint64_t
@@ -127,6 +89,31 @@ id_index_probe_young(const struct id_index *index, const struct run_key *keys, u
     id_table_probe(index->young, keys, count, found);
     if (index->frozen != NULL)
         id_table_probe(index->frozen, keys, count, found);
+    if (index->held != NULL)
+        id_table_probe(index->held, keys, count, found);
+}
+
+enum err
+id_index_hold(struct id_index *index, pthread_mutex_t *lock, const struct run_key *keys,
+              uint32_t count)
+{
+    CLEANUP(id_table_free) struct id_table *table = count != 0 ? id_table_new(count) : NULL;
+    struct id_table *old = NULL;
+
+    if (count != 0 && table == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        const bool is_added = id_table_add(table, keys[i]);
+
+        assert(is_added);
+        (void)is_added;
+    }
+    pthread_mutex_lock(lock);
+    old = index->held;
+    index->held = MOVE(table);
+    pthread_mutex_unlock(lock);
+    id_table_free(&old); /* large: not under the lock */
+    return ERR_OK;
 }
 
 bool
@@ -169,12 +156,13 @@ id_index_seal(struct id_index *index, pthread_mutex_t *lock, const _Atomic uint6
     enum err err = ERR_OK;
 
     *ret_did_work = false;
+    is_forced |= id_index_covered(index) < atomic_load(&index->seal_to);
     pthread_mutex_lock(lock);
     count = id_table_count(index->young);
     pthread_mutex_unlock(lock);
     if (count > index->young_seal / POPULATE_PART)
         id_table_populate(index->young); /* only this thread puts another one in its place */
-    if (index->frozen == NULL && (count >= index->young_seal || (is_forced && count != 0))) {
+    if (index->frozen == NULL && (count >= index->young_seal || is_forced)) {
         table = id_table_new(index->young_max);
         if (table == NULL)
             return ERR_NOMEM;

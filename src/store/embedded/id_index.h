@@ -18,6 +18,7 @@
 #include "store/embedded/id_table.h"
 #include "store/embedded/secret.h"
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct id_index_config {
     const char *dir; /* of the runs; created if absent */
@@ -33,8 +34,10 @@ struct id_index {
     uint8_t secret[SECRET_BYTES];
     struct run_set *runs;
     struct id_table *young;
-    struct id_table *frozen; /* NULL: none is being sealed */
-    uint64_t frozen_to;      /* seq it covers */
+    struct id_table *frozen;  /* NULL: none is being sealed */
+    uint64_t frozen_to;       /* seq it covers */
+    struct id_table *held;    /* NULL: none; keys that are being taken out of the runs */
+    _Atomic uint64_t seal_to; /* the loader seals, however few there are, until this is covered */
     uint32_t young_max;
     uint32_t young_seal;
     uint32_t replay_seal; /* at start; higher, so that a start need not write runs */
@@ -45,8 +48,6 @@ struct id_index {
  * ERR_TOO_NEW, ERR_STORAGE_FULL. */
 MUST_USE enum err
 id_index_open(const struct id_index_config *config, struct id_index *ret_index, struct diag *diag);
-/* Durable when it returns: the next start makes all runs anew from the ledger. */
-MUST_USE enum err id_index_rebuild_at_start(const char *data_dir, struct diag *diag);
 void id_index_close(struct id_index *index);
 uint64_t id_index_covered(const struct id_index *index);
 
@@ -58,12 +59,17 @@ MUST_USE enum err id_index_replay(struct id_index *index, struct run_key key);
 /* At start, between frames: seals when enough have come; all up to `seq` has been replayed. */
 MUST_USE enum err id_index_replayed(struct id_index *index, uint64_t seq, struct diag *diag);
 
-/* Under the commit lock: young and frozen. */
+/* Under the commit lock: young, frozen and held. */
 void id_index_probe_young(const struct id_index *index, const struct run_key *keys, uint32_t count,
                           uint8_t *found);
 /* Under the commit lock: whether so many more have room. */
 bool id_index_has_room(const struct id_index *index, uint32_t count);
 void id_index_add_young(struct id_index *index, struct run_key key);
+
+/* The keeper: these keys, and no others, are refused from now on, whatever the runs hold. count 0:
+ * none. ERR_NOMEM: nothing has changed. */
+MUST_USE enum err id_index_hold(struct id_index *index, pthread_mutex_t *lock,
+                                const struct run_key *keys, uint32_t count);
 
 /*
  * The loader: seals the young table if it is full enough, or is_forced. `lock` is the commit lock,

@@ -326,6 +326,75 @@ ledger_append(struct ledger *ledger, uint8_t *frame, struct diag *diag)
     return err;
 }
 
+/* --- replacing ----------------------------------------------------------------------------- */
+
+/* Under the ledger's lock. */
+static struct ledger_segment *
+find_first_seq(struct ledger *ledger, uint64_t first_seq)
+{
+    uint32_t low = 0;
+    uint32_t high = ledger->segment_count;
+
+    while (high - low > 1) {
+        const uint32_t middle = low + (high - low) / 2;
+
+        if (ledger->segments[middle].first_seq <= first_seq)
+            low = middle;
+        else
+            high = middle;
+    }
+    assert(ledger->segments[low].first_seq == first_seq && low + 1 < ledger->segment_count);
+    return &ledger->segments[low];
+}
+
+enum err
+ledger_replace_segment(struct ledger *ledger, const char *tmp, const char *path,
+                       const struct ledger_segment *fresh, struct diag *diag)
+{
+    struct ledger_segment old;
+    struct ledger_segment *place = NULL;
+    enum err err = ERR_OK;
+
+    pthread_mutex_lock(&ledger->read_lock); /* name and list change as one for who reads */
+    err = file_rename(tmp, path, diag);
+    if (err == ERR_OK) {
+        pthread_mutex_lock(&ledger->lock);
+        place = find_first_seq(ledger, fresh->first_seq);
+        old = *place;
+        *place = *fresh;
+        pthread_mutex_unlock(&ledger->lock);
+        if (ledger->reader_first_seq == fresh->first_seq) {
+            segment_reader_close(&ledger->reader);
+            ledger->reader_first_seq = 0;
+            ledger->read_after = UINT64_MAX;
+        }
+    }
+    pthread_mutex_unlock(&ledger->read_lock);
+    if (err != ERR_OK)
+        return err;
+    assert(old.next_seq == fresh->next_seq);
+    atomic_fetch_sub(&ledger->rows, old.rows - fresh->rows);
+    atomic_fetch_sub(&ledger->bytes, old.end - fresh->end); /* below 0, where it has grown */
+    mem_free(old.marks);
+    return ERR_OK;
+}
+
+bool
+ledger_segment_at(struct ledger *ledger, uint32_t i, struct ledger_segment *ret_segment,
+                  bool *ret_is_active)
+{
+    bool is_there = false;
+
+    pthread_mutex_lock(&ledger->lock);
+    is_there = i < ledger->segment_count;
+    if (is_there) {
+        *ret_segment = ledger->segments[i];
+        *ret_is_active = i + 1 == ledger->segment_count;
+    }
+    pthread_mutex_unlock(&ledger->lock);
+    return is_there;
+}
+
 /* --- closing ------------------------------------------------------------------------------- */
 
 void

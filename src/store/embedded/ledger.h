@@ -4,7 +4,7 @@
  * Layer 3 (store/embedded). Appending: one thread at a time (under the store's commit lock).
  * Reading: any thread, up to durable_seq. The list of segments and what readers may see of the last
  * one stand under `lock`, held for a few instructions. Files: ledger.c (append, roll),
- * ledger_open.c (recovery), ledger_read.c.
+ * ledger_open.c (recovery), ledger_read.c, ledger_replay.c.
  */
 #ifndef POTIK_STORE_EMBEDDED_LEDGER_H
 #define POTIK_STORE_EMBEDDED_LEDGER_H
@@ -79,8 +79,8 @@ ledger_open(const struct ledger_config *config, struct ledger **ret_ledger, stru
 /* With a footer, unless a sync has failed. */
 void ledger_close(struct ledger **ledger);
 
-/* Frames that hold anything after `after_seq`, and all tombstones in their segments from there on,
- * in order. ERR_CORRUPT as above. */
+/* Frames that hold anything after `after_seq`, in order; of each of their segments the tombstones
+ * it begins with before all else, though they stand before that place. ERR_CORRUPT as above. */
 MUST_USE enum err
 ledger_replay(struct ledger *ledger, uint64_t after_seq,
               enum err (*each)(void *state, const struct segment_frame *frame, struct diag *diag),
@@ -93,14 +93,26 @@ ledger_replay(struct ledger *ledger, uint64_t after_seq,
  */
 MUST_USE enum err ledger_append(struct ledger *ledger, uint8_t *frame, struct diag *diag);
 
-/* Ends the active segment and goes to a new one; it has frames. Under the commit lock. On an error
- * but ERR_FATAL nothing has changed. */
-MUST_USE enum err ledger_roll(struct ledger *ledger, struct diag *diag);
-
 MUST_USE enum err
 ledger_read(struct ledger *ledger, uint64_t after_seq, uint32_t rows_max, size_t bytes_max,
             struct arena *arena, struct store_page *ret_page, struct diag *diag);
 uint32_t ledger_segment_count(struct ledger *ledger);
+/* Segment `i` of the list (its marks belong to the list), and whether it is the active one. false:
+ * there are no more. */
+bool ledger_segment_at(struct ledger *ledger, uint32_t i, struct ledger_segment *ret_segment,
+                       bool *ret_is_active);
+
+/* The appender (under the commit lock): ends the active segment, which must hold frames, and goes
+ * to a new one. On an error but ERR_FATAL nothing has changed. */
+MUST_USE enum err ledger_roll(struct ledger *ledger, struct diag *diag);
+/*
+ * The keeper: the file `tmp`, whole and synced, takes the place of the ended segment of that first
+ * seq; `fresh` describes it. Its marks go to the list. A page being read is waited for, and the
+ * next one begins anew: no reader sees half of each. The rename is not durable yet: the caller
+ * syncs the folder. On an error the old file stands, and the marks stay the caller's.
+ */
+MUST_USE enum err ledger_replace_segment(struct ledger *ledger, const char *tmp, const char *path,
+                                         const struct ledger_segment *fresh, struct diag *diag);
 
 /* --- shared by the room's files ------------------------------------------------------------ */
 

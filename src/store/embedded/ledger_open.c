@@ -463,6 +463,18 @@ open_segments(struct ledger *ledger, const uint64_t *first_seqs, size_t count, s
     return file_size(ledger->fd, ledger->path, &ledger->allocated, diag);
 }
 
+/* What a kill has left of a segment being written anew: the old one still stands. */
+static enum err
+remove_rubbish(const char *dir, const char *name, struct diag *diag)
+{
+    const size_t len = strlen(name);
+    char path[FILE_PATH_MAX];
+
+    if (len <= 8 || strcmp(name + len - 8, ".seg.tmp") != 0)
+        return ERR_OK;
+    return file_path(path, dir, name) ? file_unlink(path, diag) : ERR_INVALID;
+}
+
 /* The first seqs by the names of the folder, rising. */
 static enum err
 list_segments(const char *dir, uint64_t **ret_first_seqs, size_t *ret_count, struct diag *diag)
@@ -477,9 +489,16 @@ list_segments(const char *dir, uint64_t **ret_first_seqs, size_t *ret_count, str
     first_seqs = MEM_NEW(uint64_t, list.count + 1);
     if (first_seqs == NULL)
         return ERR_NOMEM;
-    for (size_t i = 0; i < list.count; i++) /* in byte order, so by number */
+    for (size_t i = 0; i < list.count && err == ERR_OK; i++) { /* in byte order, so by number */
         if (segment_name_parse(list.names[i], &first_seqs[count]))
             count++;
+        else
+            err = remove_rubbish(dir, list.names[i], diag);
+    }
+    if (err != ERR_OK) {
+        mem_free(first_seqs);
+        return err;
+    }
     *ret_first_seqs = first_seqs;
     *ret_count = count;
     return ERR_OK;
@@ -542,47 +561,5 @@ ledger_open(const struct ledger_config *config, struct ledger **ret_ledger, stru
     atomic_store(&ledger->durable_seq, ledger->next_seq - 1);
     ledger->is_fatal = false;
     *ret_ledger = MOVE(ledger);
-    return ERR_OK;
-}
-
-enum err
-ledger_replay(struct ledger *ledger, uint64_t after_seq,
-              enum err (*each)(void *state, const struct segment_frame *frame, struct diag *diag),
-              void *state, struct diag *diag)
-{
-    for (uint32_t i = 0; i < ledger->segment_count; i++) {
-        CLEANUP(segment_reader_close) struct segment_reader reader = {.fd = -1};
-        const struct ledger_segment *segment = &ledger->segments[i];
-        struct segment_place place = {.is_chain_known = false};
-        char name[SEGMENT_NAME_BYTES];
-        char path[FILE_PATH_MAX];
-        uint32_t mark = 0;
-        enum err err = ERR_OK;
-
-        if (segment->next_seq <= after_seq + 1 || segment->mark_count == 0)
-            continue;
-        while (mark + 1 < segment->mark_count && segment->marks[mark + 1].seq <= after_seq + 1)
-            mark++;
-        segment_name(segment->first_seq, name);
-        if (!file_path(path, ledger->dir, name))
-            return ERR_INVALID;
-        err = segment_reader_open(&reader, path, diag);
-        place.offset = segment->marks[mark].offset;
-        place.next_seq = segment->marks[mark].seq;
-        while (err == ERR_OK && place.offset < segment->end) {
-            struct segment_frame frame;
-            enum segment_found found = SEGMENT_END;
-
-            err = segment_read_frame(&reader, &place, &found, &frame, diag);
-            if (err == ERR_OK && found != SEGMENT_FRAME)
-                return corrupt(path,
-                               found == SEGMENT_BAD ? frame.what : "frames are missing at the end",
-                               frame.offset, diag);
-            if (err == ERR_OK)
-                err = each(state, &frame, diag);
-        }
-        if (err != ERR_OK)
-            return err;
-    }
     return ERR_OK;
 }

@@ -3,8 +3,17 @@
  */
 #include "store/embedded/repair.h"
 #include "base/mem.h"
-#include "store/embedded/segment_writer.h"
+#include "store/embedded/ledger.h"
 #include <stdio.h>
+
+/* The segment being written. */
+struct repaired {
+    struct ledger_segment segment;
+    const char *path;
+    int fd;
+    uint64_t end;
+    uint32_t chain;
+};
 
 #define ASIDES_MAX 1000U
 
@@ -50,9 +59,55 @@ copy_aside(struct segment_reader *reader, struct repair *repair, struct diag *di
     return err == ERR_OK ? file_sync_dir(repair->dir, diag) : err;
 }
 
+/* One frame, its seq and chain made new. */
+static enum err
+write_frame(struct repaired *out, struct frame_header header, const uint8_t *payload,
+            struct diag *diag)
+{
+    const size_t payload_bytes = (size_t)segment_pad(header.payload_bytes);
+    struct slice parts[2];
+    enum err err = ledger_add_mark(&out->segment, out->segment.next_seq, out->end);
+
+    if (err != ERR_OK)
+        return err;
+    frame_header_finish(&header, out->segment.next_seq, out->chain);
+    parts[0] = slice_of((const char *)&header, sizeof(header));
+    parts[1] = slice_of((const char *)payload, payload_bytes);
+    err =
+        file_write_parts_at(out->fd, out->path, parts, payload_bytes != 0 ? 2 : 1, out->end, diag);
+    if (err != ERR_OK)
+        return err;
+    out->end += sizeof(header) + payload_bytes;
+    out->chain = header.crc;
+    if (header.kind == FRAME_ROWS || header.kind == FRAME_GAP)
+        out->segment.next_seq += header.count;
+    if (header.kind == FRAME_ROWS)
+        out->segment.rows += header.count;
+    if (header.kind == FRAME_TOMBSTONES)
+        out->segment.tombstones += header.count;
+    return ERR_OK;
+}
+
+static enum err
+write_gap(struct repair *repair, struct repaired *out, uint64_t until_seq, struct diag *diag)
+{
+    enum err err = ERR_OK;
+
+    while (err == ERR_OK && out->segment.next_seq < until_seq) {
+        const uint64_t left = until_seq - out->segment.next_seq;
+        struct frame_header header;
+
+        frame_header_prepare(FRAME_GAP, left < UINT32_MAX ? (uint32_t)left : UINT32_MAX, 0,
+                             frame_payload_crc("", 0), &header);
+        repair->lost_seqs += header.count;
+        err = write_frame(out, header, NULL, diag);
+    }
+    return err;
+}
+
 /* Goes from good frame to good frame; what lies between becomes a gap. */
 static enum err
-write_frames(struct repair *repair, struct segment_reader *reader, struct segment_writer *out,
+write_frames(struct repair *repair, struct segment_reader *reader, struct repaired *out,
              struct diag *diag)
 {
     struct segment_place place = {.offset = sizeof(struct segment_header),
@@ -71,7 +126,7 @@ write_frames(struct repair *repair, struct segment_reader *reader, struct segmen
             break;
         if (found == SEGMENT_FRAME) {
             if (frame.header.kind != FRAME_FOOTER)
-                err = segment_writer_frame(out, frame.header, frame.payload, diag);
+                err = write_frame(out, frame.header, frame.payload, diag);
             continue;
         }
         err = segment_find_behind(reader, frame.offset, place.next_seq, &is_found, &offset, diag);
@@ -82,37 +137,64 @@ write_frames(struct repair *repair, struct segment_reader *reader, struct segmen
             break;
         memcpy(&frame.header, bytes, sizeof(frame.header));
         place = (struct segment_place){.offset = offset, .next_seq = frame.header.first_seq};
-        err = segment_writer_gap(out, frame.header.first_seq, &repair->lost_seqs, diag);
+        err = write_gap(repair, out, frame.header.first_seq, diag);
     }
     return err;
+}
+
+/* The old header's word, where it can be read: it bounds when the rows came (erase.c). 0: unknown.
+ */
+static int64_t
+read_made_at(struct segment_reader *reader)
+{
+    struct segment_header header;
+    struct segment_place place;
+
+    return segment_read_header(reader, &header, &place, NULL) == ERR_OK ? header.made_at_us : 0;
 }
 
 enum err
 repair_segment(struct repair *repair, struct diag *diag)
 {
     CLEANUP(segment_reader_close) struct segment_reader reader = {.fd = -1};
-    CLEANUP(segment_writer_close) struct segment_writer out = {.fd = -1};
+    CLOSE_FD int fd = -1;
+    struct repaired out = {
+        .segment = {.first_seq = repair->first_seq, .next_seq = repair->first_seq}};
     struct segment_header header;
     char name[SEGMENT_NAME_BYTES];
     char path[FILE_PATH_MAX];
+    char tmp[FILE_PATH_MAX];
+    int tmp_len = 0;
+    uint64_t size = 0;
     enum err err = ERR_OK;
 
     segment_name(repair->first_seq, name);
     if (!file_path(path, repair->dir, name))
         return ERR_INVALID;
+    tmp_len = snprintf(tmp, sizeof(tmp), "%s.tmp", path);
+    if (tmp_len < 0 || tmp_len >= (int)sizeof(tmp))
+        return ERR_INVALID;
     err = segment_reader_open(&reader, path, diag);
     if (err == ERR_OK)
         err = copy_aside(&reader, repair, diag);
-    segment_header_make(repair->ledger_id, repair->first_seq, repair->now_us, &header);
     if (err == ERR_OK)
-        err = segment_writer_open(&out, path, &header, diag);
+        err = file_open(tmp, FILE_REPLACE, &fd, diag);
+    if (err != ERR_OK)
+        return err;
+    segment_header_make(repair->ledger_id, repair->first_seq, read_made_at(&reader), &header);
+    out.fd = fd;
+    out.path = tmp;
+    out.end = sizeof(header);
+    out.chain = header.crc;
+    err = file_write_at(fd, tmp, &header, sizeof(header), 0, diag);
     if (err == ERR_OK)
         err = write_frames(repair, &reader, &out, diag);
     if (err == ERR_OK && repair->next_first_seq != 0)
-        err = segment_writer_gap(&out, repair->next_first_seq, &repair->lost_seqs, diag);
+        err = write_gap(repair, &out, repair->next_first_seq, diag);
     if (err == ERR_OK)
-        err = segment_writer_finish(&out, diag);
+        err = ledger_write_footer(fd, tmp, &out.segment, out.end, out.chain, &size, diag);
+    mem_free(out.segment.marks);
     if (err == ERR_OK)
-        err = file_rename(out.path, path, diag);
+        err = file_rename(tmp, path, diag);
     return err == ERR_OK ? file_sync_dir(repair->dir, diag) : err;
 }

@@ -13,7 +13,6 @@ struct repair {
     uint64_t first_seq;      /* of the segment, by its name */
     uint64_t next_first_seq; /* of the one behind it; 0: it is the last */
     uint8_t ledger_id[LEDGER_ID_BYTES];
-    int64_t now_us;
     uint64_t lost_seqs; /* out: events that could not be read; their seqs are gaps now */
     char kept_as[SEGMENT_NAME_BYTES + 16]; /* out: name of the copy */
 };

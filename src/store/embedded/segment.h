@@ -28,6 +28,9 @@
  * A row is: project id (4), occurred_at (8), received_at (8), properties length (4), lengths of
  * event_id, event_type, user_id, anonymous_id, session_id (1 each; 0 = absent), then the texts in
  * that order, properties last.
+ *
+ * A segment written anew by an erasure begins with its tombstones, before all rows and gaps
+ * (erase_segment.c).
  */
 #ifndef POTIK_STORE_EMBEDDED_SEGMENT_H
 #define POTIK_STORE_EMBEDDED_SEGMENT_H

@@ -8,6 +8,7 @@
 #define POTIK_STORE_EMBEDDED_STORE_EMBEDDED_H
 
 #include "store/embedded/embedded.h"
+#include "store/embedded/freed.h"
 #include "store/embedded/id_index.h"
 #include "store/embedded/ledger.h"
 
@@ -27,6 +28,7 @@ struct embedded {
     char *data_dir;
     struct ledger *ledger;
     struct id_index ids;
+    struct freed freed;
     uint64_t generation;
     pthread_mutex_t commit_lock;
     atomic_bool is_fatal;
