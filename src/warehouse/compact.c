@@ -9,9 +9,8 @@
 #include "warehouse/compact.h"
 #include "base/counter.h"
 #include "codec/calendar.h"
+#include "warehouse/replace.h"
 #include "warehouse/sql.h"
-#include <stdlib.h>
-#include <string.h>
 
 #define MONTHS_MAX 4096 /* from 1970 on */
 #define OUTPUTS_MAX 256
@@ -32,9 +31,7 @@ struct merging {
     struct compact_parts parts;
     struct manifest_file outputs[OUTPUTS_MAX];
     uint32_t output_count;
-    uint64_t rows;                     /* of the inputs */
-    const struct selection *selection; /* to be left out; NULL: none */
-    uint64_t erased;
+    uint64_t rows; /* of the inputs */
 };
 
 /* --- where time is cut ----------------------------------------------------------------------- */
@@ -98,24 +95,13 @@ cut_time(struct merging *merging, struct diag *diag)
 
 /* --- writing --------------------------------------------------------------------------------- */
 
-static uint32_t
-take_number(struct project *project)
-{
-    uint32_t number = 0;
-
-    pthread_mutex_lock(&project->seal_lock);
-    number = project->next_number++;
-    pthread_mutex_unlock(&project->seal_lock);
-    return number;
-}
-
 static struct manifest_file
 output_facts(const struct merging *merging, uint32_t part)
 {
     const struct manifest_file *input = &merging->inputs[0]->facts;
     const bool is_split = merging->plan.is_split;
     struct manifest_file facts = {
-        .number = take_number(merging->project),
+        .number = replace_number(merging->project),
         .level = is_split ? 1 : input->level,
         .part_from_us = is_split ? merging->parts.from_us[part] : input->part_from_us,
         .part_to_us = is_split ? merging->parts.to_us[part] : input->part_to_us,
@@ -143,7 +129,6 @@ write_part(struct merging *merging, uint32_t part, struct diag *diag)
     err =
         merge_feed_open(feed, merging->engine, merging->guard, merging->inputs, merging->plan.count,
                         merging->parts.from_us[part], merging->parts.to_us[part], diag);
-    feed->selection = merging->selection;
     feed->rows_cut = files > 1 ? (rows + files - 1) / files : 0;
     while (err == ERR_OK && !feed->is_done) {
         struct manifest_file facts = output_facts(merging, part);
@@ -159,149 +144,11 @@ write_part(struct merging *merging, uint32_t part, struct diag *diag)
         if (err == ERR_OK && facts.rows != 0)
             merging->outputs[merging->output_count++] = facts;
     }
-    merging->erased += feed->erased;
     merge_feed_close(feed);
     return err;
 }
 
-/* --- publishing ------------------------------------------------------------------------------ */
-
-static int
-compare_seq_min(const void *a, const void *b)
-{
-    const struct manifest_file *left = a, *right = b;
-
-    if (left->seq_min != right->seq_min)
-        return left->seq_min < right->seq_min ? -1 : 1;
-    return (left->number > right->number) - (left->number < right->number);
-}
-
-static bool
-is_input(const struct merging *merging, uint32_t number)
-{
-    for (uint32_t i = 0; i < merging->plan.count; i++) {
-        if (merging->inputs[i]->facts.number == number)
-            return true;
-    }
-    return false;
-}
-
-/* The manifest's files with the inputs replaced by the outputs. */
-static void
-replace_files(const struct merging *merging, struct manifest *manifest)
-{
-    uint32_t kept = 0;
-
-    for (uint32_t i = 0; i < manifest->file_count; i++) {
-        if (!is_input(merging, manifest->files[i].number))
-            manifest->files[kept++] = manifest->files[i];
-    }
-    memcpy(manifest->files + kept, merging->outputs,
-           merging->output_count * sizeof(merging->outputs[0]));
-    manifest->file_count = kept + merging->output_count;
-    qsort(manifest->files, manifest->file_count, sizeof(*manifest->files), compare_seq_min);
-}
-
-/* A set in the manifest's order: files that are known already, and new ones. */
-static enum err
-set_of(const struct project *project, const struct manifest *manifest, struct file_set **ret_set)
-{
-    CLEANUP(mem_free_ptr)
-    struct data_file **files = MEM_NEW(struct data_file *, (size_t)manifest->file_count + 1);
-    enum err err = files != NULL ? ERR_OK : ERR_NOMEM;
-
-    for (uint32_t i = 0; err == ERR_OK && i < manifest->file_count; i++) {
-        for (uint32_t k = 0; k < project->set->count && files[i] == NULL; k++) {
-            if (project->set->files[k]->facts.number == manifest->files[i].number)
-                files[i] = data_file_hold(project->set->files[k]);
-        }
-        if (files[i] == NULL) {
-            err = data_file_new(project->dir, &manifest->files[i], &files[i]);
-            if (err == ERR_OK)
-                atomic_store(&files[i]->check, FILE_SOUND); /* written and read back just now */
-        }
-    }
-    if (err == ERR_OK)
-        err = file_set_new(files, manifest->file_count, ret_set);
-    for (uint32_t i = 0; files != NULL && i < manifest->file_count; i++)
-        data_file_release(&files[i]);
-    return err;
-}
-
-/* What the manifest says of all files together; its seq_max stays: cursors go on behind it. */
-static void
-count_out(const struct merging *merging, struct manifest *manifest)
-{
-    manifest->rows -= merging->erased;
-    manifest->received_min_us = 0;
-    for (uint32_t i = 0; i < manifest->file_count; i++) {
-        if (manifest->received_min_us == 0 ||
-            manifest->files[i].received_min_us < manifest->received_min_us)
-            manifest->received_min_us = manifest->files[i].received_min_us;
-    }
-}
-
-/* The same for views. A tail's rows came later than those of files, so where there are files theirs
- * is the least. */
-static void
-show_counts(const struct merging *merging)
-{
-    struct project *project = merging->project;
-
-    pthread_mutex_lock(&project->lock);
-    if (project->manifest.received_min_us != 0)
-        project->received_min_us = project->manifest.received_min_us;
-    else if (project->tail_rows == 0)
-        project->received_min_us = 0;
-    pthread_mutex_unlock(&project->lock);
-    atomic_fetch_sub(&project->warehouse->rows, merging->erased);
-}
-
-static enum err
-publish(struct merging *merging, struct diag *diag)
-{
-    struct project *project = merging->project;
-    CLEANUP(file_set_release) struct file_set *set = NULL;
-    CLEANUP(manifest_fini) struct manifest manifest = {0};
-    enum err err = ERR_OK;
-
-    pthread_mutex_lock(&project->seal_lock);
-    if (project->lexicon != merging->lexicon)
-        err = ERR_CANCELLED; /* the project was discarded meanwhile */
-    if (err == ERR_OK)
-        err = manifest_copy(&project->manifest, merging->output_count, &manifest);
-    if (err == ERR_OK) {
-        replace_files(merging, &manifest);
-        if (merging->selection != NULL)
-            count_out(merging, &manifest);
-        manifest.next_number = project->next_number;
-        err = set_of(project, &manifest, &set);
-    }
-    if (err == ERR_OK)
-        err = project_publish(project, &manifest, &set, NULL, diag);
-    if (err == ERR_OK && merging->selection != NULL)
-        show_counts(merging);
-    pthread_mutex_unlock(&project->seal_lock);
-    for (uint32_t i = 0; err == ERR_OK && i < merging->plan.count; i++)
-        atomic_store(&merging->inputs[i]->is_dropped, true);
-    return err;
-}
-
 /* --- one merge ------------------------------------------------------------------------------- */
-
-/* What was written for a manifest that did not come. */
-static void
-drop_outputs(const struct merging *merging)
-{
-    for (uint32_t i = 0; i < merging->output_count; i++) {
-        struct data_file *file = NULL;
-
-        if (data_file_new(merging->project->dir, &merging->outputs[i], &file) != ERR_OK)
-            continue; /* it is removed when the project is opened next */
-        atomic_store(&file->is_dropped, true);
-        data_file_release(&file);
-    }
-}
 
 static enum err
 merge(struct merging *merging, struct diag *diag)
@@ -318,29 +165,21 @@ merge(struct merging *merging, struct diag *diag)
         err = write_part(merging, i, diag);
     for (uint32_t i = 0; i < merging->output_count; i++)
         rows += merging->outputs[i].rows;
-    if (err == ERR_OK && rows + merging->erased != merging->rows) {
+    if (err == ERR_OK && rows != merging->rows) {
         diag_set(diag, "%s: merging gave another number of rows", merging->project->dir);
         err = ERR_CORRUPT;
     }
+    const struct replacement replacement = {merging->project, merging->lexicon,
+                                            merging->inputs,  merging->plan.count,
+                                            merging->outputs, merging->output_count};
+
     if (err == ERR_OK)
-        err = publish(merging, diag);
+        err = replace_files(&replacement, diag);
     if (err != ERR_OK)
-        drop_outputs(merging);
+        replace_drop_outputs(&replacement);
     else
         counter_add(&merged_rows, rows);
     return err;
-}
-
-static void
-hold_files(struct merging *merging)
-{
-    struct project *project = merging->project;
-
-    pthread_mutex_lock(&project->lock);
-    merging->set = file_set_hold(project->set);
-    merging->lexicon = lexicon_hold(project->lexicon);
-    merging->type_count = project->type_count;
-    pthread_mutex_unlock(&project->lock);
 }
 
 enum err
@@ -357,7 +196,11 @@ compact_project(struct project *project, struct engine *engine, struct engine_gu
     merging->project = project;
     merging->engine = engine;
     merging->guard = guard;
-    hold_files(merging);
+    pthread_mutex_lock(&project->lock);
+    merging->set = file_set_hold(project->set);
+    merging->lexicon = lexicon_hold(project->lexicon);
+    merging->type_count = project->type_count;
+    pthread_mutex_unlock(&project->lock);
     compact_choose(merging->set, warehouse->merge_split_rows, warehouse->merge_rows_max,
                    &merging->plan);
     if (merging->plan.count != 0) {
@@ -366,37 +209,6 @@ compact_project(struct project *project, struct engine *engine, struct engine_gu
         if (err == ERR_CORRUPT)
             project_report_damage(project, merging->lexicon, diag);
     }
-    file_set_release(&merging->set);
-    lexicon_release(&merging->lexicon);
-    return err;
-}
-
-enum err
-compact_erase(struct project *project, struct engine *engine, struct engine_guard *guard,
-              uint32_t file_number, const struct selection *selection, uint64_t *ret_erased,
-              struct diag *diag)
-{
-    CLEANUP(mem_free_ptr) struct merging *merging = MEM_NEW(struct merging, 1);
-    enum err err = ERR_OK;
-
-    *ret_erased = 0;
-    if (merging == NULL)
-        return ERR_NOMEM;
-    merging->project = project;
-    merging->engine = engine;
-    merging->guard = guard;
-    merging->selection = selection;
-    hold_files(merging);
-    for (uint32_t i = 0; i < merging->set->count; i++) {
-        if (merging->set->files[i]->facts.number == file_number)
-            merging->plan.indexes[merging->plan.count++] = i;
-    }
-    if (merging->plan.count != 0)
-        err = merge(merging, diag);
-    if (err == ERR_CORRUPT)
-        project_report_damage(project, merging->lexicon, diag);
-    if (err == ERR_OK)
-        *ret_erased = merging->erased;
     file_set_release(&merging->set);
     lexicon_release(&merging->lexicon);
     return err;

@@ -45,13 +45,4 @@ MUST_USE enum err
 compact_project(struct project *project, struct engine *engine, struct engine_guard *guard,
                 bool *ret_did_work, struct diag *diag);
 
-/*
- * Writes one file anew without what is selected, in the place of the old one; a file without rows
- * leaves the manifest. Errors as above.
- */
-MUST_USE enum err
-compact_erase(struct project *project, struct engine *engine, struct engine_guard *guard,
-              uint32_t file_number, const struct selection *selection, uint64_t *ret_erased,
-              struct diag *diag);
-
 #endif

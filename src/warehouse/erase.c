@@ -1,449 +1,413 @@
 /*
- * erase - what was erased in the store goes from the warehouse, too. See warehouse.h.
+ * erase - events of a project are erased: wait until all of them are in files, write those files
+ * anew, forget what only they had, wait until nobody holds the old ones.
  *
- * Layer 4, the keeper's thread. States of one erasure:
+ * Layer 4, the keeper's thread. There is no state on disk: each step looks at the project as it is
+ * and does the first thing that is not done yet, so that a merge, a seal, a rebuild or a crash
+ * between two steps changes nothing but how much is left. In this order:
  *
- *   loading   the loader has not come to the position yet, or the project is being rebuilt
- *   sealing   the tail was asked for: from here on all selected rows stand in files
- *   looking   each file is looked through, one a step, and written anew if it has selected rows
- *             (compact_erase); merges of the keeper may replace files meanwhile, so the list is
- *             taken anew each time, and a file is known by its number
- *   waiting   the old files are held by queries, or by merges: they go with the last holder
+ *   1. loaded    the loader has come to the erasure's position (a project being rebuilt, too)
+ *   2. tail      has it selected rows, the loader is asked to seal it
+ *   3. files     one a step: searched, and written anew if rows of it are selected
+ *   4. types     names that no row has any more: the loader is asked to forget them
+ *   5. unlinked  the files that gave way, here or in an earlier merge, are gone from the folder
+ *   6. folder    SELECTION_ALL, and nothing came since: the loader is asked to let the project go
  *
- * A file is passed over where its facts say that nothing in it can be selected. Of a person they
- * cannot: rows under a user_id may have the person's anonymous_id, and stand with another person.
- *
- * A type of event that only an erased person had would stand by name in the dictionary. Its rows
- * are gone, so a person's erasure that rewrote files ends by looking which types the files still
- * have; if one is gone, the project is loaded again from the store, with a dictionary of its own.
- *
- * A project whose rows are all gone is not looked through: the loader forgets it as a whole.
+ * Rows that come later are outside the selection by its bounds, so what was found clean stays so.
  */
-#include "base/counter.h"
-#include "warehouse/compact.h"
-#include "warehouse/source.h"
-#include "warehouse/sql.h"
+#include "warehouse/erase_file.h"
 #include <string.h>
-
-COUNTER_DEFINE(erased_rows, "potik_warehouse_erased_rows_total", "rows erased from Parquet files");
-COUNTER_DEFINE(rewritten_files, "potik_warehouse_erased_files_total",
-               "Parquet files written anew to erase rows");
-
-enum erase_state { LOADING, SEALING, LOOKING, TYPES, WAITING };
 
 struct warehouse_erase {
     struct warehouse *warehouse;
     struct warehouse_erasure erasure;
     struct project *project;
-    enum erase_state state;
-    uint32_t *clean; /* numbers of files without selected rows */
-    uint32_t clean_count;
-    uint32_t clean_max;
-    struct data_file **old; /* rewritten, held until nobody else does */
-    uint32_t old_count;
-    uint32_t old_max;
-    struct warehouse_erasure_progress progress;
+    uint64_t rows;
+    uint8_t *looked; /* a bit a file number: found clean, or written by this erasure */
+    uint32_t looked_bytes;
+    uint8_t owner[RUN_OWNER_BYTES]; /* of the lexicon that the next two are true of */
+    bool is_tail_clean;
+    bool are_types_clean;
 };
+
+/* The project at the beginning of a step. */
+struct look {
+    struct file_set *set;
+    uint32_t file_count;
+    struct lexicon *lexicon;
+    struct tail *tail;
+    uint32_t tail_rows;
+    uint32_t type_count;
+};
+
+/* What a step came to. */
+enum outcome { WENT_ON, DID_WORK, WAITS };
+
+static void
+look_fini(struct look *look)
+{
+    file_set_release(&look->set);
+    lexicon_release(&look->lexicon);
+    tail_release(&look->tail);
+}
+
+/* --- 1: loaded ------------------------------------------------------------------------------- */
+
+/* Holds the project as it is, if it has all rows up to the erasure's position; else false. */
+static bool
+look_at(struct warehouse_erase *erase, struct look *ret_look)
+{
+    struct warehouse *warehouse = erase->warehouse;
+    struct project *project = erase->project;
+    struct store_position loaded;
+    bool is_loaded = false;
+
+    pthread_mutex_lock(&warehouse->progress_lock);
+    loaded = warehouse->loaded;
+    pthread_mutex_unlock(&warehouse->progress_lock);
+    if (atomic_load(&project->needs_rebuild))
+        return false;
+    pthread_mutex_lock(&project->lock);
+    if (project->is_rebuilding)
+        loaded = project->covered;
+    is_loaded = position_reached(erase->erasure.position, loaded);
+    if (is_loaded) {
+        ret_look->set = file_set_hold(project->set);
+        ret_look->file_count = project->set->count;
+        ret_look->lexicon = lexicon_hold(project->lexicon);
+        ret_look->tail = tail_hold(project->tail);
+        ret_look->tail_rows = project->tail_rows;
+        ret_look->type_count = project->type_count;
+    }
+    pthread_mutex_unlock(&project->lock);
+    if (is_loaded && memcmp(erase->owner, ret_look->lexicon->runs_owner, RUN_OWNER_BYTES) != 0) {
+        memcpy(erase->owner, ret_look->lexicon->runs_owner, RUN_OWNER_BYTES);
+        erase->is_tail_clean = erase->are_types_clean = false;
+    }
+    return is_loaded;
+}
+
+static void
+post(const struct warehouse_erase *erase, const struct look *look, enum load_request_kind kind,
+     struct load_request request)
+{
+    request.project = erase->project;
+    request.lexicon = look->lexicon;
+    load_request_post(erase->warehouse, kind, &request);
+}
+
+/* --- 2: tail --------------------------------------------------------------------------------- */
+
+static bool
+tail_has_selected(const struct warehouse_erase *erase, const struct look *look)
+{
+    const struct selection *selection = &erase->erasure.selection;
+
+    for (const struct tail_block *block = look->tail->first;
+         block != NULL && block->first_row < look->tail_rows; block = block->next) {
+        for (uint32_t i = 0; i < block->capacity && block->first_row + i < look->tail_rows; i++) {
+            struct event event;
+
+            tail_row_event(block, i, &event);
+            event.project_id = selection->project_id;
+            if (selection_matches(selection, &event, block->seq[i]))
+                return true;
+        }
+    }
+    return false;
+}
+
+static enum outcome
+clear_tail(struct warehouse_erase *erase, const struct look *look)
+{
+    if (!erase->is_tail_clean && tail_has_selected(erase, look)) {
+        post(erase, look, REQUEST_SEAL, (struct load_request){0});
+        return WAITS;
+    }
+    erase->is_tail_clean = true;
+    return WENT_ON;
+}
+
+/* --- 3: files -------------------------------------------------------------------------------- */
+
+static bool
+was_looked(const struct warehouse_erase *erase, uint32_t number)
+{
+    return number / 8 < erase->looked_bytes && (erase->looked[number / 8] >> (number % 8) & 1) != 0;
+}
+
+static enum err
+note_looked(struct warehouse_erase *erase, uint32_t number)
+{
+    if (number / 8 >= erase->looked_bytes) {
+        const uint32_t bytes = number / 8 * 2 + 64;
+        uint8_t *larger = mem_realloc(erase->looked, bytes);
+
+        if (larger == NULL)
+            return ERR_NOMEM;
+        memset(larger + erase->looked_bytes, 0, bytes - erase->looked_bytes);
+        erase->looked = larger;
+        erase->looked_bytes = bytes;
+    }
+    erase->looked[number / 8] |= (uint8_t)(1U << (number % 8));
+    return ERR_OK;
+}
+
+static struct erase_file
+file_work(const struct warehouse_erase *erase, const struct look *look, struct engine *engine)
+{
+    return (struct erase_file){.project = erase->project,
+                               .lexicon = look->lexicon,
+                               .engine = engine,
+                               .guard = &erase->warehouse->keeper_guard,
+                               .selection = &erase->erasure.selection,
+                               .type_count = look->type_count};
+}
+
+static enum err
+clear_file(struct warehouse_erase *erase, const struct look *look, struct data_file *file,
+           struct diag *diag)
+{
+    struct engine *engine = NULL;
+    uint64_t rows = 0;
+    uint32_t number = 0;
+    enum err err = keeper_engine(erase->warehouse, &engine, diag);
+
+    if (err != ERR_OK)
+        return err;
+    const struct erase_file work = file_work(erase, look, engine);
+
+    err = erase_file(&work, file, &rows, &number, diag);
+    if (err != ERR_OK)
+        return err;
+    if (rows != 0) {
+        erase->are_types_clean = false;
+        erase->rows += rows;
+    }
+    if (number != 0)
+        err = note_looked(erase, number);
+    return err == ERR_OK ? note_looked(erase, file->facts.number) : err;
+}
+
+static enum err
+clear_files(struct warehouse_erase *erase, const struct look *look, enum outcome *ret_outcome,
+            struct diag *diag)
+{
+    enum err err = ERR_OK;
+
+    for (uint32_t i = 0; err == ERR_OK && i < look->set->count; i++) {
+        struct data_file *file = look->set->files[i];
+
+        if (was_looked(erase, file->facts.number))
+            continue;
+        if (erase_may_hold(&erase->erasure.selection, &file->facts)) {
+            *ret_outcome = DID_WORK;
+            return clear_file(erase, look, file, diag);
+        }
+        err = note_looked(erase, file->facts.number);
+    }
+    *ret_outcome = WENT_ON;
+    return err;
+}
+
+/* --- 4: types -------------------------------------------------------------------------------- */
+
+/* is_gone of the types that neither the files nor the tail have rows of; *ret_is_any: one of them
+ * still has a name. */
+static enum err
+find_gone_types(const struct warehouse_erase *erase, const struct look *look, bool *is_gone,
+                bool *ret_is_any, struct diag *diag)
+{
+    struct engine *engine = NULL;
+    enum err err = keeper_engine(erase->warehouse, &engine, diag);
+    const struct erase_file work = file_work(erase, look, engine);
+
+    if (err == ERR_OK)
+        err = erase_used_types(&work, look->set, is_gone, diag);
+    for (const struct tail_block *block = look->tail->first;
+         block != NULL && block->first_row < look->tail_rows; block = block->next) {
+        for (uint32_t i = 0; i < block->capacity && block->first_row + i < look->tail_rows; i++)
+            is_gone[block->type_id[i]] = true;
+    }
+    *ret_is_any = false;
+    pthread_mutex_lock(&erase->project->lock);
+    for (uint32_t id = 0; id < look->type_count; id++) {
+        is_gone[id] = !is_gone[id]; /* "used" until here */
+        *ret_is_any |= is_gone[id] && types_name(look->lexicon->types, id).len != 0;
+    }
+    pthread_mutex_unlock(&erase->project->lock);
+    return err;
+}
+
+static enum err
+clear_types(struct warehouse_erase *erase, const struct look *look, enum outcome *ret_outcome,
+            struct diag *diag)
+{
+    CLEANUP(mem_free_ptr) bool *is_gone = NULL;
+    uint64_t number = 0;
+    bool is_any = false, is_same = false;
+    enum err err = ERR_OK;
+
+    *ret_outcome = WENT_ON;
+    if (erase->are_types_clean)
+        return ERR_OK;
+    is_gone = MEM_NEW(bool, (size_t)look->type_count + 1);
+    if (is_gone == NULL)
+        return ERR_NOMEM;
+    err = find_gone_types(erase, look, is_gone, &is_any, diag);
+    if (err != ERR_OK)
+        return err;
+    if (!is_any) {
+        erase->are_types_clean = true;
+        return ERR_OK;
+    }
+    /* The loader looks only at its tail: what it seals meanwhile changes the number. */
+    pthread_mutex_lock(&erase->project->seal_lock);
+    number = erase->project->manifest.number;
+    is_same = erase->project->set == look->set;
+    pthread_mutex_unlock(&erase->project->seal_lock);
+    *ret_outcome = is_same ? WAITS : DID_WORK;
+    if (is_same)
+        post(erase, look, REQUEST_TYPES,
+             (struct load_request){.manifest_number = number,
+                                   .type_count = look->type_count,
+                                   .is_gone = MOVE(is_gone)});
+    return ERR_OK;
+}
+
+/* --- 5: unlinked ----------------------------------------------------------------------------- */
+
+static enum err
+clear_dropped(struct warehouse_erase *erase, enum outcome *ret_outcome, struct diag *diag)
+{
+    struct project *project = erase->project;
+    bool is_clean = true;
+    enum err err = ERR_OK;
+
+    pthread_mutex_lock(&project->seal_lock);
+    if (file_exists(project->dir))
+        err = erase_clear_folder(project, &is_clean, diag);
+    pthread_mutex_unlock(&project->seal_lock);
+    *ret_outcome = is_clean ? WENT_ON : WAITS;
+    return err;
+}
+
+/* --- 6: folder ------------------------------------------------------------------------------- */
+
+static enum err
+clear_project(struct warehouse_erase *erase, const struct look *look, enum outcome *ret_outcome,
+              struct diag *diag)
+{
+    struct project *project = erase->project;
+    bool is_gone = true, has_manifest = false;
+    enum err err = ERR_OK;
+
+    *ret_outcome = WENT_ON;
+    if (erase->erasure.selection.kind != SELECTION_ALL || look->file_count != 0 ||
+        look->tail_rows != 0)
+        return ERR_OK;
+    pthread_mutex_lock(&project->seal_lock);
+    has_manifest = project->manifest.number != 0;
+    if (!has_manifest && file_exists(project->dir))
+        err = erase_remove_folder(project, &is_gone, diag);
+    pthread_mutex_unlock(&project->seal_lock);
+    if (has_manifest)
+        post(erase, look, REQUEST_REMOVE, (struct load_request){0});
+    if (has_manifest || !is_gone)
+        *ret_outcome = WAITS;
+    return err;
+}
+
+/* --- calls ----------------------------------------------------------------------------------- */
 
 enum err
 warehouse_erase_open(struct warehouse *warehouse, const struct warehouse_erasure *erasure,
                      struct warehouse_erase **ret_erase, struct diag *diag)
 {
+    CLEANUP(warehouse_erase_close)
     struct warehouse_erase *erase = MEM_NEW(struct warehouse_erase, 1);
-    enum err err;
+    enum err err = ERR_OK;
 
     if (erase == NULL)
         return ERR_NOMEM;
     erase->warehouse = warehouse;
     erase->erasure = *erasure;
     err = project_get(warehouse, erasure->selection.project_id, &erase->project, diag);
-    if (err != ERR_OK) {
-        mem_free(erase);
-        return err;
-    }
-    *ret_erase = erase;
-    return ERR_OK;
-}
-
-void
-warehouse_erase_close(struct warehouse_erase **place)
-{
-    struct warehouse_erase *erase = *place;
-
-    if (erase == NULL)
-        return;
-    for (uint32_t i = 0; i < erase->old_count; i++)
-        data_file_release(&erase->old[i]);
-    mem_free(erase->old);
-    mem_free(erase->clean);
-    mem_free(erase);
-    *place = NULL;
-}
-
-/* --- loading and sealing ----------------------------------------------------------------------*/
-
-static bool
-is_loaded(struct warehouse_erase *erase)
-{
-    struct warehouse *warehouse = erase->warehouse;
-    struct project *project = erase->project;
-    bool is_there;
-
-    pthread_mutex_lock(&warehouse->progress_lock);
-    is_there = position_reached(erase->erasure.position, warehouse->loaded) ||
-               position_reached(erase->erasure.position, warehouse->current);
-    pthread_mutex_unlock(&warehouse->progress_lock);
-    pthread_mutex_lock(&project->lock);
-    is_there = is_there && !project->is_rebuilding;
-    pthread_mutex_unlock(&project->lock);
-    return is_there && !atomic_load(&project->needs_rebuild);
-}
-
-static void
-ask_loader(struct warehouse_erase *erase, enum project_request request)
-{
-    atomic_store(&erase->project->request, request);
-    atomic_store(&erase->warehouse->has_request, true);
-    store_wake(erase->warehouse->config.store);
-}
-
-/* --- looking ----------------------------------------------------------------------------------*/
-
-static bool
-may_have(const struct manifest_file *facts, const struct selection *selection)
-{
-    if (facts->seq_min > selection->seq_max || facts->received_min_us > selection->received_max_us)
-        return false;
-    switch (selection->kind) {
-    case SELECTION_RECEIVED:
-        return facts->received_min_us < selection->to_us;
-    case SELECTION_OCCURRED:
-        return facts->time_min_us < selection->to_us && facts->time_max_us >= selection->from_us;
-    case SELECTION_PERSON:
-    case SELECTION_IDS:
-    case SELECTION_ALL:
-        break;
-    }
-    return true;
-}
-
-enum look_column {
-    LOOK_SEQ,
-    LOOK_OCCURRED_AT,
-    LOOK_RECEIVED_AT,
-    LOOK_EVENT_ID,
-    LOOK_USER_ID,
-    LOOK_ANONYMOUS_ID
-};
-
-static bool
-chunk_has(const struct engine_chunk *chunk, const struct selection *selection)
-{
-    for (uint32_t i = 0; i < chunk->rows; i++) {
-        const struct event event = {
-            .project_id = selection->project_id,
-            .event_id = engine_text(chunk, LOOK_EVENT_ID, i),
-            .user_id = engine_text(chunk, LOOK_USER_ID, i),
-            .anonymous_id = engine_text(chunk, LOOK_ANONYMOUS_ID, i),
-            .occurred_at_us = ((const int64_t *)chunk->columns[LOOK_OCCURRED_AT])[i],
-            .received_at_us = ((const int64_t *)chunk->columns[LOOK_RECEIVED_AT])[i],
-        };
-
-        if (selection_matches(selection, &event, ((const uint64_t *)chunk->columns[LOOK_SEQ])[i]))
-            return true;
-    }
-    return false;
-}
-
-static enum err
-look(struct warehouse_erase *erase, struct engine *engine, struct data_file *file, bool *ret_has,
-     struct diag *diag)
-{
-    const char *const paths[] = {file->rows_path};
-    const struct sql_value values[] = {
-        {.name = "files", .kind = SQL_PATHS, .paths = paths, .count = 1}};
-    struct engine_stream *stream = NULL;
-    struct engine_chunk chunk = {.rows = 1};
-    struct buf sql;
-    enum err err = data_file_check(file, diag);
-
-    *ret_has = false;
-    buf_init(&sql, SQL_BYTES_MAX);
     if (err == ERR_OK)
-        err = sql_fill(&sql, sql_look_rows_text, values, COUNT_OF(values));
-    if (err == ERR_OK)
-        err = engine_stream_open(engine, &erase->warehouse->keeper_guard, sql.ptr, &stream, diag);
-    while (err == ERR_OK && chunk.rows != 0 && !*ret_has) {
-        err = engine_stream_next(stream, &chunk, diag);
-        if (err == ERR_OK)
-            *ret_has = chunk_has(&chunk, &erase->erasure.selection);
-    }
-    engine_stream_close(&stream);
-    buf_fini(&sql);
+        *ret_erase = MOVE(erase);
     return err;
 }
 
-static bool
-is_clean(const struct warehouse_erase *erase, uint32_t number)
-{
-    for (uint32_t i = 0; i < erase->clean_count; i++) {
-        if (erase->clean[i] == number)
-            return true;
-    }
-    return false;
-}
-
 static enum err
-note_clean(struct warehouse_erase *erase, uint32_t number)
+run_step(struct warehouse_erase *erase, const struct look *look, enum outcome *ret_outcome,
+         struct diag *diag)
 {
-    if (erase->clean_count == erase->clean_max) {
-        const uint32_t max = erase->clean_max == 0 ? 64 : erase->clean_max * 2;
-        uint32_t *grown = mem_realloc(erase->clean, max * sizeof(*grown));
-
-        if (grown == NULL)
-            return ERR_NOMEM;
-        erase->clean = grown;
-        erase->clean_max = max;
-    }
-    erase->clean[erase->clean_count++] = number;
-    return ERR_OK;
-}
-
-static enum err
-note_old(struct warehouse_erase *erase, struct data_file *file)
-{
-    if (erase->old_count == erase->old_max) {
-        const uint32_t max = erase->old_max == 0 ? 64 : erase->old_max * 2;
-        struct data_file **grown = mem_realloc(erase->old, max * sizeof(*grown));
-
-        if (grown == NULL)
-            return ERR_NOMEM;
-        erase->old = grown;
-        erase->old_max = max;
-    }
-    erase->old[erase->old_count++] = data_file_hold(file);
-    return ERR_OK;
-}
-
-/* The next file that was not looked through; held. NULL: none is left. */
-static struct data_file *
-next_file(struct warehouse_erase *erase)
-{
-    struct project *project = erase->project;
-    struct data_file *found = NULL;
-    uint32_t done = 0;
-
-    pthread_mutex_lock(&project->lock);
-    for (uint32_t i = 0; i < project->set->count; i++) {
-        struct data_file *file = project->set->files[i];
-
-        if (!may_have(&file->facts, &erase->erasure.selection) ||
-            is_clean(erase, file->facts.number))
-            done++;
-        else if (found == NULL)
-            found = data_file_hold(file);
-    }
-    erase->progress.total = project->set->count;
-    pthread_mutex_unlock(&project->lock);
-    erase->progress.done = done;
-    return found;
-}
-
-static enum err
-erase_file(struct warehouse_erase *erase, struct data_file *file, struct diag *diag)
-{
-    struct engine *engine = NULL;
-    uint64_t erased = 0;
-    bool has = false;
-    enum err err = keeper_engine(erase->warehouse, &engine, diag);
-
-    if (err == ERR_OK)
-        err = look(erase, engine, file, &has, diag);
-    if (err == ERR_OK && !has)
-        return note_clean(erase, file->facts.number);
-    if (err == ERR_OK)
-        err = compact_erase(erase->project, engine, &erase->warehouse->keeper_guard,
-                            file->facts.number, &erase->erasure.selection, &erased, diag);
-    if (err == ERR_OK)
-        err = note_old(erase, file);
-    if (err != ERR_OK)
-        return err;
-    counter_add(&erased_rows, erased);
-    counter_add(&rewritten_files, 1);
-    erase->progress.rows += erased;
-    return ERR_OK;
-}
-
-/* --- types ------------------------------------------------------------------------------------*/
-
-struct types_seen {
-    uint32_t count;
-    uint8_t seen[];
-};
-
-static enum err
-note_types(void *state, const struct warehouse_rows *rows)
-{
-    struct types_seen *types = state;
-
-    for (uint32_t i = 0; i < rows->count; i++) {
-        if (rows->type_id[i] < types->count)
-            types->seen[rows->type_id[i]] = 1;
-    }
-    return ERR_OK;
-}
-
-static enum err
-look_at_types(struct warehouse_erase *erase, struct file_set *set, struct types_seen *types,
-              struct diag *diag)
-{
-    const struct source_filter all = {
-        .from_us = INT64_MIN, .to_us = INT64_MAX, .person_to = UINT64_C(1) << 32};
-    struct engine *engine = NULL;
-    enum err err = keeper_engine(erase->warehouse, &engine, diag);
-
-    for (uint32_t i = 0; err == ERR_OK && i < set->count; i++) {
-        CLEANUP(source_free) struct source *source = NULL;
-
-        err = source_of_files(engine, &erase->warehouse->keeper_guard, &set->files[i], 1, true,
-                              &all, &source, diag);
-        if (err == ERR_OK)
-            err = source_merge(&source, 1, true, &erase->warehouse->keeper_guard, note_types, types,
-                               diag);
-    }
-    return err;
-}
-
-/* Types that came after the files are the tail's. */
-static enum err
-check_types(struct warehouse_erase *erase, struct diag *diag)
-{
-    struct project *project = erase->project;
-    CLEANUP(file_set_release) struct file_set *set = NULL;
-    CLEANUP(mem_free_ptr) struct types_seen *types = NULL;
-    uint32_t count = 0;
-    bool is_one_gone = false;
-    enum err err;
-
-    pthread_mutex_lock(&project->seal_lock);
-    count = project->manifest.type_count;
-    pthread_mutex_unlock(&project->seal_lock);
-    pthread_mutex_lock(&project->lock);
-    set = file_set_hold(project->set);
-    pthread_mutex_unlock(&project->lock);
-    types = mem_zalloc(1, sizeof(*types) + count);
-    if (types == NULL)
-        return ERR_NOMEM;
-    types->count = count;
-    err = look_at_types(erase, set, types, diag);
-    for (uint32_t i = 0; err == ERR_OK && i < count; i++)
-        is_one_gone = is_one_gone || types->seen[i] == 0;
-    if (err != ERR_OK || !is_one_gone)
-        return err;
-    SINK(erase->warehouse->config.sink, LOG_LEVEL_INFO, "warehouse.types_forgotten",
-         LOG_U64("project", project->id),
-         LOG_TEXT("why", "a type of event was an erased person's alone"),
-         LOG_TEXT("next", "the project is loaded again from the store"));
-    atomic_store(&project->needs_rebuild, true);
-    atomic_store(&erase->warehouse->has_damage, true);
-    store_wake(erase->warehouse->config.store);
-    return ERR_OK;
-}
-
-/* --- the steps --------------------------------------------------------------------------------*/
-
-/* Old files that somebody else holds still stand on the disk. */
-static bool
-are_gone(struct warehouse_erase *erase)
-{
-    uint32_t kept = 0;
-
-    for (uint32_t i = 0; i < erase->old_count; i++) {
-        if (atomic_load(&erase->old[i]->references) == 1)
-            data_file_release(&erase->old[i]);
-        else
-            erase->old[kept++] = erase->old[i];
-    }
-    erase->old_count = kept;
-    return kept == 0;
-}
-
-static enum err
-step_looking(struct warehouse_erase *erase, struct diag *diag)
-{
-    struct data_file *file = next_file(erase);
     enum err err = ERR_OK;
 
-    if (file != NULL)
-        err = erase_file(erase, file, diag);
-    else
-        erase->state =
-            erase->erasure.selection.kind == SELECTION_PERSON && erase->progress.rows != 0
-                ? TYPES
-                : WAITING;
-    data_file_release(&file);
-    if (err == ERR_CORRUPT) {
-        /* It is reported, and the project is loaded again from a store that has lost the events. */
-        struct lexicon *lexicon = NULL;
-
-        pthread_mutex_lock(&erase->project->lock);
-        lexicon = lexicon_hold(erase->project->lexicon);
-        pthread_mutex_unlock(&erase->project->lock);
-        project_report_damage(erase->project, lexicon, diag);
-        lexicon_release(&lexicon);
-        erase->state = LOADING;
-        erase->clean_count = 0;
-        return ERR_OK;
-    }
+    *ret_outcome = clear_tail(erase, look);
+    if (*ret_outcome == WENT_ON)
+        err = clear_files(erase, look, ret_outcome, diag);
+    if (err == ERR_OK && *ret_outcome == WENT_ON)
+        err = clear_types(erase, look, ret_outcome, diag);
     return err;
 }
 
 static void
-step_loading(struct warehouse_erase *erase, bool *ret_did_work)
+tell_progress(const struct warehouse_erase *erase, const struct look *look,
+              struct warehouse_erasure_progress *ret_progress)
 {
-    const bool is_all = erase->erasure.selection.kind == SELECTION_ALL;
-
-    if (!is_loaded(erase))
+    *ret_progress = (struct warehouse_erasure_progress){.rows = erase->rows};
+    if (look->set == NULL)
         return;
-    ask_loader(erase, is_all ? PROJECT_EMPTY : PROJECT_SEAL);
-    erase->state = SEALING;
-    *ret_did_work = true;
+    ret_progress->total = look->set->count;
+    for (uint32_t i = 0; i < look->set->count; i++)
+        ret_progress->done += was_looked(erase, look->set->files[i]->facts.number) ? 1 : 0;
 }
 
 enum err
 warehouse_erase_step(struct warehouse_erase *erase, bool *ret_did_work, bool *ret_is_done,
                      struct warehouse_erasure_progress *ret_progress, struct diag *diag)
 {
+    struct look look = {0};
+    enum outcome outcome = WAITS;
     enum err err = (enum err)atomic_load(&erase->warehouse->keeper_guard.err);
 
-    *ret_did_work = false;
-    *ret_is_done = false;
+    *ret_did_work = *ret_is_done = false;
     if (err != ERR_OK)
         return err;
-    switch (erase->state) {
-    case LOADING:
-        step_loading(erase, ret_did_work);
-        break;
-    case SEALING:
-        if (atomic_load(&erase->project->request) != PROJECT_NO_REQUEST)
-            break;
-        erase->state = erase->erasure.selection.kind == SELECTION_ALL ? WAITING : LOOKING;
-        *ret_did_work = true;
-        break;
-    case LOOKING:
-        err = step_looking(erase, diag);
-        *ret_did_work = err == ERR_OK;
-        break;
-    case TYPES:
-        err = check_types(erase, diag);
-        if (err == ERR_OK)
-            erase->state = WAITING;
-        *ret_did_work = err == ERR_OK;
-        break;
-    case WAITING:
-        *ret_is_done = are_gone(erase) && is_loaded(erase);
-        break;
+    if (!load_request_is_pending(erase->warehouse) && look_at(erase, &look)) {
+        err = run_step(erase, &look, &outcome, diag);
+        if (err == ERR_CORRUPT) { /* it is loaded again, from a store that has erased already */
+            project_report_damage(erase->project, look.lexicon, diag);
+            outcome = WAITS;
+            err = ERR_OK;
+        } else if (err == ERR_CANCELLED &&
+                   atomic_load(&erase->warehouse->keeper_guard.err) == ERR_OK) {
+            outcome = DID_WORK; /* the project was discarded under it: look again */
+            err = ERR_OK;
+        }
     }
-    *ret_progress = erase->progress;
+    tell_progress(erase, &look, ret_progress);
+    file_set_release(&look.set); /* else files that gave way would be held by ourselves */
+    *ret_did_work = err == ERR_OK && outcome == DID_WORK;
+    if (err == ERR_OK && outcome == WENT_ON)
+        err = clear_dropped(erase, &outcome, diag);
+    if (err == ERR_OK && outcome == WENT_ON)
+        err = clear_project(erase, &look, &outcome, diag);
+    *ret_is_done = err == ERR_OK && outcome == WENT_ON;
+    look_fini(&look);
     return err;
+}
+
+void
+warehouse_erase_close(struct warehouse_erase **erase_place)
+{
+    struct warehouse_erase *erase = *erase_place;
+
+    *erase_place = NULL;
+    if (erase == NULL)
+        return;
+    load_request_cancel(erase->warehouse);
+    mem_free(erase->looked);
+    mem_free(erase);
 }

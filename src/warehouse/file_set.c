@@ -27,6 +27,13 @@ data_file_new(const char *project_dir, const struct manifest_file *facts,
         mem_free(file);
         return ERR_INVALID;
     }
+    file->life = MEM_NEW(struct file_life, 1);
+    if (file->life == NULL) {
+        mem_free(file);
+        return ERR_NOMEM;
+    }
+    atomic_init(&file->life->references, 1);
+    file->life->number = facts->number;
     atomic_init(&file->references, 1);
     pthread_mutex_init(&file->check_lock, NULL);
     file->facts = *facts;
@@ -39,6 +46,52 @@ data_file_hold(struct data_file *file)
 {
     atomic_fetch_add_explicit(&file->references, 1, memory_order_relaxed);
     return file;
+}
+
+static void
+life_release(struct file_life *life)
+{
+    if (atomic_fetch_sub_explicit(&life->references, 1, memory_order_acq_rel) == 1)
+        mem_free(life);
+}
+
+void
+data_file_drop(struct data_file *file, struct file_life **lives)
+{
+    atomic_fetch_add_explicit(&file->life->references, 1, memory_order_relaxed);
+    file->life->next = *lives;
+    *lives = file->life;
+    atomic_store(&file->is_dropped, true);
+}
+
+bool
+file_lives_have(struct file_life **lives, uint32_t number)
+{
+    bool is_found = false;
+
+    while (*lives != NULL) {
+        struct file_life *life = *lives;
+
+        if (atomic_load(&life->is_over)) {
+            *lives = life->next;
+            life_release(life);
+        } else {
+            is_found |= life->number == number;
+            lives = &life->next;
+        }
+    }
+    return is_found;
+}
+
+void
+file_lives_free(struct file_life **lives)
+{
+    while (*lives != NULL) {
+        struct file_life *life = *lives;
+
+        *lives = life->next;
+        life_release(life);
+    }
 }
 
 void
@@ -55,6 +108,8 @@ data_file_release(struct data_file **file_place)
         (void)!file_unlink(file->rows_path, NULL);
         (void)!file_unlink(file->first_path, NULL);
     }
+    atomic_store(&file->life->is_over, true);
+    life_release(file->life);
     pthread_mutex_destroy(&file->check_lock);
     mem_free(file);
 }

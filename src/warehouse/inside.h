@@ -35,6 +35,14 @@ position_reached(struct store_position a, struct store_position b)
 
 enum file_check { FILE_UNCHECKED, FILE_SOUND, FILE_DAMAGED };
 
+/* Tells whether a file that was dropped is still held, after it is gone itself. */
+struct file_life {
+    _Atomic uint32_t references;
+    _Atomic bool is_over;
+    uint32_t number;
+    struct file_life *next; /* of the dropped ones of a project */
+};
+
 /* A sealed Parquet file and its minima beside it. Unlinked when dropped and the last holder leaves.
  */
 struct data_file {
@@ -42,6 +50,7 @@ struct data_file {
     _Atomic bool is_dropped; /* no manifest names it any more */
     _Atomic enum file_check check;
     pthread_mutex_t check_lock;
+    struct file_life *life;
     struct manifest_file facts;
     char rows_path[FILE_PATH_MAX];
     char first_path[FILE_PATH_MAX];
@@ -58,6 +67,12 @@ MUST_USE enum err data_file_new(const char *project_dir, const struct manifest_f
                                 struct data_file **ret_file);
 struct data_file *data_file_hold(struct data_file *file);
 void data_file_release(struct data_file **file); /* takes NULL */
+/* No manifest names the file any more; `lives` lists it. Under the project's seal_lock. */
+void data_file_drop(struct data_file *file, struct file_life **lives);
+/* Under seal_lock. Whether a dropped file of that number is held still; forgets those that are not.
+ */
+bool file_lives_have(struct file_life **lives, uint32_t number);
+void file_lives_free(struct file_life **lives);
 /* Reads both files once in this process: ERR_CORRUPT if they are not what the manifest says. Any
  * thread. */
 MUST_USE enum err data_file_check(struct data_file *file, struct diag *diag);
@@ -78,12 +93,13 @@ checksum_file(const char *path, uint64_t *ret_bytes, uint32_t *ret_checksum, str
 struct lexicon {
     _Atomic uint32_t references;
     _Atomic bool is_dropped; /* the runs' folder goes with it */
-    struct types types;
+    struct project *project;
+    struct types *types; /* replaced under the project's lock where names are erased */
     struct persons persons;
     char runs_dir[FILE_PATH_MAX];
     uint8_t runs_owner[RUN_OWNER_BYTES];
 };
-MUST_USE enum err lexicon_new(const struct project *project, uint64_t generation, uint32_t epoch,
+MUST_USE enum err lexicon_new(struct project *project, uint64_t generation, uint32_t epoch,
                               struct lexicon **ret_lexicon);
 struct lexicon *lexicon_hold(struct lexicon *lexicon);
 void lexicon_release(struct lexicon **lexicon); /* takes NULL */
@@ -92,34 +108,28 @@ MUST_USE enum err lexicon_read_types(struct lexicon *lexicon, const char *dir,
                                      const struct manifest *manifest, struct diag *diag);
 /* Writes the types the manifest does not have yet as a further file (or all as one, where files are
  * many), into it. */
-MUST_USE enum err lexicon_write_types(const struct lexicon *lexicon, const char *dir,
+MUST_USE enum err lexicon_write_types(const struct types *types, const char *dir,
                                       struct manifest *manifest, struct diag *diag);
 
 /* --- a project ------------------------------------------------------------------------------- */
-
-/* What an erasure wants of the loader. */
-enum project_request {
-    PROJECT_NO_REQUEST,
-    PROJECT_SEAL,  /* the tail becomes a file */
-    PROJECT_EMPTY, /* nothing of it is left in the store: all that was derived goes */
-};
 
 struct project {
     struct warehouse *warehouse;
     uint32_t id;
     char dir[FILE_PATH_MAX];
-    _Atomic bool needs_rebuild;           /* damage was met: the loader drops and loads it again */
-    _Atomic enum project_request request; /* the keeper's, of the loader */
-    _Atomic bool was_read;                /* since the last seal: it is sealed sooner when idle */
+    _Atomic bool needs_rebuild;        /* damage was met: the loader drops and loads it again */
+    _Atomic uint32_t dropped_lexicons; /* that are held still */
+    _Atomic bool was_read;             /* since the last seal: it is sealed sooner when idle */
 
     /* Under `lock`: what views are made of. */
     pthread_mutex_t lock;
     struct file_set *set;
     struct lexicon *lexicon;
     struct tail *tail;
-    uint32_t tail_rows;    /* published */
-    uint32_t type_count;   /* published */
-    uint64_t person_count; /* published */
+    uint32_t tail_rows;           /* published */
+    int64_t tail_received_min_us; /* of those; of no meaning without rows */
+    uint32_t type_count;          /* published */
+    uint64_t person_count;        /* published */
     uint64_t sealed_rows;
     int64_t received_min_us; /* of all rows; 0: none */
     bool is_rebuilding;      /* its rows are being read again from the start of the store, */
@@ -128,9 +138,10 @@ struct project {
 
     /* Loader and keeper; of these the manifest is made. */
     pthread_mutex_t seal_lock;
-    struct manifest manifest; /* as on disk; its `files` are those of `set` */
-    uint32_t next_number;     /* of files; never falls while the process lives */
-    int64_t merge_again_ns;   /* the keeper's: after a merge that failed */
+    struct manifest manifest;  /* as on disk; its `files` are those of `set` */
+    uint32_t next_number;      /* of files; never falls while the process lives */
+    struct file_life *dropped; /* files that views may hold still */
+    int64_t merge_again_ns;    /* the keeper's: after a merge that failed */
 
     /* The loader's. */
     struct store_position loaded; /* rows at or before it are here already */
@@ -157,6 +168,24 @@ void project_report_damage(struct project *project, const struct lexicon *lexico
                            const struct diag *diag);
 /* Loader: everything of it is discarded; its rows come again from the store. */
 MUST_USE enum err project_reset(struct project *project, struct diag *diag);
+/* What an empty project has: no files, no names. */
+MUST_USE enum err project_make_empty(struct project *project, uint32_t epoch,
+                                     struct file_set **ret_set, struct lexicon **ret_lexicon);
+/* Removes what the manifest does not name, and keeps the numbers rising above whatever stood there.
+ */
+MUST_USE enum err project_tidy(struct project *project, struct diag *diag);
+/* Loader: a project without rows, still of that lexicon, has no manifest, types and persons from
+ * here on; what was loaded stays loaded. Else nothing changes. */
+MUST_USE enum err
+project_remove(struct project *project, const struct lexicon *of_lexicon, struct diag *diag);
+/*
+ * Loader: where is_gone[id] (of type_count ids that no file of that manifest has rows of; those the
+ * tail has rows of are taken back), the id loses its name. Another lexicon or manifest: nothing
+ * changes.
+ */
+MUST_USE enum err project_forget_types(struct project *project, const struct lexicon *of_lexicon,
+                                       uint64_t manifest_number, bool *is_gone, uint32_t type_count,
+                                       struct diag *diag);
 /* Loader: writes the tail out, replaces the manifest, starts a new tail. ERR_STORAGE_FULL, ERR_IO:
  * nothing changed. */
 MUST_USE enum err project_seal(struct project *project, struct diag *diag);
@@ -171,11 +200,38 @@ MUST_USE enum err project_publish(struct project *project, struct manifest *mani
 MUST_USE enum err
 manifest_copy(const struct manifest *manifest, uint32_t room, struct manifest *ret_copy);
 
-/* --- the warehouse --------------------------------------------------------------------------- */
+/* --- what the keeper asks of the loader -------------------------------------------------------
+ */
 
-/* The keeper's DuckDB instance, opened if need be. keep.c */
-MUST_USE enum err
-keeper_engine(struct warehouse *warehouse, struct engine **ret_engine, struct diag *diag);
+enum load_request_kind {
+    REQUEST_NONE,
+    REQUEST_SEAL,   /* the tail is sealed, however small */
+    REQUEST_TYPES,  /* project_forget_types */
+    REQUEST_REMOVE, /* project_remove */
+    REQUEST_TAKEN   /* the loader is at it */
+};
+/* One at a time. The keeper fills it and says its kind last; from then on it is the loader's, until
+ * it is REQUEST_NONE again: done, or refused, or failed; the keeper looks what came of it. */
+struct load_request {
+    _Atomic enum load_request_kind kind;
+    struct project *project;
+    struct lexicon *lexicon; /* held: of another one's time nothing is done */
+    uint64_t manifest_number;
+    bool *is_gone; /* REQUEST_TYPES */
+    uint32_t type_count;
+};
+/* Keeper. */
+bool load_request_is_pending(const struct warehouse *warehouse);
+/* Keeper, none being pending. Takes is_gone. */
+void load_request_post(struct warehouse *warehouse, enum load_request_kind kind,
+                       const struct load_request *request);
+/* Keeper: one that the loader has not taken is taken back. */
+void load_request_cancel(struct warehouse *warehouse);
+/* Loader. */
+MUST_USE enum err load_request_serve(struct warehouse *warehouse, struct diag *diag);
+#define LOAD_SEAL_AGAIN_NS (5 * NS_PER_S)
+
+/* --- the warehouse --------------------------------------------------------------------------- */
 
 struct warehouse {
     struct warehouse_config config;
@@ -194,7 +250,6 @@ struct warehouse {
     struct store_position durable_at_open; /* what covers more was made from another store's rows;
                                               with `generation` under projects_lock */
     _Atomic bool has_damage;               /* some project needs_rebuild */
-    _Atomic bool has_request;              /* some project has one */
 
     pthread_mutex_t progress_lock;
     pthread_cond_t progress_changed;
@@ -219,6 +274,8 @@ struct warehouse {
     int64_t due_checked_ns;
     int64_t seal_again_ns; /* after a seal that failed */
 
+    struct load_request request; /* of the keeper to the loader */
+
     /* The keeper's. */
     struct engine_guard keeper_guard; /* stopped by warehouse_stop */
     uint32_t keep_turn;               /* the slot of the project it looks at next */
@@ -237,8 +294,14 @@ struct warehouse {
 int64_t warehouse_lag_us(struct warehouse *warehouse);
 /* At the end: seals tails, largest first, while time is left, and writes the checkpoint. */
 void load_seal_all(struct warehouse *warehouse, int64_t seal_ms_max);
+/* Seals the tail and lets the project rest. Loader. */
+MUST_USE enum err
+load_seal_project(struct warehouse *warehouse, struct project *project, struct diag *diag);
 /* The rows that a project has in its tail count no more. Loader. */
 void load_drop_tail(struct warehouse *warehouse, struct project *project);
+/* The keeper's instance, opened if need be. */
+MUST_USE enum err
+keeper_engine(struct warehouse *warehouse, struct engine **ret_engine, struct diag *diag);
 /* rebuild.c, the loader's. On error both are called again by the next step. */
 MUST_USE enum err load_rebuild_damaged(struct warehouse *warehouse, struct diag *diag);
 /* The store is not the one that was read: while `is_stale` nothing is read or sealed. */
@@ -255,6 +318,7 @@ struct warehouse_view {
     struct project *project;
     struct file_set *set;
     struct lexicon *lexicon;
+    struct types *types; /* the lexicon's of that moment */
     struct tail *tail;
     uint32_t tail_rows;
     uint32_t type_count;

@@ -1,8 +1,9 @@
 /*
  * lexicon - the dictionary and the persons of a project, held together, and the dictionary's files.
  *
- * Layer 4. Files types.<number>: for each name a length (1 byte; at most 200) and its bytes, in
- * order of id. They only ever add; where there are many, the next seal writes all names as one.
+ * Layer 4. Files types.<number>: for each name a length (1 byte; at most 200; 0: a hole) and its
+ * bytes, in order of id. Seals only ever add; where there are many, the next one writes all names
+ * as one, and so does an erasure that took the last event of a type.
  * Their checksum stands in the manifest.
  */
 #include "codec/crc32c.h"
@@ -16,7 +17,7 @@
 _Static_assert(TYPES_FILES_MANY < MANIFEST_TYPES_MAX, "a manifest holds them");
 
 enum err
-lexicon_new(const struct project *project, uint64_t generation, uint32_t epoch,
+lexicon_new(struct project *project, uint64_t generation, uint32_t epoch,
             struct lexicon **ret_lexicon)
 {
     struct lexicon *lexicon = MEM_NEW(struct lexicon, 1);
@@ -29,8 +30,12 @@ lexicon_new(const struct project *project, uint64_t generation, uint32_t epoch,
         mem_free(lexicon);
         return ERR_INVALID;
     }
+    if (types_new(&lexicon->types) != ERR_OK) {
+        mem_free(lexicon);
+        return ERR_NOMEM;
+    }
     atomic_init(&lexicon->references, 1);
-    types_init(&lexicon->types);
+    lexicon->project = project;
     persons_init(&lexicon->persons, project->warehouse->secret);
     memcpy(lexicon->runs_owner, &generation, 8);
     memcpy(lexicon->runs_owner + 8, &project->id, 4);
@@ -55,11 +60,14 @@ lexicon_release(struct lexicon **lexicon_place)
     if (lexicon == NULL ||
         atomic_fetch_sub_explicit(&lexicon->references, 1, memory_order_acq_rel) != 1)
         return;
-    types_fini(&lexicon->types);
+    types_release(&lexicon->types);
     persons_fini(&lexicon->persons);
     /* What cannot be removed now is removed when the project is opened next. */
-    if (atomic_load(&lexicon->is_dropped) && file_exists(lexicon->runs_dir))
-        (void)!file_remove_tree(lexicon->runs_dir, NULL);
+    if (atomic_load(&lexicon->is_dropped)) {
+        if (file_exists(lexicon->runs_dir))
+            (void)!file_remove_tree(lexicon->runs_dir, NULL);
+        atomic_fetch_sub(&lexicon->project->dropped_lexicons, 1);
+    }
     mem_free(lexicon);
 }
 
@@ -81,11 +89,16 @@ read_types_file(struct lexicon *lexicon, const char *path, const struct manifest
     for (uint32_t i = 0; i < facts->count; i++) {
         const size_t len = at < buf->len ? (uint8_t)buf->ptr[at] : 0;
         uint32_t id = 0;
-        const uint32_t expected = lexicon->types.count;
+        const uint32_t expected = lexicon->types->count;
 
-        if (len == 0 || len > buf->len - at - 1)
+        if (at >= buf->len || len > buf->len - at - 1)
             return ERR_CORRUPT;
-        err = types_resolve(&lexicon->types, slice_of(buf->ptr + at + 1, len), &id);
+        if (len == 0) {
+            err = types_add_hole(lexicon->types);
+            id = expected;
+        } else {
+            err = types_resolve(lexicon->types, slice_of(buf->ptr + at + 1, len), &id);
+        }
         if (err != ERR_OK)
             return err;
         if (id != expected)
@@ -116,10 +129,10 @@ lexicon_read_types(struct lexicon *lexicon, const char *dir, const struct manife
 }
 
 enum err
-lexicon_write_types(const struct lexicon *lexicon, const char *dir, struct manifest *manifest,
+lexicon_write_types(const struct types *types, const char *dir, struct manifest *manifest,
                     struct diag *diag)
 {
-    const uint32_t count = lexicon->types.count;
+    const uint32_t count = types->count;
     char name[32], path[FILE_PATH_MAX];
     struct buf buf;
     enum err err = ERR_NOMEM;
@@ -136,7 +149,7 @@ lexicon_write_types(const struct lexicon *lexicon, const char *dir, struct manif
         return ERR_INVALID;
     buf_init(&buf, TYPES_BYTES_MAX);
     for (uint32_t id = from; id < count; id++) {
-        const struct slice text = types_name(&lexicon->types, id);
+        const struct slice text = types_name(types, id);
 
         buf_add_char(&buf, (char)(uint8_t)text.len);
         buf_add_slice(&buf, text);

@@ -23,7 +23,6 @@
 #define PAGE_ROWS 8192
 #define PAGE_BYTES ((size_t)4 << 20)
 #define DUE_CHECK_NS (NS_PER_S / 2)
-#define SEAL_AGAIN_NS (5 * NS_PER_S)
 #define BEHIND_ROWS 2000000
 #define BEHIND_BYTES (UINT64_C(1) << 30)
 #define IDLE_UNREAD_FACTOR                                                                         \
@@ -91,7 +90,7 @@ apply_row(struct warehouse *warehouse, struct project *project, const struct sto
         return ERR_OK;
     err = persons_resolve(&lexicon->persons, event_person_key(&row->event), &person, diag);
     if (err == ERR_OK)
-        err = types_resolve(&lexicon->types, row->event.event_type, &type_id);
+        err = types_resolve(lexicon->types, row->event.event_type, &type_id);
     if (err == ERR_OK)
         err = tail_append(tail, &row->event, seq, person, type_id,
                           row->seq == 0 ? &row->position : NULL);
@@ -145,7 +144,8 @@ publish_project(struct warehouse *warehouse, struct project *project)
 
     pthread_mutex_lock(&project->lock);
     project->tail_rows = project->tail->rows;
-    project->type_count = project->lexicon->types.count;
+    project->tail_received_min_us = project->tail->received_min_us;
+    project->type_count = project->lexicon->types->count;
     project->person_count = project->lexicon->persons.count;
     if (project->tail_rows != 0 && (project->received_min_us == 0 ||
                                     project->tail->received_min_us < project->received_min_us))
@@ -247,8 +247,8 @@ load_drop_tail(struct warehouse *warehouse, struct project *project)
     deactivate(warehouse, project);
 }
 
-static enum err
-seal_project(struct warehouse *warehouse, struct project *project, struct diag *diag)
+enum err
+load_seal_project(struct warehouse *warehouse, struct project *project, struct diag *diag)
 {
     const uint64_t bytes = project->tail->bytes;
     const uint64_t rows = project->tail->rows;
@@ -320,7 +320,7 @@ seal_due(struct warehouse *warehouse, struct diag *diag)
          project = next) {
         next = project->next_active;
         if (is_round ? is_due(warehouse, project, now_ns) : is_full(warehouse, project)) {
-            err = seal_project(warehouse, project, diag);
+            err = load_seal_project(warehouse, project, diag);
             did_seal = true;
         }
     }
@@ -330,86 +330,13 @@ seal_due(struct warehouse *warehouse, struct diag *diag)
 
         if (project == NULL)
             break;
-        err = seal_project(warehouse, project, diag);
+        err = load_seal_project(warehouse, project, diag);
         did_seal = true;
     }
     if (err == ERR_OK && did_seal)
         err = checkpoint_write(warehouse, diag);
     if (err != ERR_OK) /* a full disk, say: work goes on as soon as there is room */
-        warehouse->seal_again_ns = now_ns + SEAL_AGAIN_NS;
-    return err;
-}
-
-/* --- what an erasure wants ------------------------------------------------------------------- */
-
-/* Nothing of the project is left in the store up to where it is loaded: it goes on from there. */
-static enum err
-empty_project(struct warehouse *warehouse, struct project *project, struct diag *diag)
-{
-    const struct store_position loaded = project->loaded;
-    const uint64_t loaded_seq = project->loaded_seq;
-    enum err err;
-
-    load_drop_tail(warehouse, project);
-    err = project_reset(project, diag);
-    if (err != ERR_OK)
-        return err;
-    project->loaded = loaded;
-    project->loaded_seq = loaded_seq;
-    pthread_mutex_lock(&project->lock);
-    project->is_rebuilding = false;
-    project->waiting_us = 0;
-    pthread_mutex_unlock(&project->lock);
-    return ERR_OK;
-}
-
-static enum err
-serve_request(struct warehouse *warehouse, struct project *project, struct diag *diag)
-{
-    enum err err = ERR_OK;
-
-    if (atomic_load(&project->request) == PROJECT_EMPTY)
-        err = empty_project(warehouse, project, diag);
-    else if (project->is_active)
-        err = seal_project(warehouse, project, diag);
-    if (err == ERR_OK)
-        err = checkpoint_write(warehouse, diag);
-    if (err == ERR_OK)
-        atomic_store(&project->request, PROJECT_NO_REQUEST);
-    return err;
-}
-
-/* One at a time is asked for; a slot's project stays for as long as the warehouse is open. */
-static struct project *
-requested(struct warehouse *warehouse)
-{
-    struct project *found = NULL;
-
-    pthread_mutex_lock(&warehouse->projects_lock);
-    for (uint32_t i = 0; i < warehouse->project_slots && found == NULL; i++) {
-        if (warehouse->projects[i] != NULL &&
-            atomic_load(&warehouse->projects[i]->request) != PROJECT_NO_REQUEST)
-            found = warehouse->projects[i];
-    }
-    pthread_mutex_unlock(&warehouse->projects_lock);
-    return found;
-}
-
-static enum err
-serve_requests(struct warehouse *warehouse, struct diag *diag)
-{
-    const int64_t now_ns = clock_steady_ns(warehouse->config.clock);
-    struct project *project;
-    enum err err = ERR_OK;
-
-    if (!atomic_load(&warehouse->has_request) || now_ns < warehouse->seal_again_ns)
-        return ERR_OK;
-    while (err == ERR_OK && (project = requested(warehouse)) != NULL)
-        err = serve_request(warehouse, project, diag);
-    if (err == ERR_OK)
-        atomic_store(&warehouse->has_request, false);
-    else
-        warehouse->seal_again_ns = now_ns + SEAL_AGAIN_NS;
+        warehouse->seal_again_ns = now_ns + LOAD_SEAL_AGAIN_NS;
     return err;
 }
 
@@ -430,7 +357,7 @@ load_seal_all(struct warehouse *warehouse, int64_t seal_ms_max)
         clock_gettime(CLOCK_MONOTONIC, &now);
         if (now.tv_sec * NS_PER_S + now.tv_nsec >= until_ns)
             break;
-        if (seal_project(warehouse, project, &diag) != ERR_OK) {
+        if (load_seal_project(warehouse, project, &diag) != ERR_OK) {
             SINK(warehouse->config.sink, LOG_LEVEL_WARN, "warehouse.seal_failed",
                  LOG_TEXT("why", diag.message),
                  LOG_TEXT("next", "the rest is loaded again at the next start"));
@@ -528,6 +455,8 @@ warehouse_load_step(struct warehouse *warehouse, int64_t wait_ms, struct diag *d
         err = load_discard_all(warehouse, diag);
     else if (atomic_load(&warehouse->has_damage))
         err = load_rebuild_damaged(warehouse, diag);
+    if (err == ERR_OK)
+        err = load_request_serve(warehouse, diag);
     if (err != ERR_OK)
         return err;
     if (atomic_load(&warehouse->tail_bytes) > warehouse->config.tail_bytes_max) {
@@ -539,8 +468,6 @@ warehouse_load_step(struct warehouse *warehouse, int64_t wait_ms, struct diag *d
         }
     }
     err = load_or_wait(warehouse, wait_ms, diag);
-    if (err == ERR_OK)
-        err = serve_requests(warehouse, diag);
     if (err == ERR_OK)
         err = seal_due(warehouse, diag);
     gauge_set(&lag_seconds, (double)warehouse_lag_us(warehouse) / (double)US_PER_S);

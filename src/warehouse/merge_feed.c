@@ -38,6 +38,13 @@ put_row(struct merge_feed *feed, struct engine_sheet *sheet, const struct merge_
     uint64_t seq = 0;
 
     read_row(&input->chunk, input->at, &event, &seq);
+    if (feed->erased != NULL) {
+        event.project_id = feed->erased->project_id; /* no column: the folder tells it */
+        if (selection_matches(feed->erased, &event, seq)) {
+            feed->erased_rows++;
+            return;
+        }
+    }
     ((uint64_t *)sheet->columns[ROW_SEQ])[to] = seq;
     ((uint32_t *)sheet->columns[ROW_TYPE_ID])[to] =
         ((const uint32_t *)input->chunk.columns[READ_TYPE_ID])[input->at];
@@ -52,19 +59,6 @@ put_row(struct merge_feed *feed, struct engine_sheet *sheet, const struct merge_
     engine_put_text_copy(sheet, ROW_PROPERTIES, to, event.properties);
     row_facts_add(&feed->rows.facts, seq, event.received_at_us);
     sheet->rows++;
-}
-
-static bool
-is_erased(const struct merge_feed *feed, const struct merge_input *input)
-{
-    struct event event;
-    uint64_t seq = 0;
-
-    if (feed->selection == NULL)
-        return false;
-    read_row(&input->chunk, input->at, &event, &seq);
-    event.project_id = feed->selection->project_id; /* files are of one project */
-    return selection_matches(feed->selection, &event, seq);
 }
 
 /* The next chunk of an input; at its end it leaves the list. */
@@ -101,10 +95,7 @@ merge_fill(struct engine_feed *base, struct engine_sheet *sheet, struct diag *di
             person_of(least) != feed->last_person)
             return ERR_OK; /* cut between two persons */
         feed->last_person = person_of(least);
-        if (is_erased(feed, least))
-            feed->erased++;
-        else
-            put_row(feed, sheet, least);
+        put_row(feed, sheet, least);
         if (++least->at == least->chunk.rows)
             err = refill(feed, least, diag);
     }

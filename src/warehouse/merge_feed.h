@@ -22,9 +22,9 @@ struct merge_feed {
     uint32_t count;    /* of inputs that still give rows */
     uint64_t rows_cut; /* at this many rows the feed ends, with the person at hand; 0: never */
     uint32_t last_person;
-    const struct selection *selection; /* rows it selects are passed over; NULL: none */
-    uint64_t erased;                   /* so many were */
-    bool is_done;                      /* nothing is left for another file */
+    bool is_done;                   /* nothing is left for another file */
+    const struct selection *erased; /* rows of it are left out; NULL: none */
+    uint64_t erased_rows;
 };
 /* Opens the streams over rows with from_us <= occurred_at < to_us. ERR_CORRUPT, ERR_IO, ERR_NOMEM.
  */

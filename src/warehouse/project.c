@@ -2,13 +2,13 @@
  * project - one project's derived data: opened lazily, discarded and loaded again where it cannot
  * be trusted.
  *
- * Layer 4. project_get: any thread (under projects_lock); resetting: the loader.
+ * Layer 4. project_get: any thread (under projects_lock).
  *
  * A project is trusted if its manifest has a right checksum, is of this layout, covers no more than
  * the store held when the program started (which positions of another store never do), is no older
  * than the checkpoint knows, and its files are all there with their sizes, its types and persons
  * whole. Everything else is damage: the project starts empty, is flagged, and the loader reads the
- * store again for it. The Parquet files' checksums are taken at their first use.
+ * store again for it (reset.c). The Parquet files' checksums are taken at their first use.
  */
 #include "warehouse/inside.h"
 #include <inttypes.h>
@@ -29,6 +29,7 @@ project_free(struct project **project_place)
     file_set_release(&project->set);
     lexicon_release(&project->lexicon);
     tail_release(&project->tail);
+    file_lives_free(&project->dropped);
     manifest_fini(&project->manifest);
     pthread_mutex_destroy(&project->lock);
     pthread_mutex_destroy(&project->seal_lock);
@@ -195,10 +196,8 @@ is_named(const struct project *project, const char *name)
     return false;
 }
 
-/* Removes what the manifest does not name, and keeps the numbers rising above whatever stood there.
- */
-static enum err
-tidy(struct project *project, struct diag *diag)
+enum err
+project_tidy(struct project *project, struct diag *diag)
 {
     struct file_list list = {0};
     enum err err = file_list_dir(project->dir, &list, diag);
@@ -225,10 +224,9 @@ tidy(struct project *project, struct diag *diag)
     return err;
 }
 
-/* What an empty project has: no files, no names. */
-static enum err
-make_empty(const struct project *project, uint32_t epoch, struct file_set **ret_set,
-           struct lexicon **ret_lexicon)
+enum err
+project_make_empty(struct project *project, uint32_t epoch, struct file_set **ret_set,
+                   struct lexicon **ret_lexicon)
 {
     struct file_set *set = NULL;
     enum err err = file_set_new(NULL, 0, &set);
@@ -247,7 +245,7 @@ start_empty(struct project *project)
 {
     project->manifest.generation = project->warehouse->generation;
     project->manifest.project_id = project->id;
-    return make_empty(project, project->manifest.epoch, &project->set, &project->lexicon);
+    return project_make_empty(project, project->manifest.epoch, &project->set, &project->lexicon);
 }
 
 static enum err
@@ -275,9 +273,9 @@ project_open(struct project *project, struct diag *diag)
     } else if (err == ERR_ABSENT) {
         err = start_empty(project);
         if (err == ERR_OK && file_exists(project->dir))
-            err = tidy(project, &why);
+            err = project_tidy(project, &why);
     } else if (err == ERR_OK) {
-        err = tidy(project, &why);
+        err = project_tidy(project, &why);
     }
     if (err != ERR_OK && diag != NULL)
         *diag = why;
@@ -387,105 +385,4 @@ project_report_damage(struct project *project, const struct lexicon *lexicon,
          LOG_TEXT("next", "it is loaded again from the store"));
     atomic_store(&warehouse->has_damage, true);
     store_wake(warehouse->config.store);
-}
-
-/* From here on a start finds no manifest, and the checkpoint (written before) asks for none. */
-static enum err
-remove_manifest(const struct project *project, struct diag *diag)
-{
-    char path[FILE_PATH_MAX];
-    enum err err = ERR_OK;
-
-    if (!file_path(path, project->dir, "manifest.json"))
-        return ERR_INVALID;
-    if (!file_exists(path))
-        return ERR_OK;
-    err = file_unlink(path, diag);
-    return err == ERR_OK ? file_sync_dir(project->dir, diag) : err;
-}
-
-/* Names of types are held in memory by who needs them: their files can go at once, and must, where
- * a name is to be forgotten. */
-static enum err
-remove_types(const struct project *project, struct diag *diag)
-{
-    CLEANUP(file_list_free) struct file_list list = {0};
-    enum err err = ERR_OK;
-
-    if (file_exists(project->dir))
-        err = file_list_dir(project->dir, &list, diag);
-    for (size_t i = 0; err == ERR_OK && i < list.count; i++) {
-        char path[FILE_PATH_MAX];
-
-        if (strncmp(list.names[i], "types.", 6) == 0 &&
-            file_path(path, project->dir, list.names[i]))
-            err = file_unlink(path, diag);
-    }
-    return err;
-}
-
-/* Under seal_lock. What views still hold goes with the last of them; `set` and so on become the old
- * ones. */
-static void
-replace_all(struct project *project, struct file_set **set, struct lexicon **lexicon,
-            struct tail **tail)
-{
-    struct file_set *old_set = project->set;
-    struct lexicon *old_lexicon = project->lexicon;
-    struct tail *old_tail = project->tail;
-
-    atomic_store(&old_lexicon->is_dropped, true);
-    for (uint32_t i = 0; i < old_set->count; i++)
-        atomic_store(&old_set->files[i]->is_dropped, true);
-    pthread_mutex_lock(&project->lock);
-    project->set = *set;
-    project->lexicon = *lexicon;
-    project->tail = *tail;
-    project->tail_rows = 0;
-    project->type_count = 0;
-    project->person_count = 0;
-    project->sealed_rows = 0;
-    project->waiting_us = project->received_min_us; /* its first row is the next to come */
-    project->received_min_us = 0;
-    project->is_rebuilding = true;
-    project->covered = (struct store_position){0};
-    pthread_mutex_unlock(&project->lock);
-    *set = old_set;
-    *lexicon = old_lexicon;
-    *tail = old_tail;
-}
-
-enum err
-project_reset(struct project *project, struct diag *diag)
-{
-    CLEANUP(tail_release) struct tail *tail = NULL;
-    CLEANUP(file_set_release) struct file_set *set = NULL;
-    CLEANUP(lexicon_release) struct lexicon *lexicon = NULL;
-    const uint32_t epoch = project->manifest.epoch + 1;
-    const bool had_files = project->set->count != 0;
-    enum err err = tail_new(&tail);
-
-    if (err == ERR_OK)
-        err = make_empty(project, epoch, &set, &lexicon);
-    if (err != ERR_OK)
-        return err;
-    pthread_mutex_lock(&project->seal_lock);
-    err = remove_manifest(project, diag);
-    if (err == ERR_OK) {
-        atomic_fetch_sub(&project->warehouse->rows, project->sealed_rows + project->tail_rows);
-        replace_all(project, &set, &lexicon, &tail);
-        manifest_fini(&project->manifest);
-        project->manifest.generation = project->warehouse->generation;
-        project->manifest.project_id = project->id;
-        project->manifest.epoch = epoch;
-        project->loaded = (struct store_position){0};
-        project->loaded_seq = 0;
-        project->broken = ERR_OK;
-        err = remove_types(project, diag);
-        /* Met at the opening: nobody holds anything of it, and what stands there is of no use. */
-        if (err == ERR_OK && !had_files && file_exists(project->dir))
-            err = tidy(project, diag);
-    }
-    pthread_mutex_unlock(&project->seal_lock);
-    return err;
 }

@@ -51,7 +51,7 @@ give_tail_row(const struct reading *reading, const struct tail_block *block, uin
     struct event event;
 
     tail_row_event(block, offset, &event);
-    event.event_type = types_name(&reading->view->lexicon->types, block->type_id[offset]);
+    event.event_type = types_name(reading->view->types, block->type_id[offset]);
     return give(reading, &event, block->seq[offset]);
 }
 

@@ -96,9 +96,9 @@ write_tail(struct project *project, struct manifest_file *facts, struct diag *di
         return ERR_NOMEM;
     feed.order = order;
     feed.blocks = blocks;
-    feed.types = &project->lexicon->types;
+    feed.types = project->lexicon->types;
     return file_write(project, project->warehouse->engine, NULL, sql_seal_rows_text, &feed.rows,
-                      again, project->lexicon->types.count, facts, diag);
+                      again, project->lexicon->types->count, facts, diag);
 }
 
 enum err
@@ -141,11 +141,16 @@ project_publish(struct project *project, struct manifest *manifest, struct file_
     project->set = *set;
     *set = old_set;
     project->sealed_rows = project->manifest.rows;
+    project->received_min_us = project->manifest.received_min_us;
     if (tail != NULL) {
         struct tail *old_tail = project->tail;
         project->tail = *tail;
         *tail = old_tail;
         project->tail_rows = 0;
+    } else if (project->tail_rows != 0 &&
+               (project->received_min_us == 0 ||
+                project->tail_received_min_us < project->received_min_us)) {
+        project->received_min_us = project->tail_received_min_us;
     }
     pthread_mutex_unlock(&project->lock);
     return ERR_OK;
@@ -190,7 +195,7 @@ write_all(struct project *project, struct manifest *manifest, struct diag *diag)
     struct lexicon *lexicon = project->lexicon;
     const struct persons_runs runs = {lexicon->runs_dir, lexicon->runs_owner};
     struct manifest_file facts = {.covered = project->loaded};
-    enum err err = lexicon_write_types(lexicon, project->dir, manifest, diag);
+    enum err err = lexicon_write_types(lexicon->types, project->dir, manifest, diag);
 
     if (err == ERR_OK)
         err = persons_seal(&lexicon->persons, &runs, diag);
@@ -204,7 +209,7 @@ write_all(struct project *project, struct manifest *manifest, struct diag *diag)
     manifest->rows += facts.rows;
     manifest->covered = covered_position(project);
     manifest->seq_max = facts.seq_max;
-    if (manifest->received_min_us == 0 || facts.received_min_us < manifest->received_min_us)
+    if (manifest->file_count == 1 || facts.received_min_us < manifest->received_min_us)
         manifest->received_min_us = facts.received_min_us;
     return ERR_OK;
 }
@@ -215,14 +220,14 @@ project_seal(struct project *project, struct diag *diag)
     CLEANUP(tail_release) struct tail *tail = NULL;
     CLEANUP(file_set_release) struct file_set *set = NULL;
     CLEANUP(manifest_fini) struct manifest manifest = {0};
-    enum err err = file_make_dir(project->dir, diag);
+    enum err err = tail_new(&tail);
 
-    if (err == ERR_OK)
-        err = tail_new(&tail);
     if (err != ERR_OK)
         return err;
     pthread_mutex_lock(&project->seal_lock);
-    err = manifest_copy(&project->manifest, 1, &manifest);
+    err = file_make_dir(project->dir, diag); /* an empty project's may go meanwhile */
+    if (err == ERR_OK)
+        err = manifest_copy(&project->manifest, 1, &manifest);
     if (err == ERR_OK) {
         manifest.next_number = project->next_number;
         err = write_all(project, &manifest, diag);

@@ -15,11 +15,14 @@ const char *const sql_seal_rows_text = sql_seal_rows;
 const char *const sql_merge_rows_text = sql_merge_rows;
 const char *const sql_write_first_text = sql_write_first;
 const char *const sql_read_all_text = sql_read_all;
-const char *const sql_look_rows_text = sql_look_rows;
 const char *const sql_newest_seq_text = sql_newest_seq;
 const char *const sql_newest_rows_text = sql_newest_rows;
 const char *const sql_rows_after_text = sql_rows_after;
 const char *const sql_person_rows_text = sql_person_rows;
+const char *const sql_search_times_text = sql_search_times;
+const char *const sql_search_persons_text = sql_search_persons;
+const char *const sql_search_ids_text = sql_search_ids;
+const char *const sql_used_types_text = sql_used_types;
 
 /* A string literal: quotes doubled, nothing else is special in one. */
 static void

@@ -38,10 +38,13 @@ extern const char *const sql_seal_rows_text;
 extern const char *const sql_merge_rows_text;
 extern const char *const sql_write_first_text;
 extern const char *const sql_read_all_text;
-extern const char *const sql_look_rows_text;
 extern const char *const sql_newest_seq_text;
 extern const char *const sql_newest_rows_text;
 extern const char *const sql_rows_after_text;
 extern const char *const sql_person_rows_text;
+extern const char *const sql_search_times_text;
+extern const char *const sql_search_persons_text;
+extern const char *const sql_search_ids_text;
+extern const char *const sql_used_types_text;
 
 #endif

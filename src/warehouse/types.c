@@ -7,6 +7,7 @@
 #include "warehouse/types.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include <stdatomic.h>
 #include <string.h>
 
 #define SLOTS_FIRST 64
@@ -71,6 +72,39 @@ types_fini(struct types *types)
     pthread_mutex_destroy(&types->lock);
 }
 
+enum err
+types_new(struct types **ret_types)
+{
+    struct types *types = MEM_NEW(struct types, 1);
+
+    if (types == NULL)
+        return ERR_NOMEM;
+    types_init(types);
+    atomic_init(&types->references, 1);
+    *ret_types = types;
+    return ERR_OK;
+}
+
+struct types *
+types_hold(struct types *types)
+{
+    atomic_fetch_add_explicit(&types->references, 1, memory_order_relaxed);
+    return types;
+}
+
+void
+types_release(struct types **types_place)
+{
+    struct types *types = *types_place;
+
+    *types_place = NULL;
+    if (types == NULL ||
+        atomic_fetch_sub_explicit(&types->references, 1, memory_order_acq_rel) != 1)
+        return;
+    types_fini(types);
+    mem_free(types);
+}
+
 static uint32_t
 block_of(uint32_t id, uint32_t *ret_offset)
 {
@@ -128,29 +162,38 @@ slots_grow(struct types *types)
     return ERR_OK;
 }
 
+/* Where the name of the next id stands; NULL: out of memory. */
+static struct slice *
+next_place(struct types *types)
+{
+    uint32_t offset = 0;
+    const uint32_t block = block_of(types->count, &offset);
+
+    if (types->blocks[block] == NULL)
+        types->blocks[block] = MEM_NEW(struct slice, (size_t)TYPES_BLOCK_FIRST << block);
+    return types->blocks[block] != NULL ? &types->blocks[block][offset] : NULL;
+}
+
 /* Under the lock. */
 static enum err
 type_add(struct types *types, struct slice name, uint32_t hash, uint32_t *ret_id)
 {
-    uint32_t offset = 0;
-    const uint32_t block = block_of(types->count, &offset);
     struct slice copy;
+    struct slice *place = NULL;
     struct types_slot *slot = NULL;
 
     if (types->count == TYPES_MAX)
         return ERR_FULL;
     if (types->count >= types->slot_count / 2 && slots_grow(types) != ERR_OK)
         return ERR_NOMEM;
-    if (types->blocks[block] == NULL) {
-        types->blocks[block] = MEM_NEW(struct slice, (size_t)TYPES_BLOCK_FIRST << block);
-        if (types->blocks[block] == NULL)
-            return ERR_NOMEM;
-    }
+    place = next_place(types);
+    if (place == NULL)
+        return ERR_NOMEM;
     copy = arena_copy(&types->names, name);
     if (copy.ptr == NULL)
         return ERR_NOMEM;
     slot = slot_of(types, name, hash);
-    types->blocks[block][offset] = copy;
+    *place = copy;
     *ret_id = types->count++;
     *slot = (struct types_slot){hash, *ret_id + 1};
     return ERR_OK;
@@ -173,6 +216,44 @@ types_resolve(struct types *types, struct slice name, uint32_t *ret_id)
     pthread_mutex_lock(&types->lock);
     err = type_add(types, name, hash, ret_id);
     pthread_mutex_unlock(&types->lock);
+    return err;
+}
+
+enum err
+types_add_hole(struct types *types)
+{
+    struct slice *place = NULL;
+    enum err err = types->count == TYPES_MAX ? ERR_FULL : ERR_OK;
+
+    pthread_mutex_lock(&types->lock);
+    place = err == ERR_OK ? next_place(types) : NULL;
+    if (place != NULL) {
+        *place = SLICE_NONE;
+        types->count++;
+    } else if (err == ERR_OK) {
+        err = ERR_NOMEM;
+    }
+    pthread_mutex_unlock(&types->lock);
+    return err;
+}
+
+enum err
+types_copy(const struct types *types, const bool *is_gone, struct types **ret_types)
+{
+    CLEANUP(types_release) struct types *copy = NULL;
+    enum err err = types_new(&copy);
+
+    for (uint32_t id = 0; err == ERR_OK && id < types->count; id++) {
+        const struct slice name = types_name(types, id);
+        uint32_t same = 0;
+
+        if (is_gone[id] || name.len == 0)
+            err = types_add_hole(copy);
+        else
+            err = types_resolve(copy, name, &same);
+    }
+    if (err == ERR_OK)
+        *ret_types = MOVE(copy);
     return err;
 }
 

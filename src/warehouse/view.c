@@ -154,6 +154,7 @@ pin(struct warehouse_view *view, struct project *project, const struct lexicon *
         *ret_broken = project->broken;
         view->set = file_set_hold(project->set);
         view->lexicon = lexicon_hold(project->lexicon);
+        view->types = types_hold(project->lexicon->types);
         view->tail = tail_hold(project->tail);
         view->tail_rows = project->tail_rows;
         view->type_count = project->type_count;
@@ -213,6 +214,7 @@ warehouse_view_close(struct warehouse_view **view_place)
         return;
     file_set_release(&view->set);
     lexicon_release(&view->lexicon);
+    types_release(&view->types);
     tail_release(&view->tail);
     mem_free(view);
 }
@@ -274,7 +276,7 @@ warehouse_view_type_count(const struct warehouse_view *view)
 struct slice
 warehouse_view_type_name(const struct warehouse_view *view, uint32_t type_id)
 {
-    return types_name(&view->lexicon->types, type_id);
+    return types_name(view->types, type_id);
 }
 
 bool
@@ -283,7 +285,7 @@ warehouse_view_type_find(const struct warehouse_view *view, struct slice name,
 {
     uint32_t id = 0;
 
-    if (!types_find(&view->lexicon->types, name, &id) || id >= view->type_count)
+    if (!types_find(view->types, name, &id) || id >= view->type_count)
         return false;
     *ret_type_id = id;
     return true;

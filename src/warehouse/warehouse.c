@@ -54,10 +54,14 @@ start_engine(struct warehouse *warehouse, struct diag *diag)
                                    .memory_limit_bytes = warehouse->config.memory_limit_bytes};
     struct opening opening = {&config, &warehouse->engine, diag, ERR_OK};
     struct thread *thread = NULL;
-    enum err err = ERR_INVALID;
+    enum err err = ERR_OK;
 
     if (!file_path(temp_dir, warehouse->dir, "tmp"))
         return ERR_INVALID;
+    if (file_exists(temp_dir)) /* what a killed process spilt there: rows, perhaps of somebody */
+        err = file_remove_tree(temp_dir, diag);
+    if (err != ERR_OK)
+        return err;
     err = thread_start("engine-open", THREAD_LOW, open_engine, &opening, &thread, diag);
     if (err != ERR_OK)
         return err;
@@ -229,6 +233,7 @@ warehouse_free(struct warehouse **warehouse_place)
     mem_free(warehouse->projects);
     checkpoint_free(&warehouse->checkpoint);
     arena_fini(&warehouse->page_arena);
+    load_request_cancel(warehouse);
     engine_close(&warehouse->keeper_engine);
     engine_close(&warehouse->engine);
     pthread_mutex_destroy(&warehouse->projects_lock);

@@ -93,21 +93,6 @@ fake_store_add(struct fake_store *store, const struct event *event)
     store->visible = store->count;
 }
 
-uint32_t
-fake_store_erase(struct fake_store *store, const struct selection *selection)
-{
-    uint32_t erased = 0;
-
-    for (uint32_t i = 0; i < store->count; i++) {
-        if (!selection_matches(selection, &store->rows[i].event, store->rows[i].seq))
-            continue;
-        store->rows[i].event.project_id = PROJECT_ERASED;
-        erased++;
-    }
-    store->erased += erased;
-    return erased;
-}
-
 static uint32_t
 first_after(const struct fake_store *store, struct store_position after)
 {
@@ -129,6 +114,23 @@ uint32_t
 fake_store_readable(const struct fake_store *store)
 {
     return store->visible - store->held;
+}
+
+/* Leaves erased rows out of a page; `from` is the place of its first. */
+static void
+leave_out_erased(struct fake_store *store, uint32_t from, struct store_page *page)
+{
+    uint32_t kept = 0;
+
+    if (store->erased == NULL)
+        return;
+    store->page = realloc(store->page, (page->count + 1) * sizeof(*store->page));
+    for (uint32_t i = 0; i < page->count; i++) {
+        if (!fake_store_is_erased(store, from + i))
+            store->page[kept++] = page->rows[i];
+    }
+    page->rows = store->page;
+    page->count = kept;
 }
 
 static enum err
@@ -163,7 +165,33 @@ database_read_after(struct fake_store *store, struct store_position after, uint3
             ret_page->oldest_held_us = store->rows[fake_store_readable(store)].event.received_at_us;
     }
     store->rows_read += ret_page->count;
+    leave_out_erased(store, from, ret_page);
     return ERR_OK;
+}
+
+void
+fake_store_erase(struct fake_store *store, const struct selection *selection)
+{
+    const uint32_t before = store->erased_room;
+
+    if (store->count > before) {
+        store->erased = realloc(store->erased, store->count);
+        memset(store->erased + before, 0, store->count - before);
+        store->erased_room = store->count;
+    }
+    for (uint32_t i = 0; i < store->count; i++) {
+        if (!store->erased[i] &&
+            selection_matches(selection, &store->rows[i].event, store->rows[i].seq)) {
+            store->erased[i] = true;
+            store->erased_count++;
+        }
+    }
+}
+
+bool
+fake_store_is_erased(const struct fake_store *store, uint32_t place)
+{
+    return place < store->erased_room && store->erased[place];
 }
 
 static enum err
@@ -189,6 +217,7 @@ fake_read_after(struct store *base, struct store_position after, uint32_t rows_m
     ret_page->next = (struct store_position){store->generation, 0, from + ret_page->count};
     ret_page->is_caught_up = from + ret_page->count == store->visible;
     store->rows_read += ret_page->count;
+    leave_out_erased(store, from, ret_page);
     return ERR_OK;
 }
 
@@ -291,4 +320,6 @@ fake_store_fini(struct fake_store *store)
 {
     fake_store_cut(store, 0);
     free(store->rows);
+    free(store->erased);
+    free(store->page);
 }

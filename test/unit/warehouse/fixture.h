@@ -22,7 +22,6 @@
 #include <cmocka.h>
 
 #define PROJECT 7
-#define PROJECT_ERASED 999 /* whose rows are no longer PROJECT's */
 
 enum fake_kind { FAKE_LEDGER, FAKE_DATABASE };
 extern enum fake_kind fake_store_kind; /* of the next fixture_open */
@@ -47,20 +46,23 @@ struct fake_store {
     uint64_t generation;
     uint32_t page_rows_max; /* 0: as asked */
     uint64_t rows_read;
-    uint32_t erased;
-    bool is_renumbered; /* loaded anew since: the erased gave no numbers to persons and types */
+    bool *erased; /* by place; NULL: none ever was */
+    uint32_t erased_room;
+    uint32_t erased_count;
+    struct store_row *page; /* what a page was made of where rows between are erased */
 };
 void fake_store_init(struct fake_store *store);
 void fake_store_fini(struct fake_store *store);
 /* Copies the event; seq = place + 1 (FAKE_DATABASE: 0). */
 void fake_store_add(struct fake_store *store, const struct event *event);
-/* What is selected is PROJECT's no longer. Returns how many. */
-uint32_t fake_store_erase(struct fake_store *store, const struct selection *selection);
 /* The rows from the first `count` on never were. */
 void fake_store_cut(struct fake_store *store, uint32_t count);
 /* Put back from an older copy: cut, a new generation, and to be read again. */
 void fake_store_restore(struct fake_store *store, uint32_t count);
-/* Rows that a reader gets. */
+/* Readers do not meet the selected rows any more; the places of the others stay. */
+void fake_store_erase(struct fake_store *store, const struct selection *selection);
+bool fake_store_is_erased(const struct fake_store *store, uint32_t place);
+/* Rows that a reader gets, erased ones counted. */
 uint32_t fake_store_readable(const struct fake_store *store);
 /* What a reply tells once the first `count` rows are committed. */
 struct store_position fake_store_told(const struct fake_store *store, uint32_t count);
@@ -74,6 +76,8 @@ struct fixture {
     struct warehouse *warehouse;
     uint32_t warnings;      /* told to the sink */
     uint32_t behind_factor; /* 1, unless a test says so after fixture_open */
+    /* The naive reader gives ids as if erased rows never were: after a rebuild. */
+    bool is_numbered_anew;
 };
 void fixture_open(struct fixture *fixture);
 void fixture_close(struct fixture *fixture);

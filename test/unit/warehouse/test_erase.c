@@ -1,373 +1,349 @@
 /*
- * test_erase - what the store has erased goes from tails and files; what stays equals the naive
- * reader's; a stop between any two steps loses nothing.
+ * test_erase - what was erased stands nowhere any more, and everything else is as it was: by
+ * person, time and ids, whole projects, names of types.
  */
-#include "fixture.h"
-#include "warehouse/inside.h"
-#include <dirent.h>
+#include "base/file.h"
+#include "erase_kit.h"
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-static struct selection
-of_person(const char *text)
+/* --- one person ------------------------------------------------------------------------------- */
+
+static void
+test_erase__person_wherever_its_rows_are(void **state)
 {
-    return (struct selection){.project_id = PROJECT,
-                              .kind = SELECTION_PERSON,
-                              .person = slice_of_text(text),
-                              .seq_max = UINT64_MAX,
-                              .received_max_us = INT64_MAX};
-}
+    (void)state;
+    for (enum where where = IN_TAIL; where < WHERES; where++) {
+        struct fixture fixture;
+        struct warehouse_erasure erasure;
+        struct warehouse_stats before, after;
 
-static struct warehouse_erasure
-erasure_of(struct fixture *fixture, struct selection selection)
-{
-    return (struct warehouse_erasure){
-        .selection = selection, .position = fake_store_told(&fixture->store, fixture->store.count)};
-}
-
-/* Steps of both threads until it is done, or so many were made. false: not done. */
-static bool
-run(struct fixture *fixture, const struct warehouse_erasure *erasure, uint32_t steps_max,
-    uint64_t *ret_rows)
-{
-    struct warehouse_erase *job = NULL;
-    struct warehouse_erasure_progress progress = {0};
-    struct diag diag = DIAG_INIT;
-    bool is_done = false;
-    bool did_work = false;
-    enum err err = warehouse_erase_open(fixture->warehouse, erasure, &job, &diag);
-
-    for (uint32_t i = 0; err == ERR_OK && !is_done && i < steps_max; i++) {
-        err = warehouse_load_step(fixture->warehouse, 0, &diag);
-        if (err == ERR_OK)
-            err = warehouse_erase_step(job, &did_work, &is_done, &progress, &diag);
+        erase_fill(&fixture, where);
+        warehouse_stats(fixture.warehouse, &before);
+        assert_int_equal(before.tail_rows, where == IN_TAIL     ? 800
+                                           : where == IN_BOTH   ? 100
+                                           : where == IN_MERGED ? 100
+                                                                : 0);
+        erasure = erasure_of(&fixture, of_person(PERSON));
+        assert_true(fixture.store.erased_count > 50);
+        assert_int_equal(erase_whole(&fixture, &erasure), fixture.store.erased_count);
+        assert_nothing_of(&fixture, PERSON);
+        warehouse_stats(fixture.warehouse, &after);
+        if (where == IN_FILES)
+            assert_true(after.file_bytes < before.file_bytes);
+        check_reads(&fixture, PERSON);
+        check_all(&fixture);
+        assert_nothing_of(&fixture, PERSON);
+        assert_int_equal(erase_whole(&fixture, &erasure),
+                         0); /* begun again: nothing is left to do */
+        fixture_close(&fixture);
     }
-    warehouse_erase_close(&job);
-    if (err != ERR_OK)
-        fail_msg("%s %s", err_name(err), diag.message);
-    if (ret_rows != NULL)
-        *ret_rows = progress.rows;
-    return is_done;
 }
 
-static bool
-file_holds(const char *path, const char *text)
+/* An event with both ids is the person's of its user_id; its anonymous_id names another. */
+static void
+test_erase__person_named_beside_another(void **state)
 {
-    struct buf buf;
-    bool is_found = false;
+    struct fixture fixture;
+    struct warehouse_erasure erasure;
 
-    buf_init(&buf, (size_t)1 << 30);
-    if (file_read_whole(path, (size_t)1 << 30, &buf, NULL) == ERR_OK)
-        is_found = buf.len != 0 && memmem(buf.ptr, buf.len, text, strlen(text)) != NULL;
-    buf_fini(&buf);
-    return is_found;
-}
+    (void)state;
+    fixture_open_small(&fixture, 10, 10);
+    for (uint32_t i = 0; i < 40; i++) {
+        char id[32];
+        const struct event event = {.project_id = PROJECT,
+                                    .event_id =
+                                        (snprintf(id, sizeof(id), "%08x", i), slice_of_text(id)),
+                                    .event_type = SLICE("t"),
+                                    .user_id = i % 4 == 3 ? SLICE_NONE : SLICE("known"),
+                                    .anonymous_id = i % 10 == 3 ? SLICE("device") : SLICE("other"),
+                                    .occurred_at_us = DAY_ZERO_US + i,
+                                    .received_at_us = DAY_ZERO_US + i};
 
-/* In the names and the manifest: Parquet's pages are compressed, and read below. */
-static bool
-folder_holds(const struct fixture *fixture, const char *text)
-{
-    char path[FILE_PATH_MAX], name[FILE_PATH_MAX + 300];
-    struct dirent *entry;
-    DIR *dir;
-    bool is_found = false;
-
-    (void)snprintf(path, sizeof(path), "%s/warehouse/%d", fixture->dir, PROJECT);
-    dir = opendir(path);
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        (void)snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
-        is_found = is_found || file_holds(name, text);
+        fake_store_add(&fixture.store, &event);
     }
-    if (dir != NULL)
-        closedir(dir);
-    return is_found;
-}
-
-struct hunt {
-    const struct selection *selection;
-    uint32_t found;
-    uint32_t rows;
-};
-
-static enum err
-hunt_event(void *state, const struct event *event, uint64_t seq)
-{
-    struct hunt *hunt = state;
-    struct event own = *event;
-
-    own.project_id = PROJECT;
-    hunt->found += selection_matches(hunt->selection, &own, seq);
-    hunt->rows++;
-    return ERR_OK;
-}
-
-/* Every format read back: all events of the project, whole. */
-static uint32_t
-rows_left(struct fixture *fixture, const struct selection *selection)
-{
-    struct warehouse_view *view = NULL;
-    struct query_control control = {.deadline_steady_ns = INT64_MAX};
-    struct hunt hunt = {.selection = selection};
-
-    assert_int_equal(warehouse_view_open(fixture->warehouse, PROJECT, NULL, 0, &view, NULL),
-                     ERR_OK);
-    assert_int_equal(warehouse_after(view, 0, 1000000, &control, hunt_event, &hunt, NULL), ERR_OK);
-    warehouse_view_close(&view);
-    return hunt.found;
+    fixture_load(&fixture);
+    erasure = erasure_of(&fixture, of_person("device"));
+    assert_int_equal(fixture.store.erased_count, 4);
+    assert_int_equal(erase_whole(&fixture, &erasure), 4);
+    assert_nothing_of(&fixture, "device");
+    check_reads(&fixture, "device");
+    check_all(&fixture);
+    fixture_close(&fixture);
 }
 
 static void
-test_erase__a_person_in_files_and_tail(void **state)
+test_erase__what_comes_later_stays(void **state)
 {
     struct fixture fixture;
-    const struct selection selection = of_person("user-4");
     struct warehouse_erasure erasure;
-    uint64_t rows = 0;
-    uint32_t erased;
 
     (void)state;
-    fixture_open_small(&fixture, 400, 200);
-    fixture_add_events(&fixture, 1, 1900, 40, 4, 30);
+    fixture_open_small(&fixture, 200, 200);
+    fixture_add_events(&fixture, 31, 500, 60, 6, 20);
+    erasure = erasure_of(&fixture, of_person(PERSON));
+    fixture_add_events(&fixture, 32, 450, 60, 6, 20); /* before anything was loaded */
+    fixture.is_numbered_anew = true;
     fixture_load(&fixture);
-    fixture_add_events(&fixture, 2, 150, 40, 4, 30); /* in the tail, or not loaded yet */
-    assert_true(rows_left(&fixture, &selection) > 0);
-    erased = fake_store_erase(&fixture.store, &selection);
-    assert_true(erased > 20);
-    erasure = erasure_of(&fixture, selection);
-    assert_true(run(&fixture, &erasure, 1000, &rows));
-    assert_true(rows <= erased && rows > 0); /* the rest was not loaded before the store lost it */
-    assert_int_equal(rows_left(&fixture, &selection), 0);
+    erase_whole(&fixture, &erasure);
+    assert_true(rows_where(&fixture, "user_id = '" PERSON "' OR anonymous_id = '" PERSON "'") > 10);
+    check_all(&fixture);
+    fixture_close(&fixture);
+}
+
+/* --- time and ids ----------------------------------------------------------------------------- */
+
+static void
+test_erase__received_before_at_its_bounds(void **state)
+{
+    (void)state;
+    /* 200 rows a file, a millisecond apart: before, at and after a file's end */
+    for (uint32_t rows = 399; rows <= 401; rows++) {
+        struct fixture fixture;
+        struct warehouse_erasure erasure;
+        uint64_t files = 0;
+
+        fixture_open_small(&fixture, 200, 200);
+        fixture_add_events(&fixture, 33, 950, 60, 6, 20);
+        fixture_load(&fixture);
+        files = fixture_file_count(&fixture);
+        assert_int_equal(files, 4);
+        erasure =
+            erasure_of(&fixture, (struct selection){.kind = SELECTION_RECEIVED,
+                                                    .to_us = DAY_ZERO_US + (int64_t)rows * 1000});
+        assert_int_equal(fixture.store.erased_count, rows);
+        assert_int_equal(erase_whole(&fixture, &erasure), rows);
+        assert_int_equal(fixture_file_count(&fixture), rows < 400 ? 3 : 2);
+        check_reads(&fixture, "nobody");
+        check_all(&fixture);
+        fixture_close(&fixture);
+    }
+}
+
+static void
+test_erase__everything_received(void **state)
+{
+    struct fixture fixture;
+    struct warehouse_erasure erasure;
+    char dir[300];
+
+    (void)state;
+    fixture_open_small(&fixture, 200, 200);
+    fixture_add_events(&fixture, 33, 450, 60, 6, 20);
     fixture_load(&fixture);
-    fixture_check(&fixture);
-    assert_true(run(&fixture, &erasure, 1000, &rows)); /* once more */
-    assert_int_equal(rows, 0);
-    assert_int_equal(fixture_parquet_on_disk(&fixture), fixture_file_count(&fixture) * 2);
-    fixture_stop(&fixture, 3000);
+    erasure =
+        erasure_of(&fixture, (struct selection){.kind = SELECTION_RECEIVED, .to_us = INT64_MAX});
+    assert_int_equal(erase_whole(&fixture, &erasure), 450);
+    assert_int_equal(fixture_file_count(&fixture), 0);
+    assert_int_equal(fixture_parquet_on_disk(&fixture), 0);
+    snprintf(dir, sizeof(dir), "%s/warehouse/7", fixture.dir);
+    assert_int_equal(files_with(dir, "type number"), 0);
+    check_reads(&fixture, "nobody");
+    fixture_add_events(&fixture, 34, 300, 60, 6,
+                       20); /* persons keep their ids, types get new ones */
+    fixture_load(&fixture);
+    check_reads(&fixture, "nobody");
+    check_history(&fixture);
+    fixture_stop(&fixture, 0);
     fixture_start(&fixture);
     fixture_load(&fixture);
-    fixture_check(&fixture);
+    check_reads(&fixture, "nobody");
+    check_history(&fixture);
     assert_int_equal(fixture.warnings, 0);
     fixture_close(&fixture);
 }
 
 static void
-test_erase__from_merged_files_and_beside_merges(void **state)
+test_erase__occurred_within(void **state)
 {
     struct fixture fixture;
-
-    (void)state;
-    fixture_open_small(&fixture, 100, 100);
-    fixture.warehouse->merge_rows_max = 700;
-    for (uint64_t seed = 1; seed <= 4; seed++) {
-        char name[16];
-        struct selection selection;
-        struct warehouse_erasure erasure;
-
-        fixture_add_events(&fixture, seed, 900, 60, 5, 100);
-        fixture_load(&fixture);
-        if (seed % 2 == 0)
-            fixture_keep(&fixture);
-        (void)snprintf(name, sizeof(name), "user-%d", (int)seed * 3);
-        selection = of_person(name);
-        assert_true(fake_store_erase(&fixture.store, &selection) > 0);
-        erasure = erasure_of(&fixture, selection);
-        assert_true(run(&fixture, &erasure, 1000, NULL));
-        assert_int_equal(rows_left(&fixture, &selection), 0);
-        fixture_keep(&fixture);
-        fixture_check(&fixture);
-    }
-    fixture_close(&fixture);
-}
-
-static void
-test_erase__by_time_ids_and_bound(void **state)
-{
-    struct fixture fixture;
-    struct slice ids[3];
-    struct selection selections[4] = {
-        {.kind = SELECTION_RECEIVED, .from_us = 0, .to_us = DAY_ZERO_US + 800 * 1000},
-        {.kind = SELECTION_OCCURRED,
-         .from_us = DAY_ZERO_US - 20 * US_PER_DAY,
-         .to_us = DAY_ZERO_US - 10 * US_PER_DAY},
-        {.kind = SELECTION_IDS, .ids = ids},
-        {.kind = SELECTION_PERSON, .person = SLICE("user-1"), .seq_max = 700},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(selections); i++) {
-        struct selection *selection = &selections[i];
-        struct warehouse_erasure erasure;
-        uint64_t rows = 0;
-        uint32_t erased;
-
-        fixture_open_small(&fixture, 300, 300);
-        fixture_add_events(&fixture, i + 3, 2000, 50, 4, 40);
-        fixture_load(&fixture);
-        selection->project_id = PROJECT;
-        selection->received_max_us = INT64_MAX;
-        if (selection->seq_max == 0)
-            selection->seq_max = UINT64_MAX;
-        for (size_t k = 0; k < 3; k++)
-            ids[k] = fixture.store.rows[k * 900].event.event_id;
-        if (selection->kind == SELECTION_IDS)
-            selection->id_count = selection_sort_ids(ids, 3);
-        erased = fake_store_erase(&fixture.store, selection);
-        assert_true(erased > 0);
-        erasure = erasure_of(&fixture, *selection);
-        assert_true(run(&fixture, &erasure, 1000, &rows));
-        assert_int_equal(rows, erased);
-        fixture_check(&fixture);
-        fixture_stop(&fixture, 0);
-        fixture_start(&fixture);
-        fixture_load(&fixture);
-        fixture_check(&fixture);
-        fixture_close(&fixture);
-    }
-}
-
-/* History begins later, and first-ever moves forward. */
-static void
-test_erase__retention_moves_history(void **state)
-{
-    struct fixture fixture;
-    struct warehouse_view *view = NULL;
-    struct selection selection = {.project_id = PROJECT,
-                                  .kind = SELECTION_RECEIVED,
-                                  .to_us = DAY_ZERO_US + 1000 * 1000,
-                                  .seq_max = UINT64_MAX,
-                                  .received_max_us = INT64_MAX};
     struct warehouse_erasure erasure;
 
     (void)state;
-    fixture_open_small(&fixture, 300, 300);
-    fixture_add_events(&fixture, 3, 2000, 50, 4, 40);
+    fixture_open_small(&fixture, 200, 200);
+    fixture_add_events(&fixture, 35, 950, 60, 6, 20);
     fixture_load(&fixture);
-    assert_int_equal(fake_store_erase(&fixture.store, &selection), 1000);
-    erasure = erasure_of(&fixture, selection);
-    assert_true(run(&fixture, &erasure, 1000, NULL));
-    assert_int_equal(warehouse_view_open(fixture.warehouse, PROJECT, NULL, 0, &view, NULL), ERR_OK);
-    assert_int_equal(warehouse_view_history_from_us(view), DAY_ZERO_US + 1000 * 1000);
-    warehouse_view_close(&view);
-    fixture_check(&fixture);
+    erasure = erasure_of(&fixture, (struct selection){.kind = SELECTION_OCCURRED,
+                                                      .from_us = DAY_ZERO_US - 9 * US_PER_DAY,
+                                                      .to_us = DAY_ZERO_US - 5 * US_PER_DAY});
+    assert_true(fixture.store.erased_count > 100 && fixture.store.erased_count < 400);
+    assert_int_equal(erase_whole(&fixture, &erasure), fixture.store.erased_count);
+    check_reads(&fixture, "nobody");
+    check_all(&fixture);
     fixture_close(&fixture);
 }
 
 static void
-test_erase__a_whole_project(void **state)
+test_erase__ids(void **state)
 {
     struct fixture fixture;
-    struct selection selection = {.project_id = PROJECT,
-                                  .kind = SELECTION_ALL,
-                                  .seq_max = UINT64_MAX,
-                                  .received_max_us = INT64_MAX};
+    struct warehouse_erasure erasure;
+    struct slice ids[40];
+    char copies[40][64];
+    uint32_t count = 0;
+
+    (void)state;
+    fixture_open_small(&fixture, 200, 200);
+    fixture_add_events(&fixture, 36, 950, 60, 6, 20);
+    fixture_load(&fixture);
+    for (uint32_t i = 0; i < COUNT_OF(ids); i++) {
+        const struct slice id = fixture.store.rows[i * 23].event.event_id;
+
+        snprintf(copies[i], sizeof(copies[i]), "%.*s", (int)id.len, id.ptr);
+        ids[i] = slice_of_text(copies[i]);
+    }
+    count = selection_sort_ids(ids, COUNT_OF(ids));
+    erasure = erasure_of(&fixture,
+                         (struct selection){.kind = SELECTION_IDS, .ids = ids, .id_count = count});
+    assert_int_equal(fixture.store.erased_count, 40);
+    assert_int_equal(erase_whole(&fixture, &erasure), 40);
+    check_reads(&fixture, "nobody");
+    check_all(&fixture);
+    fixture_close(&fixture);
+}
+
+/* --- a whole project -------------------------------------------------------------------------- */
+
+static void
+test_erase__whole_project(void **state)
+{
+    struct fixture fixture;
     struct warehouse_erasure erasure;
     struct warehouse_stats stats;
+    char dir[300];
 
     (void)state;
-    fixture_open_small(&fixture, 300, 300);
-    fixture_add_events(&fixture, 3, 2000, 50, 4, 40);
+    fixture_open_small(&fixture, 200, 200);
+    fixture_add_events(&fixture, 37, 950, 60, 6, 20);
     fixture_load(&fixture);
-    assert_int_equal(fake_store_erase(&fixture.store, &selection), 2000);
-    erasure = erasure_of(&fixture, selection);
-    assert_true(run(&fixture, &erasure, 1000, NULL));
-    assert_int_equal(rows_left(&fixture, &selection), 0);
-    assert_int_equal(fixture_parquet_on_disk(&fixture), 0);
-    assert_false(folder_holds(&fixture, "type number"));
+    erasure = erasure_of(&fixture, (struct selection){.kind = SELECTION_ALL});
+    assert_int_equal(erase_whole(&fixture, &erasure), 950);
+    snprintf(dir, sizeof(dir), "%s/warehouse/7", fixture.dir);
+    assert_false(file_exists(dir));
     warehouse_stats(fixture.warehouse, &stats);
-    assert_int_equal(stats.rows, 0);
-    fixture_stop(&fixture, 3000);
-    fixture.store.is_renumbered = true;
-    fixture_start(&fixture);
+    assert_int_equal(stats.rows + stats.files + stats.persons + stats.tail_rows, 0);
+    assert_int_equal(stats.tail_bytes, 0);
+    assert_sound(&fixture);
+    check_reads(&fixture, PERSON);
+    for (int i = 0; i < 2; i++) { /* after a stop without and with a seal */
+        fixture_stop(&fixture, i * 3000);
+        fixture_start(&fixture);
+        fixture_load(&fixture);
+        check_reads(&fixture, PERSON);
+        assert_false(file_exists(dir));
+    }
+    assert_int_equal(erase_whole(&fixture, &erasure), 0);
+    /* It takes events as a new one does: ids begin again. */
+    fixture.is_numbered_anew = true;
+    fixture_add_events(&fixture, 38, 450, 60, 6, 20);
     fixture_load(&fixture);
-    assert_int_equal(rows_left(&fixture, &selection), 0);
+    check_all(&fixture);
     fixture_close(&fixture);
 }
 
-/* A view that is open goes on as it was; the erasure is done when it has closed. */
 static void
-test_erase__waits_for_views(void **state)
+test_erase__whole_project_but_what_came_since(void **state)
 {
     struct fixture fixture;
-    const struct selection selection = of_person("user-4");
+    struct warehouse_erasure erasure;
+
+    (void)state;
+    fixture_open_small(&fixture, 200, 200);
+    fixture_add_events(&fixture, 37, 950, 60, 6, 20);
+    erasure = erasure_of(&fixture, (struct selection){.kind = SELECTION_ALL});
+    fixture_add_events(&fixture, 38, 30, 60, 6, 20);
+    fixture_load(&fixture);
+    erase_whole(&fixture, &erasure);
+    check_reads(&fixture, "nobody");
+    check_history(&fixture);
+    check_stats(&fixture);
+    assert_sound(&fixture);
+    fixture_close(&fixture);
+}
+
+/* --- types ------------------------------------------------------------------------------------ */
+
+static void
+add_typed(struct fixture *fixture, const char *person, const char *type)
+{
+    char id[32];
+    const struct event event = {
+        .project_id = PROJECT,
+        .event_id = (snprintf(id, sizeof(id), "%08x-", fixture->store.count), slice_of_text(id)),
+        .event_type = slice_of_text(type),
+        .user_id = slice_of_text(person),
+        .occurred_at_us = DAY_ZERO_US + fixture->store.count,
+        .received_at_us = DAY_ZERO_US + fixture->store.count};
+
+    fake_store_add(&fixture->store, &event);
+}
+
+static bool
+find_type(struct fixture *fixture, const char *name, uint32_t *ret_id)
+{
+    struct warehouse_view *view = NULL;
+    bool is_found = false;
+
+    assert_int_equal(warehouse_view_open(fixture->warehouse, PROJECT, NULL, 0, &view, NULL),
+                     ERR_OK);
+    is_found = warehouse_view_type_find(view, slice_of_text(name), ret_id);
+    if (is_found)
+        assert_true(slice_equal(warehouse_view_type_name(view, *ret_id), slice_of_text(name)));
+    warehouse_view_close(&view);
+    return is_found;
+}
+
+static void
+test_erase__type_of_nobody_else_loses_its_name(void **state)
+{
+    struct fixture fixture;
     struct warehouse_erasure erasure;
     struct warehouse_view *view = NULL;
-    struct query_control control = {.deadline_steady_ns = INT64_MAX};
-    struct hunt hunt = {.selection = &selection};
+    uint32_t id = 0, again = 0;
+    char dir[300];
 
     (void)state;
-    fixture_open_small(&fixture, 400, 200);
-    fixture_add_events(&fixture, 1, 2000, 40, 4, 30);
+    fixture_open_small(&fixture, 10, 10);
+    for (uint32_t i = 0; i < 10; i++)
+        add_typed(&fixture, i % 2 == 0 ? "eve" : "bob", i % 2 == 0 ? "eve's secret" : "plain");
+    add_typed(&fixture, "bob", "in tail only");
     fixture_load(&fixture);
+    assert_true(find_type(&fixture, "eve's secret", &id));
+    assert_int_equal(id, 0);
+    erasure = erasure_of(&fixture, of_person("eve"));
     assert_int_equal(warehouse_view_open(fixture.warehouse, PROJECT, NULL, 0, &view, NULL), ERR_OK);
-    (void)fake_store_erase(&fixture.store, &selection);
-    erasure = erasure_of(&fixture, selection);
-    assert_false(run(&fixture, &erasure, 200, NULL));
-    assert_int_equal(warehouse_after(view, 0, 1000000, &control, hunt_event, &hunt, NULL), ERR_OK);
-    assert_true(hunt.found > 0);
-    assert_int_equal(rows_left(&fixture, &selection), 0);
-    warehouse_view_close(&view);
-    assert_true(run(&fixture, &erasure, 200, NULL));
-    assert_int_equal(fixture_parquet_on_disk(&fixture), fixture_file_count(&fixture) * 2);
-    fixture_close(&fixture);
-}
+    {
+        struct run run;
 
-static void
-test_erase__begun_again_after_each_step(void **state)
-{
-    const struct selection selection = of_person("user-4");
-    bool is_done = false;
-
-    (void)state;
-    for (uint32_t steps = 0; !is_done; steps++) {
-        struct fixture fixture;
-        struct warehouse_erasure erasure;
-
-        fixture_open_small(&fixture, 400, 200);
-        fixture_add_events(&fixture, 1, 1900, 40, 4, 30);
-        fixture_load(&fixture);
-        (void)fake_store_erase(&fixture.store, &selection);
-        erasure = erasure_of(&fixture, selection);
-        is_done = run(&fixture, &erasure, steps, NULL);
-        fixture_stop(&fixture, 0); /* nothing more is sealed: as after a kill */
-        fixture_start(&fixture);
-        assert_true(run(&fixture, &erasure, 1000, NULL));
-        assert_int_equal(rows_left(&fixture, &selection), 0);
-        fixture_load(&fixture);
-        fixture.store.is_renumbered = false;
-        fixture_close(&fixture);
-        assert_true(steps < 100);
+        erase_begin(&fixture, &erasure, &run);
+        assert_false(erase_go(&fixture, &run, 20)); /* the view holds a file */
+        assert_false(find_type(&fixture, "eve's secret", &id));
+        assert_true(slice_equal(warehouse_view_type_name(view, 0), SLICE("eve's secret")));
+        warehouse_view_close(&view);
+        assert_true(erase_go(&fixture, &run, 40));
+        warehouse_erase_close(&run.erase);
     }
-}
-
-/* A type that only the person had does not stay by name. */
-static void
-test_erase__a_type_of_the_person_alone_is_forgotten(void **state)
-{
-    struct fixture fixture;
-    const struct selection selection = of_person("the one");
-    struct event event = {.project_id = PROJECT,
-                          .event_id = SLICE("only-1"),
-                          .event_type = SLICE("a telling name"),
-                          .user_id = SLICE("the one"),
-                          .occurred_at_us = DAY_ZERO_US,
-                          .received_at_us = DAY_ZERO_US};
-    struct warehouse_erasure erasure;
-
-    (void)state;
-    fixture_open_small(&fixture, 400, 200);
-    fixture_add_events(&fixture, 1, 500, 40, 4, 30);
-    fake_store_add(&fixture.store, &event);
-    fixture_add_events(&fixture, 2, 700, 40, 4, 30);
+    assert_int_equal(warehouse_view_open(fixture.warehouse, PROJECT, NULL, 0, &view, NULL), ERR_OK);
+    assert_int_equal(warehouse_view_type_count(view), 3);
+    assert_int_equal(warehouse_view_type_name(view, 0).len, 0);
+    assert_false(warehouse_view_type_find(view, SLICE(""), &id));
+    warehouse_view_close(&view);
+    snprintf(dir, sizeof(dir), "%s/warehouse", fixture.dir);
+    assert_int_equal(files_with(dir, "secret"), 0);
+    check_all(&fixture);
+    for (int i = 0; i < 2; i++) { /* as it is, and read back from its file */
+        assert_false(find_type(&fixture, "eve's secret", &id));
+        assert_true(find_type(&fixture, "plain", &id));
+        assert_int_equal(id, 1);
+        assert_true(find_type(&fixture, "in tail only", &id));
+        assert_int_equal(id, 2);
+        fixture_stop(&fixture, 3000);
+        fixture_start(&fixture);
+        fixture_load(&fixture);
+    }
+    add_typed(&fixture, "kim", "eve's secret");
     fixture_load(&fixture);
-    assert_true(folder_holds(&fixture, "a telling name"));
-    assert_int_equal(fake_store_erase(&fixture.store, &selection), 1);
-    erasure = erasure_of(&fixture, selection);
-    assert_true(run(&fixture, &erasure, 2000, NULL));
-    fixture_load(&fixture);
-    assert_false(folder_holds(&fixture, "a telling name"));
-    fixture.store.is_renumbered = true;
-    fixture_check(&fixture);
+    assert_true(find_type(&fixture, "eve's secret", &again));
+    assert_int_equal(again, 3);
     fixture_close(&fixture);
 }
 
@@ -375,15 +351,18 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_erase__a_person_in_files_and_tail),
-        cmocka_unit_test(test_erase__from_merged_files_and_beside_merges),
-        cmocka_unit_test(test_erase__by_time_ids_and_bound),
-        cmocka_unit_test(test_erase__retention_moves_history),
-        cmocka_unit_test(test_erase__a_whole_project),
-        cmocka_unit_test(test_erase__waits_for_views),
-        cmocka_unit_test(test_erase__begun_again_after_each_step),
-        cmocka_unit_test(test_erase__a_type_of_the_person_alone_is_forgotten),
+        cmocka_unit_test(test_erase__person_wherever_its_rows_are),
+        cmocka_unit_test(test_erase__person_named_beside_another),
+        cmocka_unit_test(test_erase__what_comes_later_stays),
+        cmocka_unit_test(test_erase__received_before_at_its_bounds),
+        cmocka_unit_test(test_erase__everything_received),
+        cmocka_unit_test(test_erase__occurred_within),
+        cmocka_unit_test(test_erase__ids),
+        cmocka_unit_test(test_erase__whole_project),
+        cmocka_unit_test(test_erase__whole_project_but_what_came_since),
+        cmocka_unit_test(test_erase__type_of_nobody_else_loses_its_name),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name("erase/ledger", tests, fake_store_is_ledger, NULL) +
+           cmocka_run_group_tests_name("erase/database", tests, fake_store_is_database, NULL);
 }

@@ -68,6 +68,25 @@ test_restart__reads_only_what_is_not_sealed(void **state)
     fixture_close(&fixture);
 }
 
+/* What a killed process spilt to sort: rows, perhaps of somebody who is erased since. */
+static void
+test_restart__what_was_spilt_is_removed(void **state)
+{
+    struct fixture fixture;
+    char path[FILE_PATH_MAX];
+
+    (void)state;
+    open_filled(&fixture);
+    fixture_stop(&fixture, 0);
+    path_of(&fixture, "tmp", path);
+    assert_int_equal(file_make_dir(path, NULL), ERR_OK);
+    path_of(&fixture, "tmp/duckdb_temp_storage-0.tmp", path);
+    assert_int_equal(file_replace_whole(path, SLICE("somebody"), NULL), ERR_OK);
+    restart_and_check(&fixture);
+    assert_false(file_exists(path));
+    fixture_close(&fixture);
+}
+
 static void
 test_restart__another_project_holds_the_checkpoint_back(void **state)
 {
@@ -269,6 +288,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_restart__reads_only_what_is_not_sealed),
+        cmocka_unit_test(test_restart__what_was_spilt_is_removed),
         cmocka_unit_test(test_restart__another_project_holds_the_checkpoint_back),
         cmocka_unit_test(test_restart__whatever_is_missing_is_rebuilt),
         cmocka_unit_test(test_restart__another_ledger_is_loaded_anew),
