@@ -64,7 +64,7 @@ link_read(void *state, int64_t revoked_since_us, struct access_rows *ret_rows, s
     if (err != ERR_OK)
         return err;
     *ret_rows = rows;
-    rows = (struct access_rows){0};
+    memset(&rows, 0, sizeof(rows)); /* they are the caller's */
     return ERR_OK;
 }
 
@@ -283,6 +283,7 @@ watch(void *arg)
             write_uses(table);
         if (err == ERR_OK && round % SWEEP_EVERY == 0)
             err = table->source.sweep(table->source.state, &diag);
+        (void)err;
         pthread_mutex_unlock(&table->look_lock);
     }
 }

@@ -78,8 +78,8 @@ run_add(struct resource *res, struct diag *diag)
     static const struct body_field fields[] = {{"email", BODY_TEXT, true},
                                                {"role", BODY_TEXT, true}};
     struct body_value values[COUNT_OF(fields)];
-    char email[LOGIN_EMAIL_BYTES + 1];
-    enum login_role role;
+    char email[LOGIN_EMAIL_BYTES + 1] = "";
+    enum login_role role = LOGIN_ROLE_NONE;
     struct login login;
     enum err err = resource_read_body(res, fields, COUNT_OF(fields), values, diag);
 

@@ -225,7 +225,8 @@ note_failure(struct eraser *eraser, enum err err, const struct diag *diag)
     eraser->next_ns = now_ns(eraser) + ERASER_RETRY_MS * NS_PER_MS;
     if (eraser->job == NULL)
         return;
-    (void)snprintf(eraser->job->error, sizeof(eraser->job->error), "%s", reason);
+    (void)snprintf(eraser->job->error, sizeof(eraser->job->error), "%.*s",
+                   (int)sizeof(eraser->job->error) - 1, reason);
     err = save(eraser, NULL); /* if that fails, too, the next try tells */
     (void)err;
 }

@@ -40,7 +40,7 @@
     X(INVALID_PARAMETER, "invalid_parameter", 400, false,                                          \
       "a parameter is unknown or out of range")                                                    \
     X(ALL_REJECTED, "all_rejected", 400, false, "every event was refused")                         \
-    X(UNAUTHORIZED, "unauthorized", 401, false, "a valid key or token is needed")                          \
+    X(UNAUTHORIZED, "unauthorized", 401, false, "a valid key or token is needed")                  \
     X(WRONG_KEY_KIND, "wrong_key_kind", 403, false, "this key is of the other kind")               \
     X(FORBIDDEN, "forbidden", 403, false, "not allowed")                                           \
     X(NOT_FOUND, "not_found", 404, false, "there is nothing at this address")                      \
