@@ -108,7 +108,7 @@ run_change(struct resource *res, struct diag *diag)
     enum { PASSWORD, IS_ADMIN, FIELDS };
     static const struct body_field fields[FIELDS] = {{"password", BODY_TEXT, false},
                                                      {"is_admin", BODY_BOOL, false}};
-    struct body_value values[FIELDS];
+    struct body_value values[FIELDS] = {0};
     struct password_hash hash = {0};
     struct login login;
     enum err err = find_account(res, &login, diag);

@@ -346,11 +346,23 @@ tell_where_keys_are(const char *data_dir)
             data_dir);
 }
 
+/* The file has the address of an earlier start. */
+static bool
+is_known_node(const char *data_dir)
+{
+    CLEANUP(wipe) struct buf old;
+    char path[FILE_PATH_MAX];
+
+    buf_init(&old, FIRST_RUN_BYTES_MAX);
+    return file_path(path, data_dir, "first-run.txt") && file_exists(path) &&
+           file_read_whole(path, FIRST_RUN_BYTES_MAX, &old, NULL) == ERR_OK &&
+           line_value(buf_slice(&old), "server").ptr != NULL;
+}
+
 enum err
 first_run_tell(struct first_run *run, const char *data_dir, const char *address, struct diag *diag)
 {
-    char path[FILE_PATH_MAX];
-    bool is_known = file_path(path, data_dir, "first-run.txt") && file_exists(path);
+    bool is_known = is_known_node(data_dir);
     enum err err = write_address(data_dir, address, diag);
 
     if (run->is_admin_new)
