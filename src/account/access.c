@@ -221,6 +221,7 @@ access_refresh(struct access_table *table, struct diag *diag)
     enum err err;
 
     pthread_mutex_lock(&table->look_lock);
+    table->is_stale = true; /* the caller knows of a change; word of it may be on its way still */
     err = look(table, true, &own);
     pthread_mutex_unlock(&table->look_lock);
     if (err != ERR_OK && diag != NULL)

@@ -58,8 +58,8 @@ MUST_USE enum err access_start(struct account **account, const struct access_con
                                struct access_table **ret_table, struct diag *diag);
 /* Snapshots still held stay valid. */
 void access_stop(struct access_table **table);
-/* Look at once, on the caller's thread: after a change made through another link of this process.
- */
+/* Read at once, on the caller's thread: after a change made through another link of this process,
+ * whether or not this table's link has heard of it. */
 MUST_USE enum err access_refresh(struct access_table *table, struct diag *diag);
 
 /* Any thread, no lock. false: the rows have been unreadable for longer than cache_ms_max. */

@@ -273,6 +273,24 @@ test_access__refresh_drops_revoked_keys_from_new_snapshots_only(void **state)
 }
 
 static void
+test_access__refresh_reads_though_nothing_was_told(void **state)
+{
+    struct access_table *table;
+    struct access_snapshot *held = NULL;
+    struct access_key found;
+
+    (void)state;
+    table = start();
+    mock.revoked = 2; /* and `changes` stays: PostgreSQL's word comes later */
+    assert_int_equal(access_refresh(table, NULL), ERR_OK);
+    access_renew(table, &held);
+    assert_false(access_find_key(held, text_of(0), NOW_US, &found));
+    assert_true(access_find_key(held, text_of(2), NOW_US, &found));
+    access_release(&held);
+    access_stop(&table);
+}
+
+static void
 test_access__serves_on_and_reports_once_while_rows_are_unreadable(void **state)
 {
     struct access_table *table = start();
@@ -633,6 +651,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         with_mock(test_access__finds_every_key_and_no_other),
         with_mock(test_access__refresh_drops_revoked_keys_from_new_snapshots_only),
+        with_mock(test_access__refresh_reads_though_nothing_was_told),
         with_mock(test_access__serves_on_and_reports_once_while_rows_are_unreadable),
         with_mock(test_access__serves_unreadable_rows_up_to_the_limit_and_no_longer),
         with_mock(test_access__serves_for_ever_without_a_limit),
