@@ -53,6 +53,14 @@ look_fini(struct look *look)
 
 /* --- 1: loaded ------------------------------------------------------------------------------- */
 
+/* Nothing was stored when the erasure began: there is nothing to wait for, and while that is so the
+ * loader's position is of no generation yet. */
+static bool
+comes_after_nothing(struct store_position position)
+{
+    return position.major == 0 && position.minor == 0;
+}
+
 /* Holds the project as it is, if it has all rows up to the erasure's position; else false. */
 static bool
 look_at(struct warehouse_erase *erase, struct look *ret_look)
@@ -70,7 +78,8 @@ look_at(struct warehouse_erase *erase, struct look *ret_look)
     pthread_mutex_lock(&project->lock);
     if (project->is_rebuilding)
         loaded = project->covered;
-    is_loaded = position_reached(erase->erasure.position, loaded);
+    is_loaded = comes_after_nothing(erase->erasure.position) ||
+                position_reached(erase->erasure.position, loaded);
     if (is_loaded) {
         ret_look->set = file_set_hold(project->set);
         ret_look->file_count = project->set->count;
