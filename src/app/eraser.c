@@ -29,6 +29,7 @@ struct eraser {
     struct store_erase *in_store;
     struct warehouse_erase *in_warehouse;
     uint64_t failed_id;     /* the sink has heard of this job's trouble; UINT64_MAX: of none */
+    enum err failed_err;    /* and which it was */
     uint64_t events_before; /* of the job, erased by earlier tries */
     int64_t next_ns;        /* no step before it */
     int64_t save_ns;        /* the row is brought up to date then */
@@ -217,11 +218,12 @@ note_failure(struct eraser *eraser, enum err err, const struct diag *diag)
     const char *reason = diag->message[0] != '\0' ? diag->message : err_sentence(err);
     uint64_t id = eraser->job != NULL ? eraser->job->id : 0;
 
-    if (eraser->failed_id != id)
+    if (eraser->failed_id != id || eraser->failed_err != err)
         SINK(eraser->config.sink, LOG_LEVEL_ERROR, "erasure.failed", LOG_U64("erasure", id),
              LOG_TEXT("error", err_name(err)), LOG_TEXT("reason", reason),
              LOG_I64("retry_ms", ERASER_RETRY_MS));
     eraser->failed_id = id;
+    eraser->failed_err = err;
     eraser->next_ns = now_ns(eraser) + ERASER_RETRY_MS * NS_PER_MS;
     if (eraser->job == NULL)
         return;
@@ -292,9 +294,8 @@ eraser_step(struct eraser *eraser, bool *ret_did_work)
         err = step_job(eraser, ret_did_work, &diag);
     if (err != ERR_OK && err != ERR_CANCELLED)
         note_failure(eraser, err, &diag);
-    if (err == ERR_OK && eraser->job != NULL)
-        eraser->failed_id = UINT64_MAX;
     if (err == ERR_OK && eraser->job != NULL && eraser->job->state == ERASURE_DONE) {
+        eraser->failed_id = UINT64_MAX;
         counter_add(&jobs_done, 1);
         log_job(eraser, "erasure.done");
     }
