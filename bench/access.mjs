@@ -238,9 +238,11 @@ function inclusive(files, name) {
   return sum;
 }
 
+/** Of every line of every file: a file of a thread may hold several parts, and the head of one says nothing of the next. */
 const total = (files) => files.reduce((sum, file) => {
-  const found = /^(?:summary|totals): (\d+)/m.exec(fs.readFileSync(file, 'utf8'));
-  return sum + (found ? Number(found[1]) : 0);
+  const done = spawnSync('callgrind_annotate', [file], { encoding: 'utf8', maxBuffer: 1 << 28 });
+  const found = /^\s*([\d,]+)\b.*PROGRAM TOTALS/m.exec(done.stdout);
+  return sum + (found ? Number(found[1].replaceAll(',', '')) : 0);
 }, 0);
 
 /** A server under callgrind, counting only while `events` single events arrive with that credential. */

@@ -161,6 +161,7 @@ handle_head(void *loop_state, struct http_exchange *exchange)
     }
     request->loop = loop;
     request->exchange = exchange;
+    request->arrived_at_us = clock_wall_us(loop->api->config.clock);
     http_set_user(exchange, request);
     err = router_find(routes, COUNT_OF(routes), http_method(exchange), http_path(exchange),
                       http_arena(exchange), &match);

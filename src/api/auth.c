@@ -25,10 +25,14 @@ auth_parse_bearer(struct slice value, struct slice *ret_text)
 {
     static const size_t scheme = sizeof("Bearer ") - 1;
 
-    if (value.len <= scheme || value.ptr[scheme - 1] != ' ' ||
-        !slice_equal_nocase(slice_of(value.ptr, scheme - 1), SLICE("Bearer")))
+    if (value.len <= scheme ||
+        (memcmp(value.ptr, "Bearer ", scheme) != 0 &&
+         (value.ptr[scheme - 1] != ' ' ||
+          !slice_equal_nocase(slice_of(value.ptr, scheme - 1), SLICE("Bearer")))))
         return false;
-    *ret_text = slice_trim(slice_of(value.ptr + scheme, value.len - scheme));
+    *ret_text = slice_of(value.ptr + scheme, value.len - scheme);
+    if (ret_text->ptr[0] <= ' ' || ret_text->ptr[ret_text->len - 1] <= ' ')
+        *ret_text = slice_trim(*ret_text);
     return ret_text->len != 0;
 }
 
@@ -42,7 +46,8 @@ is_for_login(const struct route *route)
 static enum err
 presented(struct api_request *request, struct slice *ret_text, struct diag *diag)
 {
-    struct slice authorization = http_header(request->exchange, "authorization");
+    uint32_t count;
+    struct slice authorization = http_authorization(request->exchange, &count);
     struct slice own = http_header(request->exchange, "x-potik-key");
     struct slice bearer = SLICE_NONE;
 
@@ -57,8 +62,7 @@ presented(struct api_request *request, struct slice *ret_text, struct diag *diag
         diag_set(diag, "Authorization must be: Bearer KEY");
         return ERR_UNAUTHORIZED;
     }
-    if ((authorization.ptr != NULL && http_header_count(request->exchange, "authorization") > 1) ||
-        (own.ptr != NULL && http_header_count(request->exchange, "x-potik-key") > 1) ||
+    if (count > 1 || (own.ptr != NULL && http_header_count(request->exchange, "x-potik-key") > 1) ||
         (bearer.ptr != NULL && own.ptr != NULL && !slice_equal(bearer, own))) {
         diag_set(diag, "more than one key was sent");
         return ERR_UNAUTHORIZED;
@@ -67,11 +71,13 @@ presented(struct api_request *request, struct slice *ret_text, struct diag *diag
     return ERR_OK;
 }
 
-/* Two dots or more; keys have none. */
+/* Two dots or more; keys have none, and their third character is '_'. */
 static bool
 has_token_form(struct slice text)
 {
-    const char *dot = memchr(text.ptr, '.', text.len);
+    const char *dot = text.len == ACCOUNT_KEY_TEXT_BYTES && text.ptr[2] == '_'
+                          ? NULL
+                          : memchr(text.ptr, '.', text.len);
 
     return dot != NULL && memchr(dot + 1, '.', text.len - (size_t)(dot + 1 - text.ptr)) != NULL;
 }
@@ -83,22 +89,25 @@ auth_forget(struct api_loop *loop)
     sodium_memzero(&loop->last_token, sizeof(loop->last_token));
 }
 
-static bool
-find_key(struct api_loop *loop, struct slice text, int64_t now_us, struct access_key *ret_found)
+/* NULL: not good. Lives until the next search. */
+static const struct access_key *
+find_key(struct api_loop *loop, struct slice text, int64_t now_us)
 {
-    if (loop->last_key.is_known && text.len == sizeof(loop->last_key.text) &&
-        sodium_memcmp(text.ptr, loop->last_key.text, sizeof(loop->last_key.text)) == 0) {
-        *ret_found = loop->last_key.found;
-        access_note_use(loop->access, ret_found, now_us);
-        return ret_found->expires_at_us == 0 || now_us < ret_found->expires_at_us;
+    struct access_key *last = &loop->last_key.found;
+
+    if (!loop->last_key.is_known ||
+        !slice_equal_secret(text, slice_of(loop->last_key.text, sizeof(loop->last_key.text)))) {
+        if (!access_find_key(loop->access, text, now_us, last)) {
+            loop->last_key.is_known = false;
+            return NULL;
+        }
+        memcpy(loop->last_key.text, text.ptr, sizeof(loop->last_key.text)); /* of that length */
+        loop->last_key.is_known = true;
+    } else if (last->expires_at_us != 0 && now_us >= last->expires_at_us) {
+        return NULL;
     }
-    if (!access_find_key(loop->access, text, now_us, ret_found))
-        return false;
-    memcpy(loop->last_key.text, text.ptr, sizeof(loop->last_key.text)); /* found: of that length */
-    loop->last_key.found = *ret_found;
-    loop->last_key.is_known = true;
-    access_note_use(loop->access, ret_found, now_us);
-    return true;
+    access_note_use(loop->access, last, now_us);
+    return last;
 }
 
 static enum err
@@ -107,9 +116,8 @@ find_token(struct api_loop *loop, struct slice text, int64_t now_us, struct acce
 {
     enum err err;
 
-    if (loop->last_token.len != 0 && text.len == loop->last_token.len &&
-        now_us < loop->last_token.found.expires_at_us &&
-        sodium_memcmp(text.ptr, loop->last_token.text, text.len) == 0) {
+    if (loop->last_token.len != 0 && now_us < loop->last_token.found.expires_at_us &&
+        slice_equal_secret(text, slice_of(loop->last_token.text, loop->last_token.len))) {
         *ret_login = loop->last_token.found;
         return ERR_OK;
     }
@@ -156,9 +164,13 @@ look_at_pair(struct api_request *request, struct slice raw, bool *ret_is_project
     struct url_pair pair[1];
     struct diag diag = DIAG_INIT;
     size_t count = 0;
+    uint32_t id;
     bool is_plain = raw.len > 8 && memcmp(raw.ptr, "project=", 8) == 0;
 
-    *ret_is_project = false;
+    *ret_value = is_plain ? slice_of(raw.ptr + 8, raw.len - 8) : SLICE_NONE;
+    *ret_is_project = is_plain && parse_id(*ret_value, &id); /* nothing to decode */
+    if (*ret_is_project)
+        return ERR_OK;
     if (!is_plain && (raw.len == 0 || memchr(raw.ptr, '%', raw.len) == NULL) &&
         !slice_equal(raw, SLICE("project")) && !slice_equal(raw, SLICE("project=")))
         return ERR_OK;
@@ -230,7 +242,8 @@ suffices(enum route_auth auth, enum login_role role)
 static bool
 is_named_by_path(const struct route *route)
 {
-    return strncmp(route->pattern, PROJECT_ROUTES, sizeof(PROJECT_ROUTES) - 1) == 0;
+    return !route->is_ingest &&
+           strncmp(route->pattern, PROJECT_ROUTES, sizeof(PROJECT_ROUTES) - 1) == 0;
 }
 
 static enum err
@@ -287,11 +300,11 @@ static enum err
 check_key(struct api_request *request, struct slice text, int64_t now_us, struct diag *diag)
 {
     enum route_auth auth = request->route->auth;
-    struct access_key key;
+    const struct access_key *key = find_key(request->loop, text, now_us);
     uint32_t asked;
     enum err err;
 
-    if (!find_key(request->loop, text, now_us, &key)) {
+    if (key == NULL) {
         diag_set(diag, "this key is unknown, revoked or expired");
         return ERR_UNAUTHORIZED;
     }
@@ -299,7 +312,7 @@ check_key(struct api_request *request, struct slice text, int64_t now_us, struct
         diag_set(diag, "keys send events and read stats; this needs a login: POST /v1/auth/login");
         return ERR_WRONG_KEY_KIND;
     }
-    if (key.kind != (auth == ROUTE_WRITE ? ACCOUNT_KEY_WRITE : ACCOUNT_KEY_READ)) {
+    if (key->kind != (auth == ROUTE_WRITE ? ACCOUNT_KEY_WRITE : ACCOUNT_KEY_READ)) {
         diag_set(diag, "%s",
                  auth == ROUTE_WRITE
                      ? "this is a read key (rk_…); sending events needs a write key (wk_…)"
@@ -307,14 +320,14 @@ check_key(struct api_request *request, struct slice text, int64_t now_us, struct
         return ERR_WRONG_KEY_KIND;
     }
     if (is_named_by_path(request->route) &&
-        (!parse_id(request->segments[0], &asked) || asked != key.project_id))
+        (!parse_id(request->segments[0], &asked) || asked != key->project_id))
         return refuse_project(ERR_NOT_FOUND, diag, NULL);
-    request->project_id = key.project_id;
-    set_actor(request, ACCOUNT_ACTOR_KEY, key.key_id);
+    request->project_id = key->project_id;
+    set_actor(request, ACCOUNT_ACTOR_KEY, key->key_id);
     if (request->query.ptr == NULL)
         return ERR_OK;
     err = take_project(request, &asked, diag);
-    if (err == ERR_OK && asked != 0 && asked != key.project_id)
+    if (err == ERR_OK && asked != 0 && asked != key->project_id)
         err = refuse_project(ERR_NOT_FOUND, diag, NULL);
     return err;
 }
@@ -343,7 +356,7 @@ auth_check(struct api_request *request, struct diag *diag)
 {
     struct api_loop *loop = request->loop;
     const struct access_snapshot *before = loop->access;
-    int64_t now_us = clock_wall_us(loop->api->config.clock);
+    const int64_t now_us = request->arrived_at_us;
     struct slice text;
     enum err err = presented(request, &text, diag);
 

@@ -59,7 +59,7 @@ post_head(struct api_request *request)
     struct events_post *post = ARENA_NEW(http_arena(exchange), struct events_post, 1);
     struct event_context context = {
         .project_id = request->project_id,
-        .received_at_us = clock_wall_us(loop->api->config.clock),
+        .received_at_us = request->arrived_at_us,
         .random = random_system(), /* write keys are public in browsers: nobody may guess an id */
     };
     enum media_encoding encoding;

@@ -66,6 +66,7 @@ struct api_loop {
 struct api_request {
     struct api_loop *loop;
     struct http_exchange *exchange;
+    int64_t arrived_at_us; /* its head; wall time */
     const struct route *route;
     struct slice segments[ROUTE_SEGMENTS_MAX]; /* decoded */
     struct slice query;                        /* raw; `project=` is taken out */

@@ -87,7 +87,8 @@ router_find(const struct route *routes, size_t count, enum http_method method, s
     bool is_path_known = false;
     enum err err;
 
-    for (size_t i = 0; i < count; i++) {
+    /* Until nothing more can be learnt: routes of ingest stand first. */
+    for (size_t i = 0; i < count && (match.route == NULL || !match.has_cors); i++) {
         struct slice caught[ROUTE_SEGMENTS_MAX] = {{0}};
 
         if (!is_match(routes[i].pattern, path, caught) ||

@@ -23,6 +23,39 @@ slice_equal_nocase(struct slice a, struct slice b)
     return true;
 }
 
+static uint64_t
+word_at(const char *ptr)
+{
+    uint64_t word;
+
+    memcpy(&word, ptr, sizeof(word));
+    return word;
+}
+
+/* The asm keeps a compiler from stopping at the first difference. */
+bool
+slice_equal_secret(struct slice a, struct slice b)
+{
+    uint64_t difference = 0;
+
+    if (a.len != b.len)
+        return false;
+    if (a.len < sizeof(uint64_t)) {
+        for (size_t i = 0; i < a.len; i++) {
+            difference |= (uint64_t)(unsigned char)(a.ptr[i] ^ b.ptr[i]);
+            __asm__("" : "+r"(difference));
+        }
+        return difference == 0;
+    }
+    for (size_t i = 0; i + sizeof(uint64_t) <= a.len; i += sizeof(uint64_t)) {
+        difference |= word_at(a.ptr + i) ^ word_at(b.ptr + i);
+        __asm__("" : "+r"(difference));
+    }
+    a.ptr += a.len - sizeof(uint64_t); /* the last word may overlap */
+    b.ptr += b.len - sizeof(uint64_t);
+    return (difference | (word_at(a.ptr) ^ word_at(b.ptr))) == 0;
+}
+
 struct slice
 slice_trim(struct slice s)
 {

@@ -48,7 +48,9 @@ slice_compare(struct slice a, struct slice b)
 }
 
 bool slice_equal_nocase(struct slice a, struct slice b); /* ASCII only */
-struct slice slice_trim(struct slice s);                 /* spaces and tabs at both ends */
+/* For secrets: the time depends on the lengths alone. */
+bool slice_equal_secret(struct slice a, struct slice b);
+struct slice slice_trim(struct slice s); /* spaces and tabs at both ends */
 /* Bytes of the well-formed UTF-8 character s begins with: 1 … 4; 0: none there (or s is empty). */
 size_t slice_utf8_width(struct slice s);
 

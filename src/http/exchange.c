@@ -178,6 +178,8 @@ http_header(const struct http_exchange *exchange, const char *name)
 {
     size_t name_len = strlen(name);
 
+    if ((exchange->request.name_lengths >> (name_len & 63) & 1) == 0)
+        return SLICE_NONE;
     for (unsigned i = 0; i < exchange->head.field_count; i++) {
         if (field_is(exchange, i, name, name_len)) {
             const struct http_field *field = &exchange->head.fields[i];
@@ -186,6 +188,18 @@ http_header(const struct http_exchange *exchange, const char *name)
         }
     }
     return SLICE_NONE;
+}
+
+struct slice
+http_authorization(const struct http_exchange *exchange, uint32_t *ret_count)
+{
+    const struct http_request *request = &exchange->request;
+
+    *ret_count = request->authorization_count;
+    return request->authorization_count == 0
+               ? SLICE_NONE
+               : slice_of(exchange->head_bytes + request->authorization_at,
+                          request->authorization_len);
 }
 
 uint32_t

@@ -6,11 +6,41 @@
 #include "base/mem.h"
 #include <arpa/inet.h>
 
+/* Eight characters at once; what differs must be the case of letters. */
+static bool
+word_is(const char *ptr, const char *lower)
+{
+    uint64_t difference;
+    uint64_t other;
+
+    memcpy(&difference, ptr, sizeof(difference));
+    memcpy(&other, lower, sizeof(other));
+    difference ^= other;
+    if ((difference & ~UINT64_C(0x2020202020202020)) != 0)
+        return false;
+    for (; difference != 0; difference &= difference - 1) {
+        const char c = lower[__builtin_ctzll(difference) / 8];
+
+        if (c < 'a' || c > 'z')
+            return false;
+    }
+    return true;
+}
+
 bool
 http_text_is(const char *ptr, size_t len, const char *lower, size_t lower_len)
 {
+    const size_t word = sizeof(uint64_t);
+
     if (len != lower_len)
         return false;
+    if (len >= word) {
+        for (size_t i = 0; i + word < len; i += word) {
+            if (!word_is(ptr + i, lower + i))
+                return false;
+        }
+        return word_is(ptr + len - word, lower + len - word); /* may overlap */
+    }
     for (size_t i = 0; i < len; i++) {
         char c = ptr[i];
 
@@ -282,6 +312,7 @@ read_field(const struct http_field *field, const char *bytes, struct http_reques
     struct slice name = slice_of(bytes + field->name_at, field->name_len);
     struct slice value = slice_of(bytes + field->value_at, field->value_len);
 
+    request->name_lengths |= UINT64_C(1) << (name.len & 63);
     switch (name.len) {
     case 4:
     case 14:
@@ -302,6 +333,12 @@ read_field(const struct http_field *field, const char *bytes, struct http_reques
     case 12:
         if (IS(name.ptr, name.len, "x-request-id"))
             read_id(field, value, request);
+        return ERR_OK;
+    case 13:
+        if (IS(name.ptr, name.len, "authorization") && request->authorization_count++ == 0) {
+            request->authorization_at = field->value_at;
+            request->authorization_len = field->value_len;
+        }
         return ERR_OK;
     default:
         return ERR_OK;

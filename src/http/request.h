@@ -28,6 +28,10 @@ struct http_request {
     int64_t content_length; /* −1: none, or chunked; INT64_MAX: that or more */
     uint16_t id_at;         /* a valid X-Request-Id */
     uint16_t id_len;        /* 0: none */
+    uint16_t authorization_at;
+    uint16_t authorization_len;
+    uint16_t authorization_count; /* the first of so many; 0: none */
+    uint64_t name_lengths;        /* bit i: a field's name has i characters, or i + 64, … */
 };
 
 /* From a head that is done, and its bytes. On error `ret_request` has its method and id all the

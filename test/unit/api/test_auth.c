@@ -45,6 +45,15 @@ http_header_count(const struct http_exchange *exchange, const char *name)
     return strcmp(name, "authorization") == 0 ? exchange->authorization_count : 1;
 }
 
+struct slice
+http_authorization(const struct http_exchange *exchange, uint32_t *ret_count)
+{
+    struct slice value = http_header(exchange, "authorization");
+
+    *ret_count = value.ptr == NULL ? 0 : http_header_count(exchange, "authorization");
+    return value;
+}
+
 void
 api_format_peer(const struct api_request *request, char ret_from[ACCOUNT_FROM_BYTES + 1])
 {
@@ -213,6 +222,7 @@ ask(enum route_auth auth, const char *pattern, const char *segment, const char *
     fixture.exchange.authorization_count = 1;
     fixture.request =
         (struct api_request){.loop = &fixture.loop, .exchange = &fixture.exchange, .route = &route};
+    fixture.request.arrived_at_us = clock_wall_us(fixture.api.config.clock);
     fixture.request.segments[0] = slice_of_text(segment);
     fixture.request.query = slice_of_text(query);
     diag_clear(&fixture.diag);

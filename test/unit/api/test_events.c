@@ -39,6 +39,15 @@ http_header_count(const struct http_exchange *exchange, const char *name)
 }
 
 struct slice
+http_authorization(const struct http_exchange *exchange, uint32_t *ret_count)
+{
+    struct slice value = http_header(exchange, "authorization");
+
+    *ret_count = value.ptr == NULL ? 0 : http_header_count(exchange, "authorization");
+    return value;
+}
+
+struct slice
 http_query(const struct http_exchange *exchange)
 {
     return slice_of_text(exchange->query);
@@ -265,6 +274,7 @@ begin(struct fixture *fixture, struct http_exchange *exchange)
     assert_non_null(request);
     request->loop = &fixture->loop;
     request->exchange = exchange;
+    request->arrived_at_us = clock_wall_us(fixture->api.config.clock);
     request->project_id = 7;
     request->query = http_query(exchange);
     events_post_handler.head(request);

@@ -26,6 +26,26 @@ test_slice__nocase_is_ascii_only(void **state)
 }
 
 static void
+test_slice__secrets_are_compared_whole(void **state)
+{
+    char a[40];
+    char b[40];
+
+    (void)state;
+    memset(a, 'a', sizeof(a));
+    memset(b, 'a', sizeof(b));
+    for (size_t len = 0; len <= sizeof(a); len++) {
+        assert_true(slice_equal_secret(slice_of(a, len), slice_of(b, len)));
+        assert_false(len > 0 && slice_equal_secret(slice_of(a, len), slice_of(b, len - 1)));
+        for (size_t i = 0; i < len; i++) {
+            b[i] ^= (char)0x80;
+            assert_false(slice_equal_secret(slice_of(a, len), slice_of(b, len)));
+            b[i] ^= (char)0x80;
+        }
+    }
+}
+
+static void
 test_slice__trims_spaces_and_tabs(void **state)
 {
     (void)state;
@@ -77,6 +97,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_slice__compares_in_byte_order),
         cmocka_unit_test(test_slice__nocase_is_ascii_only),
+        cmocka_unit_test(test_slice__secrets_are_compared_whole),
         cmocka_unit_test(test_slice__trims_spaces_and_tabs),
         cmocka_unit_test(test_slice__utf8_width_follows_rfc_3629),
     };

@@ -176,6 +176,52 @@ test_parser__knows_the_rfcs_characters(void **state)
     }
 }
 
+/* Every character in every place of names of 1 to 20 characters, against a loop. */
+static void
+test_parser__compares_names_without_case(void **state)
+{
+    static const char letters[] = "abc-0_~xyz9.mnoprstuvw"; /* 22, a case for each kind */
+    char given[20];
+
+    (void)state;
+    for (size_t len = 0; len <= sizeof(given); len++) {
+        memcpy(given, letters, sizeof(given));
+        assert_true(http_text_is(given, len, letters, len));
+        assert_false(http_text_is(given, len, letters, len + 1));
+        for (size_t at = 0; at < len; at++) {
+            for (int c = 0; c < 256; c++) {
+                bool is_same = c == letters[at] || (c >= 'A' && c <= 'Z' && c + 32 == letters[at]);
+
+                given[at] = (char)c;
+                assert_int_equal(http_text_is(given, len, letters, len), is_same);
+            }
+            given[at] = letters[at];
+        }
+    }
+}
+
+/* The first of several, and how many there are; names of the same length are not taken for it. */
+static void
+test_parser__notes_authorization(void **state)
+{
+    static const char text[] =
+        "GET / HTTP/1.1\r\nHost: a\r\nAuthorizatiom: x\r\nAUTHORIZATION: one\r\n"
+        "X-Potik-Key: k\r\nauthorization:  two \r\n\r\n";
+    const struct http_head_limits limits = {.head_bytes_max = 16384, .url_bytes_max = 8192};
+    struct http_request request;
+    struct http_head head;
+    const char *reason = NULL;
+
+    (void)state;
+    http_head_init(&head);
+    assert_int_equal(http_head_parse(&head, &limits, text, sizeof(text) - 1), HTTP_PARSE_DONE);
+    assert_int_equal(http_request_read(&head, text, &request, &reason), ERR_OK);
+    assert_int_equal(request.authorization_count, 2);
+    assert_int_equal(request.authorization_len, 3);
+    assert_memory_equal(text + request.authorization_at, "one", 3);
+    assert_int_equal(request.name_lengths, 1U << 4 | 1U << 13 | 1U << 11);
+}
+
 int
 main(void)
 {
@@ -186,6 +232,8 @@ main(void)
         cmocka_unit_test(test_parser__takes_at_most_128_fields),
         cmocka_unit_test(test_parser__cuts_fields_and_target),
         cmocka_unit_test(test_parser__knows_the_rfcs_characters),
+        cmocka_unit_test(test_parser__compares_names_without_case),
+        cmocka_unit_test(test_parser__notes_authorization),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
