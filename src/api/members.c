@@ -2,9 +2,10 @@
  * members - GET, POST /v1/projects/{id}/members; PUT, DELETE /v1/projects/{id}/members/{account}:
  * who has which role in a project.
  *
- * Layer 6, at the desk. By POST an account is named by its email, so that an owner need not know
- * its number; by PUT by its number. An owner who takes their own role away has none any more: an
- * admin can give it back.
+ * Layer 6, at the desk. By POST an account is named by its email, by PUT and DELETE by its number.
+ * Numbers are easily gone through, so to an owner they name members alone: an account without a
+ * role in this project is as one that is not there. Only an admin gives a first role by number. An
+ * owner who takes their own role away has none any more: an admin can give it back.
  */
 #include "api/internal.h"
 #include "api/json.h"
@@ -97,18 +98,39 @@ run_add(struct resource *res, struct diag *diag)
 
 const struct resource_kind member_add_resource = {.lane = DESK_LANE, .run = run_add};
 
-/* The account of the path. */
+static bool
+is_member(const struct resource *res, uint64_t login_id)
+{
+    size_t count = 0;
+    const struct login_membership *memberships = access_memberships(res->access, login_id, &count);
+
+    for (size_t i = 0; i < count; i++) {
+        if (memberships[i].project_id == res->project_id)
+            return true;
+    }
+    return false;
+}
+
 static enum err
-find_member(struct resource *res, struct login *ret_login, struct diag *diag)
+refuse_stranger(struct diag *diag)
+{
+    diag_set(diag, "this account is no member of the project; add one by its email (POST "
+                   "/v1/projects/{id}/members)");
+    return ERR_NOT_FOUND;
+}
+
+/* The account of the path: a member or, `takes_strangers`, any. */
+static enum err
+find_account(struct resource *res, bool takes_strangers, struct login *ret_login, struct diag *diag)
 {
     uint64_t login_id = 0;
     enum err err = resource_segment_number(res, 1, &login_id);
 
+    if (err == ERR_OK && !takes_strangers && !is_member(res, login_id))
+        err = ERR_NOT_FOUND;
     if (err == ERR_OK)
         err = login_get(res->account, login_id, ret_login, diag);
-    if (err == ERR_ABSENT || err == ERR_NOT_FOUND)
-        diag_set(diag, "there is no such account");
-    return err;
+    return err == ERR_ABSENT || err == ERR_NOT_FOUND ? refuse_stranger(diag) : err;
 }
 
 static enum err
@@ -118,7 +140,7 @@ run_set(struct resource *res, struct diag *diag)
     struct body_value values[COUNT_OF(fields)];
     enum login_role role;
     struct login login;
-    enum err err = find_member(res, &login, diag);
+    enum err err = find_account(res, res->login->is_admin, &login, diag);
 
     if (err == ERR_OK)
         err = resource_read_body(res, fields, COUNT_OF(fields), values, diag);
@@ -133,16 +155,14 @@ static enum err
 run_remove(struct resource *res, struct diag *diag)
 {
     struct login login;
-    enum err err = find_member(res, &login, diag);
+    enum err err = find_account(res, false, &login, diag);
 
     res->status = 204;
     res->has_changed = true;
     if (err == ERR_OK)
         err = login_set_role(res->account, res->actor, login.id, res->project_id, LOGIN_ROLE_NONE,
                              diag);
-    if (err == ERR_ABSENT)
-        diag_set(diag, "there is no such account");
-    return err;
+    return err == ERR_ABSENT ? refuse_stranger(diag) : err; /* removed meanwhile */
 }
 
 const struct resource_kind member_remove_resource = {.lane = DESK_LANE, .run = run_remove};

@@ -191,6 +191,47 @@ test('a good credential opens what it is for, of its own project, and nothing el
   assert.equal(await picture(tenants.mine), beforeMine, 'nor of its own by who may not');
 });
 
+test('in its own project, what is another\'s and what is not there are one', options, async (t) => {
+  const before = await picture(tenants.other);
+  const beforeMine = await picture(tenants.mine);
+  const bodies = { members: { role: 'analyst' } };
+  const { owner } = tenants.mine.credentials;
+  for (const route of routes.filter((each) => /^\/v1\/projects\/\{\}\/.*\{\}$/.test(each.pattern))) {
+    await t.test(`${route.method} ${route.pattern}`, async () => {
+      const word = route.pattern.split('/')[4];
+      const ask = async (whose) => plain(await api(server, route.method, `/v1/projects/${tenants.mine.project}/${word}/${thing(word, whose)}`, {
+        token: owner.text, ...(route.method === 'DELETE' ? {} : { body: bodies[word] ?? {} }),
+      }), whose);
+      const foreign = await ask('other');
+      assert.match(foreign, /^404 /);
+      assert.ok(!foreign.includes(MARK.other), foreign);
+      assert.equal(foreign, await ask('absent'));
+    });
+  }
+  assert.equal(await picture(tenants.other), before);
+  assert.equal(await picture(tenants.mine), beforeMine);
+});
+
+test('an owner adds a colleague by email, and changes by number only members', options, async () => {
+  const { mine, other } = tenants;
+  const members = `/v1/projects/${mine.project}/members`;
+  const { text: token } = mine.credentials.owner;
+  const stranger = { email: 'colleague@third.example', password: 'password of a colleague' };
+  const { id } = (await api(server, 'POST', '/v1/accounts', { token: admin, body: stranger, expect: 201 })).account;
+  const put = (number, expect) => api(server, 'PUT', `${members}/${number}`, { token, body: { role: 'ingest' }, expect });
+  assert.match((await put(id, 404)).error.message, /no member of the project/);
+  await api(server, 'DELETE', `${members}/${id}`, { token, expect: 404 });
+  assert.equal((await api(server, 'POST', members, { token, body: { email: 'nobody@third.example', role: 'ingest' }, expect: 404 })).error.field, 'email');
+  assert.equal((await api(server, 'POST', members, { token, body: { email: stranger.email, role: 'analyst' }, expect: 200 })).member.account, id);
+  assert.equal((await put(id, 200)).member.role, 'ingest');
+  await api(server, 'DELETE', `${members}/${id}`, { token, expect: 204 });
+  await put(id, 404);
+  /* An admin names any account by its number. */
+  await api(server, 'PUT', `${members}/${id}`, { token: admin, body: { role: 'analyst' }, expect: 200 });
+  await api(server, 'DELETE', `${members}/${id}`, { token: admin, expect: 204 });
+  await api(server, 'DELETE', `${members}/${other.accounts.owner}`, { token: admin, expect: 404 });
+});
+
 test('without project= a key or an account of one project means its own', options, async () => {
   for (const route of routes.filter((each) => each.auth === 'read' && each.method === 'GET')) {
     for (const name of ['read key', 'owner', 'analyst']) {
