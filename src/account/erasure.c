@@ -245,12 +245,24 @@ delete_project(struct account *account, const struct account_actor *by, uint32_t
 }
 
 enum err
+erasure_check_project(uint32_t project_id, struct diag *diag)
+{
+    if (project_id != ACCOUNT_PROJECT_DEFAULT)
+        return ERR_OK;
+    diag_set(diag, "the first project (number 1) stays: no server starts without it; delete its "
+                   "events by time of receipt, and revoke its keys");
+    return ERR_CONFLICT;
+}
+
+enum err
 erasure_delete_project(struct account *account, const struct account_actor *by, uint32_t project_id,
                        uint64_t *ret_erasure_id, struct diag *diag)
 {
     uint64_t id = 0;
-    enum err err = db_begin(account->db, true, diag);
+    enum err err = erasure_check_project(project_id, diag);
 
+    if (err == ERR_OK)
+        err = db_begin(account->db, true, diag);
     if (err != ERR_OK)
         return err;
     err = delete_project(account, by, project_id, &id, diag);

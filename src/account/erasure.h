@@ -87,10 +87,12 @@ void erasure_free(struct erasure **erasure);
  * stored, nothing has changed; free it and ask erasure_next again. */
 MUST_USE enum err erasure_progress(struct account *account, const char *node,
                                    const struct erasure *erasure, struct diag *diag);
+/* ERR_CONFLICT: the first project, in which a server makes its keys, stays. */
+MUST_USE enum err erasure_check_project(uint32_t project_id, struct diag *diag);
 /*
  * Deletes a project: it is there no longer for anybody, its keys are revoked, its memberships gone,
  * its name free, and a job (ERASURE_PROJECT, SELECTION_ALL, frees_ids) is made, in one transaction.
- * ERR_ABSENT.
+ * ERR_ABSENT; ERR_CONFLICT: as of erasure_check_project.
  */
 MUST_USE enum err
 erasure_delete_project(struct account *account, const struct account_actor *by, uint32_t project_id,

@@ -328,14 +328,8 @@ delete_project(struct admin *admin, const struct project_flags *flags, const cha
     bool is_sure = false;
     enum err err = admin_find_project(admin, word, &project, &diag);
 
-    /* A server makes its first keys in it, and does not start without. */
-    if (err == ERR_OK && project.id == ACCOUNT_PROJECT_DEFAULT) {
-        diag_set(&diag,
-                 "project %s (number 1) stays; `potik delete --project 1 --received-from "
-                 "1970-01-01 --received-to …` erases its events, `potik key revoke` ends its keys",
-                 project.name);
-        err = ERR_EXISTS;
-    }
+    if (err == ERR_OK) /* before anybody is asked to type its name */
+        err = erasure_check_project(project.id, &diag);
     if (err == ERR_OK)
         err = account_list(admin->account, &list, &diag);
     if (err != ERR_OK)

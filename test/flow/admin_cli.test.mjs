@@ -238,7 +238,7 @@ test('project: made with its keys, changed, deleted, beside a running server wit
   assert.deepEqual((await json(['project', 'list'])).projects.map((project) => project.id), [1, 3, 4, 5, 6]);
   assert.deepEqual((await json(['audit', '--project', '2', '--limit', '2'])).lines.map((each) => each.action), ['erasure.requested', 'project.deleted']);
   await bad(1, /there is no project "store"/, ['project', 'delete', 'store', '--yes']);
-  await bad(1, /project default \(number 1\) stays/, ['project', 'delete', 'default', '--yes']);
+  await bad(1, /first project \(number 1\) stays/, ['project', 'delete', 'default', '--yes']);
   for (const words of [['project'], ['project', 'list', 'x'], ['project', 'new'], ['project', 'new', 'a', 'b'], ['project', 'list', '--yes'],
     ['project', 'new', 'a', '--name', 'b'], ['project', 'set', '1', '--no-keys'], ['project', 'delete', '1', '--time-zone', 'UTC']])
     await bad(2, /potik project --help tells more/, words);

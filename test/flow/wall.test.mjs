@@ -232,6 +232,13 @@ test('an owner adds a colleague by email, and changes by number only members', o
   await api(server, 'DELETE', `${members}/${other.accounts.owner}`, { token: admin, expect: 404 });
 });
 
+test('the first project stays, whoever asks', options, async () => {
+  const { error } = await api(server, 'DELETE', '/v1/projects/1', { token: admin, expect: 409 });
+  assert.equal(error.code, 'conflict');
+  assert.match(error.message, /first project \(number 1\) stays/);
+  await api(server, 'GET', '/v1/projects/1', { token: admin, expect: 200 });
+});
+
 test('without project= a key or an account of one project means its own', options, async () => {
   for (const route of routes.filter((each) => each.auth === 'read' && each.method === 'GET')) {
     for (const name of ['read key', 'owner', 'analyst']) {

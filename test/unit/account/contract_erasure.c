@@ -126,6 +126,7 @@ test_erasure__deleting_a_project_frees_its_name_and_ends_its_keys(void **state)
     assert_int_equal(login_set_role(account, &ann, login.id, 2, LOGIN_ROLE_OWNER, NULL), ERR_OK);
     assert_int_equal(erasure_delete_project(account, &ann, 2, &id, NULL), ERR_OK);
     assert_int_equal(erasure_delete_project(account, &ann, 2, &id, NULL), ERR_ABSENT);
+    assert_int_equal(erasure_delete_project(account, &ann, 1, &id, NULL), ERR_CONFLICT);
     assert_int_equal(account_list(account, &list, NULL), ERR_OK);
     assert_int_equal(list.project_count, 1);
     assert_int_equal(list.key_count, 0);
