@@ -123,14 +123,17 @@ insert_ids(struct account *account, uint64_t id, const struct selection *selecti
 }
 
 static enum err
-check_room(struct account *account, struct diag *diag)
+check_room(struct account *account, uint32_t project_id, struct diag *diag)
 {
+    struct db_values values = {0};
     DB_ROWS rows = NULL;
-    enum err err = db_ask(account->db, &erasure_count_open, NULL, &rows, diag);
+    enum err err;
 
+    db_add_number(&values, project_id);
+    err = db_ask(account->db, &erasure_count_open, &values, &rows, diag);
     if (err != ERR_OK || db_number(rows, 0, 0) < ERASURE_OPEN_MAX)
         return err;
-    diag_set(diag, "%d erasures wait to be done already; ask again when some are",
+    diag_set(diag, "%d erasures of this project wait already; ask again when some are",
              ERASURE_OPEN_MAX);
     return ERR_FULL;
 }
@@ -144,7 +147,7 @@ insert(struct account *account, const struct account_actor *by, const struct era
     struct db_values values = {0};
     DB_ROWS rows = NULL;
     char detail[64];
-    enum err err = check_room(account, diag);
+    enum err err = check_room(account, selection->project_id, diag);
 
     if (err != ERR_OK)
         return err;

@@ -19,7 +19,7 @@
 #include "account/account.h"
 #include "event/selection.h"
 
-#define ERASURE_OPEN_MAX 1000 /* not done, at once */
+#define ERASURE_OPEN_MAX 1000 /* of one project, not done, at once */
 #define ERASURE_PERSON_BYTES 200
 #define ERASURE_HASH_TEXT 32 /* keyed hash of a person: hexadecimal */
 #define ERASURE_ERROR_BYTES 255

@@ -1,1 +1,1 @@
-SELECT count(*) FROM erasures WHERE finished_at IS NULL
+SELECT count(*) FROM erasures WHERE project_id = $1 AND finished_at IS NULL

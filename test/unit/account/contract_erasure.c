@@ -153,11 +153,16 @@ test_erasure__open_ones_have_a_maximum(void **state)
     struct account *account = contract_open_with_project(state);
     const struct selection range = {
         .project_id = 1, .kind = SELECTION_RECEIVED, .from_us = 1, .to_us = 2};
-    const struct erasure wanted = {.reason = ERASURE_UNDO, .selection = range};
+    struct erasure wanted = {.reason = ERASURE_UNDO, .selection = range};
+    struct account_project shop = {.name = "shop", .time_zone = "UTC"};
     uint64_t id = 0;
 
     home.add_erasures(state, ERASURE_OPEN_MAX - 1);
     assert_int_equal(erasure_add(account, &ann, &wanted, &id, NULL), ERR_OK);
     assert_int_equal(erasure_add(account, &ann, &wanted, &id, NULL), ERR_FULL);
+    /* another project's do not count */
+    assert_int_equal(account_project_add(account, &ann, &shop, &shop, NULL), ERR_OK);
+    wanted.selection.project_id = shop.id;
+    assert_int_equal(erasure_add(account, &ann, &wanted, &id, NULL), ERR_OK);
     account_close(&account);
 }
