@@ -158,7 +158,8 @@ account_keys_add_first(struct account *account, uint32_t project_id, const char 
 MUST_USE enum err
 account_list(struct account *account, struct account_list *ret_list, struct diag *diag);
 void account_list_free(struct account_list *list);
-/* In force no longer. Once revoked it stays so: a second time is ERR_OK and keeps the first time.
+/* In force no longer. Once revoked it stays so: a second time is ERR_OK, keeps the first time,
+ * and leaves no line in the audit log.
  * ERR_ABSENT: no such key, or (project_id not 0) it is another project's. */
 MUST_USE enum err account_key_revoke(struct account *account, const struct account_actor *by,
                                      uint32_t project_id, uint64_t key_id, struct diag *diag);

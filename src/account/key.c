@@ -15,6 +15,7 @@
 
 static const struct db_statement key_count = DB_BOTH(sql_key_count);
 static const struct db_statement key_insert = DB_BOTH(sql_key_insert);
+static const struct db_statement key_known = DB_BOTH(sql_key_known);
 static const struct db_statement key_list = DB_BOTH(sql_key_list);
 static const struct db_statement key_revoke = DB_BOTH(sql_key_revoke);
 static const struct db_statement key_use = DB_BOTH(sql_key_use);
@@ -319,6 +320,23 @@ account_keys_add_first(struct account *account, uint32_t project_id, const char 
     return err;
 }
 
+/* Revoked before, by whomever: nothing changes, so the audit log has no second line. */
+static enum err
+check_known(struct account *account, const struct db_values *values, uint64_t key_id,
+            struct diag *diag)
+{
+    DB_ROWS rows = NULL;
+    enum err err = db_ask(account->db, &key_known, values, &rows, diag);
+
+    if (err != ERR_OK || db_count(rows) != 0)
+        return err;
+    if (key_id != 0)
+        diag_set(diag, "there is no key %llu", (unsigned long long)key_id);
+    else
+        diag_set(diag, "this key is not known here");
+    return ERR_ABSENT;
+}
+
 static enum err
 revoke(struct account *account, const struct account_actor *by, uint32_t project_id,
        uint64_t key_id, const uint8_t hash[ACCOUNT_HASH_BYTES], struct diag *diag)
@@ -330,17 +348,14 @@ revoke(struct account *account, const struct account_actor *by, uint32_t project
 
     db_add_number(&values, (int64_t)key_id);
     db_add_bytes(&values, hash, ACCOUNT_HASH_BYTES);
-    db_add_time(&values, clock_wall_us(account->clock));
     db_add_number(&values, project_id);
+    db_add_time(&values, clock_wall_us(account->clock));
     err = db_ask(account->db, &key_revoke, &values, &rows, diag);
     if (err != ERR_OK)
         return err;
     if (db_count(rows) == 0) {
-        if (key_id != 0)
-            diag_set(diag, "there is no key %llu", (unsigned long long)key_id);
-        else
-            diag_set(diag, "this key is not known here");
-        return ERR_ABSENT;
+        values.count = 3; /* without the time */
+        return check_known(account, &values, key_id, diag);
     }
     db_text(rows, 0, 3, name, sizeof(name));
     db_text(rows, 0, 4, last4, sizeof(last4));

@@ -351,10 +351,12 @@ test_audit__each_change_writes_its_line(void **state)
     assert_int_equal(login_set_role(account, &ann, login.id, 1, LOGIN_ROLE_OWNER, NULL), ERR_OK);
     assert_int_equal(
         account_key_new(account, &ann, 1, ACCOUNT_KEY_READ, "dash", 0, text, &key, NULL), ERR_OK);
-    assert_int_equal(account_key_revoke(account, &ann, 1, key.id, NULL), ERR_OK);
+    for (int i = 0; i < 2; i++) /* the second changes nothing */
+        assert_int_equal(account_key_revoke(account, &ann, 1, key.id, NULL), ERR_OK);
     assert_int_equal(audit_list(account, &question, contract_gather, &lines, NULL), ERR_OK);
     (void)snprintf(text, sizeof(text), "%s", key.last4);
     assert_non_null(strstr(lines.text, "account/key.revoked/1/key 1 …"));
+    assert_null(strstr(strstr(lines.text, "key.revoked") + 1, "key.revoked"));
     assert_non_null(strstr(lines.text, " dash/read\n"));
     assert_non_null(strstr(lines.text, "account/role.set/1/account 1 ann@example.com/role owner\n"
                                        "account/account.created/0/account 1 ann@example.com/\n"
