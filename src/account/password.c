@@ -217,7 +217,7 @@ password_needs_rehash(struct slice hash_text, const struct password_cost *cost, 
     enum err err = parse(hash_text, &parts, diag);
 
     if (err == ERR_OK)
-        *ret_needs = parts.cost.memory_kib != cost->memory_kib || parts.cost.passes != cost->passes;
+        *ret_needs = parts.cost.memory_kib < cost->memory_kib || parts.cost.passes < cost->passes;
     sodium_memzero(&parts, sizeof(parts));
     return err;
 }

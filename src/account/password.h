@@ -69,8 +69,9 @@ MUST_USE enum err password_verify(struct slice hash_text, struct slice password,
 /* The work of password_verify for an account that is not there, so that the time taken does not
  * tell which names exist. Errors as of password_hash. */
 MUST_USE enum err password_verify_dummy(const struct password_cost *cost, struct diag *diag);
-/* Was it made at another cost than this, dearer or cheaper? Then hash anew at the next login, when
- * the password is at hand. ERR_CORRUPT as above. */
+/* Does this cost ask for more memory or for more passes than it was made with? Then hash anew at
+ * the next login, when the password is at hand. A dearer hash stays as it is: no setting makes what
+ * is stored weaker. ERR_CORRUPT as above. */
 MUST_USE enum err password_needs_rehash(struct slice hash_text, const struct password_cost *cost,
                                         bool *ret_needs, struct diag *diag);
 

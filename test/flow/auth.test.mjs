@@ -211,7 +211,7 @@ test('a new password ends other sessions, the caller\'s goes on', { skip }, asyn
   }
 });
 
-test('a hash of another cost is made anew at login', { skip }, async () => {
+test('a hash of a lower cost is made anew at login', { skip }, async () => {
   const own = await startServer({ flags: ['--login-throttle', 'off'] });
   try {
     await login(own);

@@ -299,14 +299,15 @@ test_password__damaged_text_never_verifies(void **state)
 }
 
 static void
-test_password__needs_rehash_where_the_cost_is_another(void **state)
+test_password__needs_rehash_where_the_cost_has_risen(void **state)
 {
     static const struct {
         struct password_cost cost;
         bool needs;
     } cases[] = {
         {{19456, 2}, false}, {{19457, 2}, true}, {{19456, 3}, true},
-        {{19456, 1}, true},  {{65536, 2}, true}, {{19455, 2}, true},
+        {{19456, 1}, false}, {{65536, 2}, true}, {{19455, 2}, false},
+        {{65536, 1}, true},  {{19455, 3}, true}, {{19455, 1}, false},
     };
     bool needs = false;
 
@@ -442,7 +443,7 @@ main(void)
         cmocka_unit_test(test_password__stored_texts_are_read_strictly),
         cmocka_unit_test(test_password__what_is_no_password_is_never_right),
         cmocka_unit_test(test_password__damaged_text_never_verifies),
-        cmocka_unit_test(test_password__needs_rehash_where_the_cost_is_another),
+        cmocka_unit_test(test_password__needs_rehash_where_the_cost_has_risen),
         cmocka_unit_test(test_password__absent_account_costs_the_same),
         cmocka_unit_test(test_password__short_memory_is_told_as_such),
         cmocka_unit_test(test_password__generated_is_100_bits_of_the_source),
