@@ -310,7 +310,9 @@ change_password(struct account *account, const struct login_change *change,
         err = end_sessions(account, login->id, change->keep_session, diag);
     if (err != ERR_OK)
         return err;
-    return account_note(account, change->by, "account.password", 0, diag, "its sessions ended",
+    return account_note(account, change->by, "account.password", 0, diag,
+                        change->keep_session != NULL ? "its other sessions ended"
+                                                     : "its sessions ended",
                         "account %llu %s", (unsigned long long)login->id, login->email);
 }
 

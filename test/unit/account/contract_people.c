@@ -275,6 +275,8 @@ test_session__logout_and_password_end_sessions(void **state)
     struct account *account = contract_open_with_project(state);
     struct login login = contract_add_login(account, "ann@example.com", false);
     char refresh[3][SESSION_REFRESH_BYTES + 1], next[SESSION_REFRESH_BYTES + 1];
+    struct audit_question question = {.to_us = INT64_C(5000), .limit = 100};
+    struct lines lines = {.text = ""};
     struct session sessions[3];
 
     for (size_t i = 0; i < 3; i++)
@@ -291,6 +293,12 @@ test_session__logout_and_password_end_sessions(void **state)
     assert_int_equal(use(account, refresh[1], next), SESSION_RENEWED);
     assert_int_equal(use(account, refresh[2], next), SESSION_REVOKED);
     assert_true(is_listed(account, sessions[2].id, 1010));
+    assert_int_equal(audit_list(account, &question, contract_gather, &lines, NULL), ERR_OK);
+    assert_non_null(strstr(lines.text, "/account 1 ann@example.com/its other sessions ended\n"));
+    assert_int_equal(login_set_password(account, &ann, login.id, &other_hash, NULL, NULL), ERR_OK);
+    lines = (struct lines){.text = ""};
+    assert_int_equal(audit_list(account, &question, contract_gather, &lines, NULL), ERR_OK);
+    assert_non_null(strstr(lines.text, "/account 1 ann@example.com/its sessions ended\n"));
     assert_int_equal(login_rehash(account, login.id, &hash, &hash, NULL),
                      ERR_OK); /* another stands */
     assert_int_equal(login_get(account, login.id, &login, NULL), ERR_OK);
