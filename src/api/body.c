@@ -15,6 +15,8 @@
 
 #define FIRST_BYTES 1024
 
+_Static_assert(BODY_TEXTS_MAX == 10000, "as the words say");
+
 struct reading {
     struct json_reader reader;
     const struct body_field *fields;
@@ -151,12 +153,13 @@ read_texts(struct reading *reading, struct slice name, struct body_value *value)
         struct slice text = SLICE("");
 
         json_reader_space(reader);
-        if (reader->at < reader->end && *reader->at == '"') {
-            if (!read_text(reading, name, &text))
+        if (value->text_count == BODY_TEXTS_MAX) { /* the rest takes no memory */
+            if (!skip(reading))
                 return false;
-            if (value->text_count == BODY_TEXTS_MAX)
-                note(reading, ERR_TOO_LONG, name, "has over 100,000 texts");
-            else if (!put_text(reading, value, &room, text))
+            note(reading, ERR_TOO_LONG, name,
+                 "has over 10,000 texts; send them in several requests");
+        } else if (reader->at < reader->end && *reader->at == '"') {
+            if (!read_text(reading, name, &text) || !put_text(reading, value, &room, text))
                 return false;
         } else {
             if (!skip(reading))

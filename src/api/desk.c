@@ -8,8 +8,12 @@
 #include <sodium.h>
 #include <stddef.h>
 
-#define BODY_BYTES_MAX (UINT64_C(16) * 1024 * 1024) /* a list of all there may be */
-#define ARENA_BYTES_MAX (UINT64_C(4) * 1024 * 1024)
+#define REPLY_BYTES_MAX (UINT64_C(16) * 1024 * 1024) /* a list of all there may be */
+/* A copy of the largest body and what reading it takes (body_read), in blocks half full. */
+#define ARENA_BYTES_MAX (UINT64_C(64) * 1024 * 1024)
+
+_Static_assert(ARENA_BYTES_MAX >= UINT64_C(2) * (5 * DESK_REQUEST_BYTES_MAX + 1024 * 1024),
+               "no body is refused for want of room");
 
 struct desk {
     struct desk_config config;
@@ -122,7 +126,7 @@ desk_job_new(struct desk *desk, enum desk_lane lane, struct errand_inbox *inbox,
 
     if (job == NULL)
         return NULL;
-    errand_init(&job->errand, &kind, inbox, exchange, BODY_BYTES_MAX, ARENA_BYTES_MAX);
+    errand_init(&job->errand, &kind, inbox, exchange, REPLY_BYTES_MAX, ARENA_BYTES_MAX);
     job->errand.pool_job.run = lane_run;
     job->desk = desk;
     job->lane = lane;

@@ -17,7 +17,8 @@
 #include "api/errand.h"
 #include "base/clock.h"
 
-#define DESK_JOBS_MAX 128 /* waiting, each lane */
+#define DESK_JOBS_MAX 128                                  /* waiting, each lane */
+#define DESK_REQUEST_BYTES_MAX (UINT64_C(4) * 1024 * 1024) /* the largest body of a job */
 
 enum desk_lane { DESK_LANE, HASHER_LANE, DESK_LANES };
 

@@ -149,7 +149,11 @@ run_delete(struct resource *res, struct diag *diag)
 }
 
 const struct resource_kind deletion_resource = {
-    .lane = DESK_LANE, .run = run_delete, .body_bytes_max = LIMIT_BODY_BYTES};
+    .lane = DESK_LANE,
+    .run = run_delete,
+    .body_bytes_max = DESK_REQUEST_BYTES_MAX, /* BODY_TEXTS_MAX ids, with escapes and all */
+    .long_field = "event_ids",
+};
 
 /* --- reading ----------------------------------------------------------------------------------*/
 

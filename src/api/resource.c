@@ -15,6 +15,17 @@ body_max(const struct resource_kind *kind)
     return kind->body_bytes_max != 0 ? kind->body_bytes_max : BODY_BYTES_MAX;
 }
 
+static void
+tell_too_large(const struct resource_kind *kind, struct diag *diag)
+{
+    if (kind->long_field != NULL)
+        diag_set_field(diag, kind->long_field,
+                       "%s: the body may have %zu bytes here; send several requests",
+                       kind->long_field, body_max(kind));
+    else
+        diag_set(diag, "the body may have %zu bytes here", body_max(kind));
+}
+
 static bool
 has_body(const struct api_request *request)
 {
@@ -77,12 +88,12 @@ resource_head(struct api_request *request)
               : body_check_head(http_header(exchange, "content-type"),
                                 http_header(exchange, "content-encoding"), -1, &message);
     if (err == ERR_OK && http_content_length(exchange) > (int64_t)body_max(kind)) {
-        diag_set(&diag, "the body may have %zu bytes here", body_max(kind));
+        tell_too_large(kind, &diag);
         message = diag.message;
         err = ERR_BODY_TOO_LARGE;
     }
     if (err != ERR_OK)
-        http_reply_error(exchange, err, message, NULL);
+        http_reply_error(exchange, err, message, diag.field[0] != '\0' ? diag.field : NULL);
 }
 
 static void
@@ -124,7 +135,7 @@ take_request(struct api_request *request, struct resource *res, struct arena *ar
     res->api = request->loop->api;
     res->project_id = request->project_id;
     if (err == ERR_BODY_TOO_LARGE)
-        diag_set(diag, "the body may have %zu bytes here", body_max(res->kind));
+        tell_too_large(res->kind, diag);
     for (size_t i = 0; i < pair_count && err == ERR_OK; i++)
         err = take_parameter(res, arena, &pairs[i], diag);
     for (size_t i = 0; i < ROUTE_SEGMENTS_MAX && err == ERR_OK; i++) {

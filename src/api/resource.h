@@ -27,7 +27,8 @@ struct resource_kind {
     resource_run_fn *run;
     /* Parameters of the query string that it has; NULL behind the last. */
     const char *parameters[RESOURCE_PARAMETERS_MAX + 1];
-    size_t body_bytes_max; /* 0: BODY_BYTES_MAX */
+    size_t body_bytes_max;  /* at most DESK_REQUEST_BYTES_MAX; 0: BODY_BYTES_MAX */
+    const char *long_field; /* what makes a body too large; NULL: nothing in particular */
 };
 
 struct resource {

@@ -171,6 +171,44 @@ test('where nothing is stored yet an erasure ends at once', options, async (t) =
   assert.equal((await done(server, token, erasure.id, 10000)).events, 0);
 });
 
+test('event_ids has limits that are told, and no body is too much for the server', options, async () => {
+  const server = await startServer({ flags: SMALL });
+  try {
+    const token = await adminLogin(server);
+    const send = (body, headers = {}) => server.request({
+      method: 'POST', path: '/v1/deletions?project=1', body, headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', ...headers },
+    });
+    const MOST = 4 * 1024 * 1024;
+    /* As long as ids may be, each character in three bytes, and escaped as some clients do it. */
+    const ids = (count) => `{"dry_run":true,"event_ids":[${Array.from({ length: count }, (_, i) => `"${'\\u20ac'.repeat(41)}${String(i).padStart(5, '0')}"`).join(',')}]}`;
+    for (const count of [9999, 10000]) {
+      const sent = await send(ids(count));
+      assert.equal(sent.status, 202, sent.text);
+    }
+    const many = await send(ids(10001));
+    assert.deepEqual([many.status, many.json.error.code, many.json.error.field], [400, 'too_long', 'event_ids']);
+    assert.match(many.json.error.message, /over 10,000/);
+    const filled = (begin, unit, end) => {
+      const count = Math.floor((MOST - begin.length - end.length) / unit.length);
+      return (begin + unit.repeat(count) + end).padEnd(MOST);
+    };
+    for (const [body, code] of [
+      [filled('{"event_ids":[', '"\\n",', '"x"]}'), 'too_long'], [filled('{"event_ids":[', '1,', '2]}'), 'invalid_type'],
+      [filled('{', '"\\n":1,', '"x":1}'), 'unknown_field'], [filled('{"event_ids":["', '\\n', '"]}'), 'too_long'],
+      [filled('{"event_ids":[{', '"\\n":1,', '"x":1}]}'), 'invalid_type'], [filled('[', '[', ''), 'invalid_json'], [' '.repeat(MOST), 'invalid_json']]) {
+      const refused = await send(body);
+      assert.deepEqual([refused.status, refused.json.error.code], [400, code], `${body.slice(0, 30)}: ${refused.text}`);
+    }
+    for (const headers of [{}, { 'transfer-encoding': 'chunked' }]) {
+      const large = await send(' '.repeat(MOST + 1), headers);
+      assert.deepEqual([large.status, large.json.error.code, large.json.error.field], [413, 'body_too_large', 'event_ids']);
+      assert.match(large.json.error.message, /4194304 bytes/);
+    }
+  } finally {
+    await server.close();
+  }
+});
+
 test('files the ledger set aside go with the person', { ...options, skip: MISSING || OF_THE_LEDGER }, async (t) => {
   const server = await startServer({ flags: SMALL });
   t.after(() => server.kill().then(() => server.remove()));

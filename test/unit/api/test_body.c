@@ -118,6 +118,8 @@ test_body__texts_of_an_array_are_bounded(void **state)
         assert_int_equal(
             body_read(buf_slice(&json), fields, COUNT_OF(fields), &arena, values, &diag),
             count <= BODY_TEXTS_MAX ? ERR_OK : ERR_TOO_LONG);
+        assert_string_equal(diag.field, count <= BODY_TEXTS_MAX ? "" : "ids");
+        assert_true(count <= BODY_TEXTS_MAX || strstr(diag.message, "over 10,000") != NULL);
         buf_fini(&json);
         arena_fini(&arena);
     }
