@@ -3,7 +3,7 @@
  * goes on.
  *
  * Layer 6: the body on the loop, the rest on the hasher's thread. Guessing the present password
- * from a stolen token is slowed down as logging in is.
+ * from a stolen token is slowed down, and stands in the audit log, as logging in does.
  */
 #include "api/internal.h"
 #include "base/mem.h"
@@ -27,7 +27,7 @@ wipe_password(void *state)
 static enum err
 change(struct desk_job *job, struct account *account, enum throttle_outcome *ret_outcome)
 {
-    const struct api *api = desk_context(job->desk);
+    struct api *api = desk_context(job->desk);
     const struct password_state *state = job->state;
     struct diag *diag = &job->errand.diag;
     struct password_hash hash;
@@ -42,6 +42,10 @@ change(struct desk_job *job, struct account *account, enum throttle_outcome *ret
         return err;
     *ret_outcome = is_right ? THROTTLE_RIGHT : THROTTLE_WRONG;
     if (!is_right) {
+        err = failed_logins_note(&api->failed_logins, account, &job->actor, login.email,
+                                 "wrong current password", clock_wall_us(api->config.clock), diag);
+        if (err != ERR_OK)
+            return err;
         diag_set_field(diag, "current_password", "current_password: is not right");
         return ERR_FORBIDDEN;
     }

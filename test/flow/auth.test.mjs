@@ -195,6 +195,9 @@ test('a new password ends other sessions, the caller\'s goes on', { skip }, asyn
     const change = (current, fresh) => post('/v1/auth/password', { current_password: current, new_password: fresh }, { token: mine.access_token, on: own });
     const wrong = await change('not it at all', 'a new password');
     assert.deepEqual([wrong.status, wrong.json.error.field], [403, 'current_password']);
+    const { lines } = (await get('/v1/audit?limit=1', mine.access_token, { on: own })).json;
+    assert.deepEqual([lines[0].action, lines[0].actor.email, lines[0].target, lines[0].detail],
+      ['login.failed', 'admin@localhost', 'account admin@localhost', 'wrong current password']);
     const short = await change(password, '1234567');
     assert.deepEqual([short.status, short.json.error.code, short.json.error.field], [400, 'invalid_parameter', 'new_password']);
     assert.equal((await change(password, 'a new password')).status, 204);
