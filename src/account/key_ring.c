@@ -366,7 +366,7 @@ rotate(const struct key_ring_config *config, const struct key_ring *old, int64_t
         if (key.retire_at_s > now_s && ring->key_count == KEY_RING_KEYS_MAX) {
             diag_set(diag,
                      "%d keys are in force already: wait until the oldest has retired, or retire "
-                     "all old ones at once, which logs everybody out",
+                     "all old ones at once, and with them every access token made before",
                      KEY_RING_KEYS_MAX);
             token_key_wipe(&key);
             return ERR_FULL;

@@ -14,7 +14,7 @@
  * alg is HS256 or EdDSA; the secret (for EdDSA its seed) stands in base64 for URLs without padding;
  * times are Unix seconds. The first key, and only that, has a retire_at of 0. There is one way to
  * write a ring, and only that is read. The file is the secret: who reads it can log in as anybody.
- * Without it everybody has to log in again, and nothing else is lost.
+ * Without it access tokens made before are refused, and nothing else is lost.
  */
 #ifndef POTIK_ACCOUNT_KEY_RING_H
 #define POTIK_ACCOUNT_KEY_RING_H
@@ -56,8 +56,9 @@ MUST_USE enum err key_ring_open(const struct key_ring_config *config, int64_t no
 void key_ring_close(struct key_ring **ring); /* wipes it */
 /*
  * The file gets a new key that signs, and *ret_ring is the ring as it is then. No older key
- * verifies for longer than `keep_s` from now, 0 … KEY_RING_KEEP_S_MAX: the maximum logs nobody out,
- * 0 is for a key that has leaked and logs everybody out. Keys past their time are dropped.
+ * verifies for longer than `keep_s` from now, 0 … KEY_RING_KEEP_S_MAX: the maximum refuses no
+ * token in use, 0 is for a key that has leaked and refuses all access tokens made before. Sessions
+ * go on in either case: refresh tokens are not signed. Keys past their time are dropped.
  * The file keeps its owner and mode, whoever rotates. ERR_FULL: all 16 are still in force.
  * ERR_ABSENT: there is no file. ERR_INVALID: keep_s, too.
  */

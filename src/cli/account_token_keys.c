@@ -43,8 +43,10 @@ tell(const struct admin *admin, const struct key_ring *ring, int64_t now_s, bool
             "tokens are signed with a new key, %s; %s; the server on %s knows it within 1 "
             "s\n",
             signer->kid,
-            is_leaked ? "those signed before are worth nothing, everybody logs in again"
-                      : "nobody is logged out",
+            is_leaked
+                ? "access tokens made before are refused, sessions go on (refresh tokens give "
+                  "new ones); to end those of an account change its password"
+                : "nobody is logged out",
             admin->folder);
     if (!admin->is_json)
         return COMMAND_DONE;

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import { api, firstAdmin } from './access.mjs';
 import { query } from './postgres.mjs';
 import { BARE_ENV, BIN, MISSING, OF_NO_STORE, OF_THE_LEDGER, SLOWNESS, STORE, Client, startServer, storeEnv, storeUrl, temporaryFolder, until } from './server.mjs';
 
@@ -171,13 +172,17 @@ test('account rotate-keys: old keys go on verifying, unless they have leaked; it
   const kids = () => fs.readFileSync(file, 'utf8').split('\n').slice(1, -2).map((line) => line.split(' ')[0]);
   const before = kids();
   assert.equal(before.length, 1);
+  const session = await api(server, 'POST', '/v1/auth/login', { body: firstAdmin(server), expect: 200 });
   const { keys } = await json(['account', 'rotate-keys']);
   assert.deepEqual(keys.map((key) => key.kid), kids());
   assert.equal(keys[1].kid, before[0]);
   assert.equal(keys[0].retires_at, null);
   assert.equal((Date.parse(keys[1].retires_at) - Date.parse(keys[0].created_at)) / 1000, 86400 + 60);
   const end = await good(['account', 'rotate-keys', '--leaked']);
-  assert.match(end.stderr, /everybody logs in again/);
+  assert.match(end.stderr, /access tokens made before are refused, sessions go on .*change its password/);
+  await until('the old token is refused', async () => (await api(server, 'GET', '/v1/auth/me', { token: session.access_token })).status === 401);
+  const renewed = await api(server, 'POST', '/v1/auth/refresh', { body: { refresh_token: session.refresh_token }, expect: 200 });
+  await api(server, 'GET', '/v1/auth/me', { token: renewed.access_token, expect: 200 });
   assert.equal(kids().length, 1);
   assert.ok(![before[0], keys[0].kid].includes(kids()[0]));
   assert.equal(fs.statSync(file).mode & 0o777, 0o600);
