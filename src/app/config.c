@@ -21,7 +21,8 @@
 #define FILE_BYTES_MAX (64 * 1024)
 
 /* Variables of the client commands: not settings of the server, but known. */
-static const char *const known_variables[] = {"POTIK_SERVER", "POTIK_KEY", "POTIK_READ_KEY"};
+static const char *const known_variables[] = {"POTIK_SERVER", "POTIK_KEY", "POTIK_READ_KEY",
+                                              "POTIK_TOKEN"};
 
 /* --- the four sources -------------------------------------------------------------------------*/
 

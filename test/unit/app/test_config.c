@@ -333,8 +333,13 @@ test_config__passwords_leave_the_command_line(void **state)
 static void
 test_config__unknown_variables_warn(void **state)
 {
-    char *environment[] = {(char[]){"POTIK_SEAL_ROW=1"}, (char[]){"POTIK_SERVER=x"},
-                           (char[]){"POTIK_KEY=y"}, (char[]){"OTHER=z"}, NULL};
+    char *environment[] = {(char[]){"POTIK_SEAL_ROW=1"},
+                           (char[]){"POTIK_SERVER=x"},
+                           (char[]){"POTIK_KEY=y"},
+                           (char[]){"POTIK_READ_KEY=y"},
+                           (char[]){"POTIK_TOKEN=y"},
+                           (char[]){"OTHER=z"},
+                           NULL};
     char *bad[] = {(char[]){"POTIK_SEAL_ROWS=many"}, NULL};
     struct diag diag = DIAG_INIT;
     struct config config;
