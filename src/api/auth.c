@@ -59,7 +59,7 @@ presented(struct api_request *request, struct slice *ret_text, struct diag *diag
         return ERR_UNAUTHORIZED;
     }
     if (authorization.ptr != NULL && !auth_parse_bearer(authorization, &bearer)) {
-        diag_set(diag, "Authorization must be: Bearer KEY");
+        diag_set(diag, "Authorization must be: Bearer KEY or Bearer TOKEN");
         return ERR_UNAUTHORIZED;
     }
     if (count > 1 || (own.ptr != NULL && http_header_count(request->exchange, "x-potik-key") > 1) ||

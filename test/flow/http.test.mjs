@@ -81,6 +81,7 @@ test('who is let in', { skip }, async (t) => {
           assert.match(reply.headers['www-authenticate'], /^Bearer/);
           assert.equal(reply.json.error.code, 'unauthorized');
         }
+        if (what === 'Basic') assert.match(reply.json.error.message, /must be: Bearer KEY or Bearer TOKEN$/);
         if (reply.status === 403) assert.equal(reply.json.error.code, 'wrong_key_kind');
         assert.ok(!reply.text.includes(write) && !reply.text.includes(read), 'a key is never told');
       }
