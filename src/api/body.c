@@ -343,7 +343,7 @@ body_check_head(struct slice content_type, struct slice content_encoding, int64_
         content_type =
             slice_trim(slice_of(content_type.ptr, (size_t)(semicolon - content_type.ptr)));
     if (content_type.ptr != NULL && !slice_equal_nocase(content_type, SLICE("application/json"))) {
-        *ret_message = "send Content-Type: application/json (or none)";
+        *ret_message = "send JSON as such; with curl: add -H 'Content-Type: application/json'";
         return ERR_UNSUPPORTED_MEDIA_TYPE;
     }
     if (media_parse_encoding(content_encoding, &encoding) != ERR_OK || encoding != MEDIA_IDENTITY) {

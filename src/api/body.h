@@ -57,8 +57,15 @@ struct body {
 void body_add(struct body *body, struct arena *arena, const char *bytes, size_t len);
 void body_wipe(struct body *body);
 
-/* What the head may say: Content-Type absent or application/json, Content-Encoding absent or
- * identity, Content-Length (−1: unknown) not over BODY_BYTES_MAX. */
+/*
+ * What the head may say: Content-Type absent or application/json, Content-Encoding absent or
+ * identity, Content-Length (−1: unknown) not over BODY_BYTES_MAX.
+ *
+ * Ingest takes application/x-www-form-urlencoded and text/plain, too; not so here: those a form of
+ * any site posts without asking first (a "simple request", WHATWG Fetch), and what comes here logs
+ * in and changes accounts. The check of Origin refuses such requests as well; this is a second
+ * lock.
+ */
 MUST_USE enum err body_check_head(struct slice content_type, struct slice content_encoding,
                                   int64_t content_length, const char **ret_message);
 

@@ -127,7 +127,11 @@ test('what fails looks the same whether the account is there or not', { skip }, 
 
 test('bodies are asked for their type, size and fields', { skip }, async () => {
   const raw = (body, headers) => server.request({ method: 'POST', path: '/v1/auth/login', body, headers });
-  assert.equal((await raw('a=b', { 'content-type': 'application/x-www-form-urlencoded' })).status, 415);
+  for (const type of ['application/x-www-form-urlencoded', 'text/plain']) { /* what a form of another site could post */
+    const refused = await raw('{}', { 'content-type': type });
+    assert.deepEqual([refused.status, refused.json.error.code], [415, 'unsupported_media_type']);
+    assert.match(refused.json.error.message, /add -H 'Content-Type: application\/json'/);
+  }
   assert.equal((await raw('{}', { 'content-encoding': 'gzip' })).json.error.code, 'unsupported_encoding');
   assert.equal((await raw(' '.repeat(64 * 1024 + 1), {})).status, 413);
   assert.equal((await raw(' '.repeat(64 * 1024), {})).json.error.code, 'invalid_json');
