@@ -196,6 +196,23 @@ note(struct access_table *table, enum err err, const struct diag *diag)
     }
 }
 
+/* Under look_lock. What cannot be written now is written a minute later. */
+static void
+write_uses(struct access_table *table)
+{
+    struct account_key_use uses[USES_MAX];
+    size_t count;
+
+    do {
+        count = access_take_uses(table->newest, uses, USES_MAX);
+        if (count != 0 &&
+            table->source.keys_used(table->source.state, uses, count, NULL) != ERR_OK) {
+            access_give_back_uses(table->newest, uses, count);
+            return;
+        }
+    } while (count == USES_MAX);
+}
+
 /* Under look_lock. */
 static enum err
 look(struct access_table *table, bool with_ring, struct diag *diag)
@@ -207,6 +224,8 @@ look(struct access_table *table, bool with_ring, struct diag *diag)
     if (with_ring && table->ring != NULL)
         look_at_ring(table);
     if (err == ERR_OK && table->is_stale) {
+        if (table->newest != NULL)
+            write_uses(table); /* of a key that is revoked now, these are the last */
         err = read_rows(table, diag);
         table->is_stale = err != ERR_OK;
     }
@@ -230,23 +249,6 @@ access_refresh(struct access_table *table, struct diag *diag)
 }
 
 /* --- the watcher ------------------------------------------------------------------------------*/
-
-/* Under look_lock. What cannot be written now is written a minute later. */
-static void
-write_uses(struct access_table *table)
-{
-    struct account_key_use uses[USES_MAX];
-    size_t count;
-
-    do {
-        count = access_take_uses(table->newest, uses, USES_MAX);
-        if (count != 0 &&
-            table->source.keys_used(table->source.state, uses, count, NULL) != ERR_OK) {
-            access_give_back_uses(table->newest, uses, count);
-            return;
-        }
-    } while (count == USES_MAX);
-}
 
 /* Until WATCH_MS from now, or the stop: true. */
 static bool

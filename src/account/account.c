@@ -114,6 +114,10 @@ check_project(const struct account_project *project, struct diag *diag)
 {
     enum err err = account_check_name(project->name, diag);
 
+    if (err == ERR_OK && project->name[strspn(project->name, "0123456789")] == '\0') {
+        diag_set_field(diag, "name", "name: must not be a number: it would be taken for an id");
+        err = ERR_INVALID;
+    }
     if (err == ERR_OK)
         err = check_zone(project->time_zone, diag);
     if (err == ERR_OK && project->retention_days > RETENTION_DAYS_MAX) {

@@ -207,7 +207,8 @@ finish(struct account *account, uint64_t id, struct diag *diag)
     if (err != ERR_OK)
         return err;
     db_text(rows, 0, 1, hash, sizeof(hash));
-    (void)snprintf(detail, sizeof(detail), "%lld events%s%s", (long long)db_number(rows, 0, 2),
+    (void)snprintf(detail, sizeof(detail), "%lld events%s%s%s", (long long)db_number(rows, 0, 2),
+                   db_number(rows, 0, 3) != 0 ? " counted, none erased" : "",
                    hash[0] != '\0' ? ", person " : "", hash);
     return account_note(account, &server, "erasure.done", (uint32_t)db_number(rows, 0, 0), diag,
                         detail, "erasure %llu", (unsigned long long)id);

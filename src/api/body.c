@@ -190,8 +190,10 @@ read_value(struct reading *reading, size_t i)
 
     if (reader->at < reader->end)
         first = *reader->at;
-    if (first == 'n')
+    if (first == 'n') {
+        value->is_null = true;
         return json_reader_literal(reader);
+    }
     value->is_given = true;
     if (field->kind == BODY_TEXT && first == '"')
         return read_text(reading, name, &value->text);

@@ -29,6 +29,7 @@ struct body_field {
 
 struct body_value {
     bool is_given;
+    bool is_null; /* given as null: is_given is false */
     bool flag;
     int64_t integer;
     struct slice text; /* decoded; in the arena or in the body */

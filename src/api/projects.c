@@ -151,6 +151,8 @@ take_settings(struct resource *res, bool is_new, struct account_project *project
         err = take_week_start(values[WEEK_START].text, project, diag);
     if (err == ERR_OK && values[RETENTION_DAYS].is_given)
         err = take_retention(&values[RETENTION_DAYS], project, diag);
+    if (err == ERR_OK && values[RETENTION_DAYS].is_null)
+        project->retention_days = 0; /* as replies say it */
     return err;
 }
 

@@ -50,6 +50,8 @@ run(struct desk_job *job, struct account *account)
     res->login = &job->login;
     res->status = 200;
     err = res->kind->run(res, &job->errand.diag);
+    if (err == ERR_OK && res->body->len != 0)
+        buf_add_char(res->body, '\n'); /* a terminal's prompt stands on a line of its own */
     access_release(&res->access);
     job->has_changed = err == ERR_OK && res->has_changed;
     job->errand.status = res->status;

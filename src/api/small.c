@@ -108,6 +108,7 @@ bool
 api_desk_submit_guess(struct api_request *request, struct desk_job *job, struct slice email)
 {
     struct api *api = request->loop->api;
+    struct diag diag = DIAG_INIT;
     char text[16];
     uint32_t wait_s;
     enum err err;
@@ -118,8 +119,11 @@ api_desk_submit_guess(struct api_request *request, struct desk_job *job, struct 
         atomic_fetch_add(&api->failed_logins.throttled, 1);
         (void)snprintf(text, sizeof(text), "%u", wait_s);
         http_reply_header(request->exchange, "Retry-After", slice_of_text(text));
-        http_reply_error(request->exchange, ERR_RATE_LIMITED,
-                         "too many passwords were wrong; wait as long as Retry-After says", NULL);
+        diag_set(&diag,
+                 "too many passwords were wrong, of this account or from your address; no password "
+                 "is looked at for %u s",
+                 wait_s);
+        http_reply_error(request->exchange, ERR_RATE_LIMITED, diag.message, NULL);
         desk_job_free(&job);
         return false;
     }

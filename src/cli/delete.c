@@ -64,6 +64,8 @@ check_flags(const struct deletion *deletion, struct diag *diag)
         diag_set(diag, "--occurred-from and --occurred-to go together");
     else if (has_import_flags && flags->import == NULL)
         diag_set(diag, "--format, --delimiter and --text go with --import");
+    else if (flags->import != NULL && !file_exists(flags->import))
+        diag_set(diag, "--import %.200s: there is no such file", flags->import);
     else if (flags->import != NULL && !file_is_regular(flags->import))
         diag_set(diag, "--import %.200s: must be a plain file: it is read twice", flags->import);
     else if (flags->is_dry_run && flags->is_yes)
@@ -140,7 +142,9 @@ say_what(const struct deletion *deletion, const char *verb)
     table_clean(&clean, slice_of_text(words));
     fprintf(stderr, "%s the events of project %s (number %u): %.*s%s\n", verb,
             deletion->project.name, deletion->project.id, SLICE_ARGS(buf_slice(&clean)),
-            deletion->erasure.frees_ids ? "; their ids may be stored again" : "");
+            deletion->erasure.frees_ids ? "; their ids may be stored again"
+                                        : "; their ids stay refused (--free-ids frees them: "
+                                          "with the erasure, not afterwards)");
     buf_fini(&clean);
 }
 
@@ -240,7 +244,8 @@ await_jobs(struct deletion *deletion, int *ret_status, struct diag *diag)
                 (unsigned long long)deletion->jobs.ids[0]);
         return ERR_OK;
     }
-    err = erasure_jobs_wait(&deletion->admin, &deletion->jobs, &end, &events, diag);
+    err = erasure_jobs_wait(&deletion->admin, deletion->flags.is_dry_run ? "count" : "delete",
+                            &deletion->jobs, &end, &events, diag);
     if (err == ERR_OK)
         say_end(deletion, end, events);
     *ret_status = end == ERASURE_END_INTERRUPTED ? COMMAND_FAILED : COMMAND_DONE;

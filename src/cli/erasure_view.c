@@ -226,14 +226,14 @@ wait_for(struct waiting *waiting, uint64_t id, enum erasure_end *ret_end, struct
 }
 
 enum err
-erasure_jobs_wait(struct admin *admin, const struct erasure_jobs *jobs, enum erasure_end *ret_end,
-                  uint64_t *ret_events, struct diag *diag)
+erasure_jobs_wait(struct admin *admin, const char *verb, const struct erasure_jobs *jobs,
+                  enum erasure_end *ret_end, uint64_t *ret_events, struct diag *diag)
 {
     struct waiting waiting = {.admin = admin};
     enum err err = ERR_OK;
 
     client_catch_interrupt();
-    progress_start(&waiting.progress, clock_system(), stderr, isatty(STDERR_FILENO) == 1, "delete",
+    progress_start(&waiting.progress, clock_system(), stderr, isatty(STDERR_FILENO) == 1, verb,
                    "event", jobs->count * JOB_UNITS);
     *ret_end = ERASURE_END_DONE;
     for (size_t i = 0; i < jobs->count && err == ERR_OK && *ret_end == ERASURE_END_DONE; i++)

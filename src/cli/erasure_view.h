@@ -35,8 +35,8 @@ enum erasure_end {
 /* Shows how far they are, on stderr, until all are done. *ret_events: of those done. Errors: of
  * account.h. */
 MUST_USE enum err
-erasure_jobs_wait(struct admin *admin, const struct erasure_jobs *jobs, enum erasure_end *ret_end,
-                  uint64_t *ret_events, struct diag *diag);
+erasure_jobs_wait(struct admin *admin, const char *verb, const struct erasure_jobs *jobs,
+                  enum erasure_end *ret_end, uint64_t *ret_events, struct diag *diag);
 /* {"erasures":[…]}: as they are now. */
 int erasure_jobs_print_json(struct admin *admin, const struct erasure_jobs *jobs);
 

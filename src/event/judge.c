@@ -94,8 +94,8 @@ judge_text(struct element *element, enum field field, struct event_entry *entry,
         return REFUSE(element, entry, ERR_INVALID_TYPE, rule->name, "%s: must be text, not %s",
                       name, kind_name(value));
     if (value->text.len == 0)
-        return REFUSE(element, entry, ERR_EMPTY_FIELD, rule->name,
-                      "%s: is empty; send a text, or leave it out", name);
+        return REFUSE(element, entry, ERR_EMPTY_FIELD, rule->name, "%s: is empty; send a text%s",
+                      name, field == FIELD_EVENT_TYPE ? "" : ", or leave it out");
     if (value->text.len > 6 * rule->bytes_max) /* an escape is at most six times as long */
         return REFUSE(element, entry, ERR_TOO_LONG, rule->name, "%s: over %zu bytes; shorten it",
                       name, rule->bytes_max);

@@ -469,7 +469,7 @@ test_access__a_key_ends_when_it_expires(void **state)
 }
 
 static void
-test_access__uses_of_keys_are_written_at_the_stop_and_carried_over(void **state)
+test_access__uses_of_keys_are_written_when_keys_change_and_at_the_stop(void **state)
 {
     struct access_table *table = start();
     struct access_snapshot *held = NULL;
@@ -480,19 +480,24 @@ test_access__uses_of_keys_are_written_at_the_stop_and_carried_over(void **state)
     assert_true(access_find_key(held, text_of(9), NOW_US, &key));
     access_note_use(held, &key, 2000000);
     access_note_use(held, &key, 2999999); /* within a second: the first stays */
+    assert_true(access_find_key(held, text_of(1), NOW_US, &key));
+    access_note_use(held, &key, 2500000); /* the last of a key that is revoked then */
     mock.revoked = 3;                     /* places move */
     atomic_fetch_add(&mock.changes, 1);
     assert_int_equal(access_refresh(table, NULL), ERR_OK);
+    assert_int_equal(mock.use_count, 2);
     access_renew(table, &held);
     assert_true(access_find_key(held, text_of(4), NOW_US, &key));
     access_note_use(held, &key, 7000000);
     access_release(&held);
     access_stop(&table);
-    assert_int_equal(mock.use_count, 2);
-    assert_int_equal(mock.uses[0].key_id, 5);
-    assert_int_equal(mock.uses[0].used_at_us, 7000000);
+    assert_int_equal(mock.use_count, 3);
+    assert_int_equal(mock.uses[0].key_id, 2);
+    assert_int_equal(mock.uses[0].used_at_us, 2500000);
     assert_int_equal(mock.uses[1].key_id, 10);
     assert_int_equal(mock.uses[1].used_at_us, 2000000);
+    assert_int_equal(mock.uses[2].key_id, 5);
+    assert_int_equal(mock.uses[2].used_at_us, 7000000);
 }
 
 static void
@@ -658,7 +663,7 @@ main(void)
         with_mock(test_access__watcher_looks_by_itself),
         with_mock(test_access__out_of_memory_at_any_point_leaks_nothing),
         with_mock(test_access__a_key_ends_when_it_expires),
-        with_mock(test_access__uses_of_keys_are_written_at_the_stop_and_carried_over),
+        with_mock(test_access__uses_of_keys_are_written_when_keys_change_and_at_the_stop),
         with_mock(test_access__uses_not_written_are_given_back),
         with_mock(test_access__roles_by_login_and_project),
         with_mock_in_dir(test_access__tokens_end_with_their_account_and_session),
