@@ -64,7 +64,8 @@ check_flags(const struct deletion *deletion, struct diag *diag)
         diag_set(diag, "--occurred-from and --occurred-to go together");
     else if (has_import_flags && flags->import == NULL)
         diag_set(diag, "--format, --delimiter and --text go with --import");
-    else if (flags->import != NULL && !file_exists(flags->import))
+    else if (flags->import != NULL && strcmp(flags->import, "-") != 0 &&
+             !file_exists(flags->import))
         diag_set(diag, "--import %.200s: there is no such file", flags->import);
     else if (flags->import != NULL && !file_is_regular(flags->import))
         diag_set(diag, "--import %.200s: must be a plain file: it is read twice", flags->import);

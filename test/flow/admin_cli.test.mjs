@@ -452,7 +452,7 @@ test('delete --import: the ids are those the import made, of CSV and NDJSON', { 
   fs.writeFileSync(csv, '');
   await bad(1, /a\.csv: the file is empty/, [...words, '--yes']);
   await bad(2, /--delimiter: must be one byte/, ['delete', '--project', '1', '--import', csv, '--delimiter', ';;']);
-  await bad(2, /must be a plain file/, ['delete', '--project', '1', '--import', path.join(folder, 'none.csv')]);
+  await bad(2, /there is no such file/, ['delete', '--project', '1', '--import', path.join(folder, 'none.csv')]);
   assert.equal((await json(['erasures', 'list'])).erasures.length, 2, 'a file that cannot be read makes no job');
   fs.rmSync(folder, { recursive: true });
   fs.rmSync(dataDir, { recursive: true });
