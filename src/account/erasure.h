@@ -81,22 +81,6 @@ MUST_USE enum err erasure_list(struct account *account, uint32_t project_id, uin
 MUST_USE enum err erasure_next(struct account *account, const char *node,
                                struct erasure **ret_erasure, struct diag *diag);
 void erasure_free(struct erasure **erasure);
-/*
- * Finished erasures of which a node of several has not done its part: it was away for longer than
- * it is waited for. What they named is wiped, so its warehouse loads the project again from the
- * store, which has the events no longer; or it lets a deleted project go.
- */
-struct erasure_missed {
-    uint32_t project_id;
-    uint64_t newest; /* all of the project up to this one */
-    bool is_deleted;
-};
-/* ERR_ABSENT: none; always so with the embedded store. */
-MUST_USE enum err erasure_find_missed(struct account *account, const char *node,
-                                      struct erasure_missed *ret_missed, struct diag *diag);
-/* The node has done its part of them. */
-MUST_USE enum err erasure_catch_up(struct account *account, const char *node,
-                                   const struct erasure_missed *missed, struct diag *diag);
 /* State, bounds, position, counts and error as they stand in `erasure`. DONE: wiped, and the line
  * erasure.done. Several nodes may work on one job at once; the bounds of the one that began hold
  * for all, since what goes from the store must go from every warehouse. ERR_CANCELLED: others are

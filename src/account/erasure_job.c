@@ -14,8 +14,6 @@ static const struct db_statement erasure_ids = DB_BOTH(sql_erasure_ids);
 static const struct db_statement erasure_update = DB_BOTH(sql_erasure_update);
 static const struct db_statement erasure_node_done = DB_BOTH(sql_erasure_node_done);
 static const struct db_statement erasure_nodes_left = {NULL, sql_erasure_nodes_left};
-static const struct db_statement erasure_missed = {NULL, sql_erasure_missed};
-static const struct db_statement erasure_caught_up = {NULL, sql_erasure_caught_up};
 static const struct db_statement erasure_finish = DB_BOTH(sql_erasure_finish);
 static const struct db_statement erasure_drop_ids = DB_BOTH(sql_erasure_drop_ids);
 
@@ -145,47 +143,6 @@ erasure_next(struct account *account, const char *node, struct erasure **ret_era
     *ret_erasure = erasure;
     return ERR_OK;
 }
-
-/* --- missed -----------------------------------------------------------------------------------*/
-
-enum err
-erasure_find_missed(struct account *account, const char *node, struct erasure_missed *ret_missed,
-                    struct diag *diag)
-{
-    struct db_values values = {0};
-    DB_ROWS rows = NULL;
-    enum err err;
-
-    if (account->db->driver->is_sqlite)
-        return ERR_ABSENT;
-    db_add_text(&values, node);
-    err = db_ask(account->db, &erasure_missed, &values, &rows, diag);
-    if (err == ERR_OK && db_count(rows) == 0)
-        err = ERR_ABSENT;
-    if (err == ERR_OK)
-        *ret_missed = (struct erasure_missed){
-            .project_id = (uint32_t)db_number(rows, 0, 0),
-            .newest = (uint64_t)db_number(rows, 0, 1),
-            .is_deleted = db_number(rows, 0, 2) != 0,
-        };
-    return err;
-}
-
-enum err
-erasure_catch_up(struct account *account, const char *node, const struct erasure_missed *missed,
-                 struct diag *diag)
-{
-    struct db_values values = {0};
-
-    if (account->db->driver->is_sqlite)
-        return ERR_OK;
-    db_add_text(&values, node);
-    db_add_number(&values, (int64_t)missed->project_id);
-    db_add_number(&values, (int64_t)missed->newest);
-    return db_run(account->db, &erasure_caught_up, &values, diag);
-}
-
-/* --- progress ---------------------------------------------------------------------------------*/
 
 /* Within a transaction: wiped, and the line of the audit log; once. */
 static enum err

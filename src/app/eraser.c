@@ -18,7 +18,6 @@
 #define NS_PER_MS INT64_C(1000000)
 #define SAVE_EVERY_NS (2 * NS_PER_S)
 #define RETENTION_EVERY_NS (3600 * NS_PER_S)
-#define MISSED_EVERY_NS (30 * NS_PER_S)
 
 COUNTER_DEFINE(jobs_done, "potik_erasures_total", "erasure jobs done");
 
@@ -35,8 +34,6 @@ struct eraser {
     int64_t next_ns;        /* no step before it */
     int64_t save_ns;        /* the row is brought up to date then */
     int64_t retention_ns;
-    struct erasure_missed missed; /* being made up for; newest 0: none */
-    int64_t missed_ns;            /* asked then, if there are any */
 };
 
 static int64_t
@@ -236,59 +233,6 @@ note_failure(struct eraser *eraser, enum err err, const struct diag *diag)
     (void)err;
 }
 
-/* --- missed -----------------------------------------------------------------------------------*/
-
-/* A node that was away for too long to be waited for makes up for what it missed before anything
- * else. */
-static enum err
-find_missed(struct eraser *eraser, struct diag *diag)
-{
-    const struct eraser_config *config = &eraser->config;
-    struct warehouse_erasure erasure;
-    enum err err =
-        erasure_find_missed(eraser->account, store_node_name(config->store), &eraser->missed, diag);
-
-    if (err == ERR_ABSENT) {
-        eraser->missed_ns = now_ns(eraser) + MISSED_EVERY_NS;
-        return ERR_OK;
-    }
-    if (err != ERR_OK)
-        return err;
-    erasure = (struct warehouse_erasure){
-        .selection = {.project_id = eraser->missed.project_id,
-                      .kind = SELECTION_ALL,
-                      .seq_max = UINT64_MAX,
-                      .received_max_us = INT64_MAX},
-        .is_reload = !eraser->missed.is_deleted,
-    };
-    SINK(config->sink, LOG_LEVEL_WARN, "erasure.missed",
-         LOG_U64("project", eraser->missed.project_id), LOG_U64("erasure", eraser->missed.newest),
-         LOG_TEXT("next", "this node was away; its warehouse loads the project again"));
-    err = warehouse_erase_open(config->warehouse, &erasure, &eraser->in_warehouse, diag);
-    if (err != ERR_OK)
-        eraser->missed.newest = 0;
-    return err;
-}
-
-/* Where it failed, it is found again. */
-static enum err
-make_up(struct eraser *eraser, bool *ret_did_work, struct diag *diag)
-{
-    struct warehouse_erasure_progress progress;
-    bool is_done = false;
-    enum err err =
-        warehouse_erase_step(eraser->in_warehouse, ret_did_work, &is_done, &progress, diag);
-
-    if (err == ERR_OK && !is_done)
-        return ERR_OK;
-    if (err == ERR_OK)
-        err = erasure_catch_up(eraser->account, store_node_name(eraser->config.store),
-                               &eraser->missed, diag);
-    eraser->missed.newest = 0;
-    *ret_did_work = err == ERR_OK;
-    return err;
-}
-
 /* --- retentions -------------------------------------------------------------------------------*/
 
 static enum err
@@ -340,17 +284,7 @@ eraser_step(struct eraser *eraser, bool *ret_did_work)
     *ret_did_work = false;
     if (now_ns(eraser) < eraser->next_ns)
         return;
-    if (eraser->job == NULL && eraser->missed.newest == 0 && now_ns(eraser) >= eraser->missed_ns)
-        err = find_missed(eraser, &diag);
-    if (err == ERR_OK && eraser->missed.newest != 0) {
-        err = make_up(eraser, ret_did_work, &diag);
-        if (err != ERR_OK && err != ERR_CANCELLED)
-            note_failure(eraser, err, &diag);
-        if (eraser->missed.newest == 0)
-            drop_job(eraser);
-        return;
-    }
-    if (err == ERR_OK && eraser->job == NULL)
+    if (eraser->job == NULL)
         err = take_job(eraser, &diag);
     if (err == ERR_OK && eraser->job == NULL && now_ns(eraser) >= eraser->retention_ns) {
         eraser->retention_ns = now_ns(eraser) + RETENTION_EVERY_NS;
@@ -372,7 +306,7 @@ eraser_step(struct eraser *eraser, bool *ret_did_work)
 bool
 eraser_is_busy(const struct eraser *eraser)
 {
-    return eraser->job != NULL || eraser->missed.newest != 0;
+    return eraser->job != NULL;
 }
 
 enum err

@@ -13,9 +13,6 @@
  *   5. unlinked  the files that gave way, here or in an earlier merge, are gone from the folder
  *   6. folder    SELECTION_ALL, and nothing came since: the loader is asked to let the project go
  *
- * A reload (nobody knows any more what is to go) has the loader let all of the project go in place
- * of 2 to 4; it is loaded again from the store, which has it no longer.
- *
  * Rows that come later are outside the selection by its bounds, so what was found clean stays so.
  */
 #include "warehouse/erase_file.h"
@@ -31,7 +28,6 @@ struct warehouse_erase {
     uint8_t owner[RUN_OWNER_BYTES]; /* of the lexicon that the next two are true of */
     bool is_tail_clean;
     bool are_types_clean;
-    bool is_let_go; /* is_reload: asked for */
 };
 
 /* The project at the beginning of a step. */
@@ -351,27 +347,12 @@ warehouse_erase_open(struct warehouse *warehouse, const struct warehouse_erasure
     return err;
 }
 
-/* The flag is seen by look_at until the loader has let everything go, durably. */
-static enum outcome
-let_go(struct warehouse_erase *erase, const struct look *look)
-{
-    if (erase->is_let_go || (look->set->count == 0 && look->tail_rows == 0))
-        return WENT_ON;
-    erase->is_let_go = true;
-    project_ask_reload(erase->project);
-    return WAITS;
-}
-
 static enum err
 run_step(struct warehouse_erase *erase, const struct look *look, enum outcome *ret_outcome,
          struct diag *diag)
 {
     enum err err = ERR_OK;
 
-    if (erase->erasure.is_reload) {
-        *ret_outcome = let_go(erase, look);
-        return ERR_OK;
-    }
     *ret_outcome = clear_tail(erase, look);
     if (*ret_outcome == WENT_ON)
         err = clear_files(erase, look, ret_outcome, diag);

@@ -164,8 +164,6 @@ MUST_USE enum err project_get(struct warehouse *warehouse, uint32_t project_id,
 void project_free(struct project **project);
 /* Damage was met, by whoever read files or runs of this lexicon's time: the loader will load the
  * project again. */
-/* The loader lets go what it has and loads it again from the store. */
-void project_ask_reload(struct project *project);
 void project_report_damage(struct project *project, const struct lexicon *lexicon,
                            const struct diag *diag);
 /* Loader: everything of it is discarded; its rows come again from the store. */

@@ -368,20 +368,6 @@ project_get(struct warehouse *warehouse, uint32_t project_id, struct project **r
 }
 
 void
-project_ask_reload(struct project *project)
-{
-    struct warehouse *warehouse = project->warehouse;
-
-    if (atomic_exchange(&project->needs_rebuild, true))
-        return;
-    SINK(warehouse->config.sink, LOG_LEVEL_INFO, "warehouse.project_reloaded",
-         LOG_U64("project", project->id),
-         LOG_TEXT("why", "events were erased while this node was away"));
-    atomic_store(&warehouse->has_damage, true);
-    store_wake(warehouse->config.store);
-}
-
-void
 project_report_damage(struct project *project, const struct lexicon *lexicon,
                       const struct diag *diag)
 {

@@ -74,9 +74,6 @@ warehouse_doctor(const char *data_dir,
 struct warehouse_erasure {
     struct selection selection; /* as of store_erase_bound; borrowed until closed */
     struct store_position position;
-    /* What went from the store is known no longer: all of the project is let go and loaded again.
-     * Of `selection` the project alone is read. Done when what was let go is unlinked. */
-    bool is_reload;
 };
 struct warehouse_erasure_progress {
     uint64_t rows; /* erased by this run so far */

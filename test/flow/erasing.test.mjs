@@ -12,17 +12,45 @@ import path from 'node:path';
 import { query as ask } from './postgres.mjs';
 import { BARE_ENV, BIN, Client, MISSING, OF_THE_LEDGER, SLOWNESS, STORE, startServer, storeEnv, storeUrl, temporaryFolder, until } from './server.mjs';
 import { adminLogin, api } from './access.mjs';
-import { bytesOf, filesOf, placesInFiles } from './places.mjs';
 
 const options = { skip: MISSING, timeout: 300000 * SLOWNESS };
+const TOOLS = process.env.POTIK_TEST_TOOLS ?? path.resolve('build');
 const SMALL = ['--seal-rows', '500', '--seal-idle', '1s', '--login-throttle', 'off'];
 const today = () => new Date().toISOString().slice(0, 10);
 
 /* --- looking everywhere -----------------------------------------------------------------------*/
 
+function filesOf(folder) {
+  const found = [];
+  for (const entry of fs.readdirSync(folder, { withFileTypes: true })) {
+    const file = path.join(folder, entry.name);
+    if (entry.isDirectory()) found.push(...filesOf(file));
+    else if (entry.isFile()) found.push(file);
+  }
+  return found;
+}
+
+/** Files that vanish while they are read are gone. */
+const bytesOf = (file) => {
+  try {
+    return fs.readFileSync(file);
+  } catch (error) {
+    assert.equal(error.code, 'ENOENT');
+    return Buffer.alloc(0);
+  }
+};
+
 /** Where `text` stands: files, what Parquet files hold, tables of the database, what the server said. */
 function placesOf(server, text) {
-  const places = placesInFiles(server.dataDir, text);
+  const files = filesOf(server.dataDir);
+  const places = files.filter((file) => file.includes(text) || bytesOf(file).includes(text)).map((file) => path.relative(server.dataDir, file));
+  const parquet = files.filter((file) => file.endsWith('.parquet'));
+  if (parquet.length > 0) {
+    const printed = spawnSync(path.join(TOOLS, 'test/flow/print_parquet'), parquet, { encoding: 'utf8', maxBuffer: 1 << 28 });
+    assert.equal(printed.status, 0, printed.stderr);
+    for (const part of printed.stdout.split(/^file /m).slice(1))
+      if (part.includes(text)) places.push(`inside ${path.basename(part.slice(0, part.indexOf('\n')))}`);
+  }
   if (STORE === 'postgres') {
     const url = storeUrl(server.dataDir);
     const tables = ask(url, "SELECT string_agg(table_name, ' ') FROM information_schema.tables WHERE table_schema = 'public'").trim().split(' ');

@@ -9,8 +9,6 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { NO_POSTGRES, PASSWORD, Postgres, query } from './postgres.mjs';
 import { BARE_ENV, BIN, Client, MISSING, Server, SLOWNESS, readKeys, startServer, temporaryFolder, until } from './server.mjs';
-import { adminLogin, api } from './access.mjs';
-import { placesInFiles } from './places.mjs';
 
 const skip = MISSING || NO_POSTGRES;
 const options = { skip, timeout: 120000 * SLOWNESS };
@@ -190,47 +188,4 @@ test('doctor says what applies, rebuild makes the columns anew', options, async 
   reader.close();
   assert.equal((await again.stop()).code, 0);
   fs.rmSync(dataDir, { recursive: true });
-});
-
-test('a node that was away for too long to be waited for makes up for the erasures it missed', options, async (t) => {
-  const url = cluster.newDatabase();
-  const start = (settings = {}) => startServer({ env: { POTIK_STORE: url }, flags: ['--seal-rows', '500', '--seal-idle', '1s', '--login-throttle', 'off'], ...settings });
-  const first = await start();
-  t.after(() => first.kill().then(() => first.remove()));
-  const token = await adminLogin(first);
-  const { project } = await api(first, 'POST', '/v1/projects', { token, body: { name: 'brief' }, expect: 201 });
-  const { key } = await api(first, 'POST', `/v1/projects/${project.id}/keys`, { token, body: { kind: 'write', name: 'w' }, expect: 201 });
-  const client = new Client(first);
-  t.after(() => client.close());
-  const list = (count, prefix) => Array.from({ length: count }, (_, i) => ({ event_id: `${prefix}-${i}`, event_type: 'view', user_id: i % 4 === 0 ? 'ghost-away' : `user-${i % 50}` }));
-  await client.send(list(1000, 'a'));
-  assert.equal((await first.request({ method: 'POST', path: '/v1/events', headers: { authorization: `Bearer ${key.text}` }, body: JSON.stringify(list(600, 'brief')) })).status, 200);
-
-  let second = await start();
-  t.after(() => second.kill().then(() => second.remove()));
-  const timeline = async (server, person) => (await server.request({
-    path: `/v1/users/${person}/events?limit=1000`, headers: { authorization: `Bearer ${first.keys.read}` },
-  })).json.events.length;
-  await until('files of both projects', () => ['1', String(project.id)].every((id) => fs.existsSync(path.join(second.dataDir, 'warehouse', id)) && placesInFiles(path.join(second.dataDir, 'warehouse', id), 'ghost-away').length > 0), { limitMs: 30000 });
-  assert.equal(await timeline(second, 'ghost-away'), 250);
-  await second.kill();
-  const node = JSON.parse(fs.readFileSync(path.join(second.dataDir, 'postgres-node.json'), 'utf8')).node;
-  query(url, `UPDATE potik_nodes SET seen_at = seen_at - interval '11 minutes' WHERE node = '${node}';`);
-
-  for (const target of ['/v1/users/ghost-away?project=1', `/v1/projects/${project.id}`]) {
-    const { erasure } = await api(first, 'DELETE', target, { token, expect: 202 });
-    await until('the erasure to end', async () => (await api(first, 'GET', `/v1/erasures/${erasure.id}`, { token, expect: 200 })).erasure.state === 'done', { limitMs: 60000 });
-  }
-  const folder = second.dataDir;
-  second = await start({ dataDir: folder, ownsFolder: true });
-  await until('the person to be gone', async () => (await timeline(second, 'ghost-away')) === 0);
-  await until('the project to be gone', () => !fs.existsSync(path.join(folder, 'warehouse', String(project.id))));
-  await until('all else to be loaded again', async () => (await timeline(second, 'user-1')) === 20);
-  await until('no byte to be left', () => placesInFiles(folder, 'ghost-away').length === 0);
-  assert.match(second.stderr, /erasure\.missed/);
-  assert.equal(query(url, `SELECT count(*) FROM erasure_nodes WHERE node = '${node}';`), '2');
-  await second.stop();
-  second = await start({ dataDir: folder, ownsFolder: true });
-  await until('the events', async () => (await timeline(second, 'user-1')) === 20);
-  assert.doesNotMatch(second.stderr, /erasure\.missed/, 'once');
 });
