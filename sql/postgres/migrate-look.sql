@@ -4,7 +4,7 @@ SELECT EXISTS (SELECT FROM pg_class WHERE relnamespace = current_schema()::regna
        (SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace
         AND relname IN ('potik_state', 'potik_uncrashed', 'events', 'erased', 'potik_nodes', 'projects', 'keys',
                          'key_uses', 'logins', 'login_uses', 'memberships', 'sessions', 'refresh_tokens', 'audit', 'erasures',
-                         'erasure_ids', 'erasure_nodes')
+                         'erasure_ids', 'erasure_nodes', 'erasures_missed')
         ORDER BY relname LIMIT 1) AS foreign_table,
        current_schema()::text AS schema,
        current_user::text AS role,

@@ -132,12 +132,16 @@ rollback(struct db *db)
         postgres_disconnect(&link->connection);
 }
 
-/* The heap's bytes go with VACUUM. */
+/* The heap's bytes go with VACUUM. Where it cannot be done, autovacuum will come: nothing waits for
+ * it. */
 static enum err
 scrub(struct db *db, bool *ret_is_done, struct diag *diag)
 {
-    (void)db;
-    (void)diag;
+    const struct db_statement vacuum = {NULL, sql_postgres_vacuum};
+    enum err err = db_run(db, &vacuum, NULL, diag);
+
+    if (err == ERR_NOT_READY)
+        return err;
     *ret_is_done = true;
     return ERR_OK;
 }
@@ -379,6 +383,7 @@ db_postgres_open(const struct db_postgres_config *config, struct db **ret_db, st
     if (link == NULL)
         return ERR_NOMEM;
     link->db.driver = &driver;
+    link->db.is_scrub_due = true; /* the last program may have been killed just before */
     link->connect_timeout_ms = config->connect_timeout_ms;
     link->statement_timeout_ms = config->statement_timeout_ms;
     link->retry_pause_ns = RETRY_MIN_NS;

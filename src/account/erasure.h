@@ -7,7 +7,8 @@
  * (store_erase_bound: what is stored when the job begins is covered, no more) and keeps them in the
  * row, erases in the store, then in the warehouse, and sets the state. With PostgreSQL each node
  * has its own warehouse: a job is done when the store and every node that was seen lately have done
- * their part.
+ * their part. A node that was not, and comes back, cannot do its part any more: it learns of which
+ * projects it must let go of all it has (erasure_missed), and loads them anew from the store.
  *
  * While a job is under way its row must name the person or the ids. When it is done they are wiped
  * (SQLite: secure_delete and a truncated WAL; PostgreSQL: the heap's bytes go with VACUUM), and a
@@ -76,8 +77,9 @@ MUST_USE enum err erasure_list(struct account *account, uint32_t project_id, uin
                                void (*each)(void *state, const struct erasure *erasure),
                                void *state, struct diag *diag);
 /* The oldest job that this node (its uuid, "" for the embedded store) has not finished; with ids.
- * ERR_ABSENT: none; then what a finished one named is wiped from the file, if a reader was in the
- * way before, or a kill: ask again and again. Free with erasure_free. */
+ * ERR_ABSENT: none; then one that waits for nodes that are not seen any more is ended, and what a
+ * finished one named is wiped from the file, if a reader was in the way before, or a kill: ask
+ * again and again. Free with erasure_free. */
 MUST_USE enum err erasure_next(struct account *account, const char *node,
                                struct erasure **ret_erasure, struct diag *diag);
 void erasure_free(struct erasure **erasure);
@@ -87,6 +89,19 @@ void erasure_free(struct erasure **erasure);
  * stored, nothing has changed; free it and ask erasure_next again. */
 MUST_USE enum err erasure_progress(struct account *account, const char *node,
                                    const struct erasure *erasure, struct diag *diag);
+/* PostgreSQL: a project of which this node's warehouse may hold what was erased while the node was
+ * away, and the newest job of those that ended without it. */
+struct erasure_missed {
+    uint32_t project_id;
+    uint64_t erasure_id;
+};
+/* All of them (none with SQLite); mem_free what comes back. */
+MUST_USE enum err
+erasure_missed_list(struct account *account, const char *node, struct erasure_missed **ret_list,
+                    uint32_t *ret_count, struct diag *diag);
+/* The node has nothing any more of what it had of the project. */
+MUST_USE enum err erasure_missed_done(struct account *account, const char *node,
+                                      const struct erasure_missed *missed, struct diag *diag);
 /* ERR_CONFLICT: the first project, in which a server makes its keys, stays. */
 MUST_USE enum err erasure_check_project(uint32_t project_id, struct diag *diag);
 /*

@@ -361,6 +361,161 @@ test_erasure_postgres__is_done_when_each_node_seen_lately_is(void **state)
     account_close(&account);
 }
 
+/* From the beginning to the end of one node's part. */
+static void
+do_part(struct account *account, const char *node)
+{
+    struct erasure *job = NULL;
+
+    assert_int_equal(erasure_next(account, node, &job, NULL), ERR_OK);
+    if (job->state == ERASURE_WAITING)
+        fix_bounds(job, "1.5", 500);
+    job->state = ERASURE_DONE;
+    assert_int_equal(erasure_progress(account, node, job, NULL), ERR_OK);
+    erasure_free(&job);
+}
+
+static uint64_t
+ask_erasure(struct account *account, uint32_t project_id, bool is_dry_run)
+{
+    const struct erasure wanted = {.reason = ERASURE_UNDO,
+                                   .is_dry_run = is_dry_run,
+                                   .selection = {.project_id = project_id,
+                                                 .kind = SELECTION_PERSON,
+                                                 .person = SLICE("a-person")}};
+    uint64_t id = 0;
+
+    assert_int_equal(erasure_add(account, &nobody, &wanted, &id, NULL), ERR_OK);
+    return id;
+}
+
+/* "project:erasure" of each that a node has missed, with spaces between. */
+static const char *
+missed_by(struct account *account, const char *node)
+{
+    static char text[256];
+    CLEANUP(mem_free_ptr) struct erasure_missed *list = NULL;
+    uint32_t count = 0;
+    int len = 0;
+
+    assert_int_equal(erasure_missed_list(account, node, &list, &count, NULL), ERR_OK);
+    text[0] = '\0';
+    for (uint32_t i = 0; i < count; i++)
+        len += snprintf(text + len, sizeof(text) - (size_t)len, "%s%u:%llu", i != 0 ? " " : "",
+                        list[i].project_id, (unsigned long long)list[i].erasure_id);
+    return text;
+}
+
+/* A node that was away when jobs ended learns of their projects, once each, and not of dry runs;
+ * one that has done its part, or comes later, does not. */
+static void
+test_erasure_postgres__tells_a_node_what_ended_without_it(void **state)
+{
+    struct fixture *fixture = (struct fixture *)*state;
+    struct account *account = open_account(state, 0);
+
+    fixture_run(fixture->other, "INSERT INTO projects VALUES (1, 'default', 'UTC', now()), "
+                                "(2, 'shop', 'UTC', now()), (3, 'still', 'UTC', now())");
+    add_node(fixture, NODE_A, "0");
+    add_node(fixture, NODE_B, "11 minutes");
+    assert_string_equal(missed_by(account, NODE_B), "");
+    assert_int_equal(ask_erasure(account, 1, false), 1);
+    assert_int_equal(ask_erasure(account, 3, true), 2);
+    assert_int_equal(ask_erasure(account, 2, false), 3);
+    assert_int_equal(ask_erasure(account, 1, false), 4);
+    for (int i = 0; i < 3; i++)
+        do_part(account, NODE_A);
+    assert_string_equal(missed_by(account, NODE_B), "1:1 2:3");
+    assert_string_equal(missed_by(account, NODE_A), "");
+    add_node(fixture, NODE_C, "0");
+    assert_string_equal(missed_by(account, NODE_C), "");
+    /* B did its part in time, but was not seen again before the end */
+    do_part(account, NODE_B);
+    do_part(account, NODE_A);
+    assert_string_equal(missed_by(account, NODE_B), "1:1 2:3"); /* C is waited for */
+    do_part(account, NODE_C);
+    assert_string_equal(missed_by(account, NODE_B), "1:1 2:3");
+    /* what ended meanwhile, again without it, is not taken for done */
+    assert_int_equal(ask_erasure(account, 1, false), 5);
+    do_part(account, NODE_A);
+    do_part(account, NODE_C);
+    const struct erasure_missed older = {1, 1}, newer = {1, 5}, other = {2, 3};
+
+    assert_int_equal(erasure_missed_done(account, NODE_B, &older, NULL), ERR_OK);
+    assert_string_equal(missed_by(account, NODE_B), "1:5 2:3");
+    assert_int_equal(erasure_missed_done(account, NODE_B, &newer, NULL), ERR_OK);
+    assert_int_equal(erasure_missed_done(account, NODE_A, &other, NULL), ERR_OK);
+    assert_string_equal(missed_by(account, NODE_B), "2:3");
+    account_close(&account);
+}
+
+/* Else a node that dies within ten minutes of a job's end would keep the person's name for ever. */
+static void
+test_erasure_postgres__ends_without_a_node_that_is_not_seen_any_more(void **state)
+{
+    struct fixture *fixture = (struct fixture *)*state;
+    struct account *account = open_account(state, 0);
+    struct erasure *none = NULL;
+    struct erasure found;
+
+    fixture_run(fixture->other, "INSERT INTO projects VALUES (1, 'default', 'UTC', now())");
+    add_node(fixture, NODE_A, "0");
+    add_node(fixture, NODE_B, "9 minutes");
+    assert_int_equal(ask_erasure(account, 1, false), 1);
+    do_part(account, NODE_A);
+    assert_int_equal(erasure_next(account, NODE_A, &none, NULL), ERR_ABSENT);
+    assert_int_equal(erasure_get(account, 1, &found, NULL), ERR_OK);
+    assert_int_equal(found.state, ERASURE_IN_WAREHOUSE);
+    fixture_run(fixture->other, "UPDATE potik_nodes SET seen_at = seen_at - interval '2 minutes' "
+                                "WHERE node = '" NODE_B "'");
+    assert_int_equal(erasure_next(account, NODE_A, &none, NULL), ERR_ABSENT);
+    assert_int_equal(erasure_get(account, 1, &found, NULL), ERR_OK);
+    assert_int_equal(found.state, ERASURE_DONE);
+    assert_string_equal(found.person, "");
+    assert_string_equal(missed_by(account, NODE_B), "1:1");
+    account_close(&account);
+}
+
+/* A job that nobody has begun is not taken for one that others have done. */
+static void
+test_erasure_postgres__waits_for_a_node_to_begin(void **state)
+{
+    struct fixture *fixture = (struct fixture *)*state;
+    struct account *account = open_account(state, 0);
+    struct erasure *job = NULL;
+
+    fixture_run(fixture->other, "INSERT INTO projects VALUES (1, 'default', 'UTC', now())");
+    assert_int_equal(ask_erasure(account, 1, false), 1);
+    add_node(fixture, NODE_A, "11 minutes");
+    assert_int_equal(erasure_next(account, NODE_A, &job, NULL), ERR_OK);
+    erasure_free(&job);
+    assert_int_equal(erasure_next(account, NODE_B, &job, NULL), ERR_OK);
+    assert_int_equal(job->state, ERASURE_WAITING);
+    erasure_free(&job);
+    account_close(&account);
+}
+
+/* VACUUM alone fills in relpages of tables that small. */
+static void
+test_erasure_postgres__frees_the_room_of_what_jobs_named(void **state)
+{
+    struct fixture *fixture = (struct fixture *)*state;
+    struct account *account = open_account(state, 0);
+    struct erasure *none = NULL;
+    static const char pages[] = "SELECT coalesce(sum(relpages), 0) FROM pg_class "
+                                "WHERE oid IN ('erasures'::regclass, 'erasure_ids'::regclass)";
+
+    fixture_run(fixture->other, "INSERT INTO projects VALUES (1, 'default', 'UTC', now())");
+    add_node(fixture, NODE_A, "0");
+    assert_int_equal(erasure_next(account, NODE_A, &none, NULL), ERR_ABSENT); /* at the start */
+    assert_int_equal(ask_erasure(account, 1, false), 1);
+    do_part(account, NODE_A);
+    assert_string_equal(fixture_ask(fixture->other, pages), "0");
+    assert_int_equal(erasure_next(account, NODE_A, &none, NULL), ERR_ABSENT);
+    assert_string_equal(fixture_ask(fixture->other, pages), "1");
+    account_close(&account);
+}
+
 int
 main(void)
 {
@@ -375,6 +530,10 @@ main(void)
         test_migrated(test_account_postgres__does_not_wait_for_ever),
         test_migrated(test_erasure_postgres__keeps_the_bounds_of_the_node_that_began),
         test_migrated(test_erasure_postgres__is_done_when_each_node_seen_lately_is),
+        test_migrated(test_erasure_postgres__tells_a_node_what_ended_without_it),
+        test_migrated(test_erasure_postgres__ends_without_a_node_that_is_not_seen_any_more),
+        test_migrated(test_erasure_postgres__waits_for_a_node_to_begin),
+        test_migrated(test_erasure_postgres__frees_the_room_of_what_jobs_named),
     };
 
     fixture_need_server();
