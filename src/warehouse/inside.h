@@ -132,6 +132,7 @@ struct project {
     uint64_t person_count;        /* published */
     uint64_t sealed_rows;
     int64_t received_min_us; /* of all rows; 0: none */
+    bool is_withheld;        /* it may hold what was erased: no view until the loader resets it */
     bool is_rebuilding;      /* its rows are being read again from the start of the store, */
     int64_t waiting_us;      /* received_at of the next of them, no later than that; 0: not begun */
     struct store_position covered; /* and this far it has come; else warehouse->loaded counts */
@@ -166,6 +167,8 @@ void project_free(struct project **project);
  * project again. */
 void project_report_damage(struct project *project, const struct lexicon *lexicon,
                            const struct diag *diag);
+/* The loader will discard the project and load it again: told to it, not to the log. */
+void project_flag(struct project *project);
 /* Loader: everything of it is discarded; its rows come again from the store. */
 MUST_USE enum err project_reset(struct project *project, struct diag *diag);
 /* What an empty project has: no files, no names. */

@@ -368,6 +368,14 @@ project_get(struct warehouse *warehouse, uint32_t project_id, struct project **r
 }
 
 void
+project_flag(struct project *project)
+{
+    atomic_store(&project->needs_rebuild, true);
+    atomic_store(&project->warehouse->has_damage, true);
+    store_wake(project->warehouse->config.store);
+}
+
+void
 project_report_damage(struct project *project, const struct lexicon *lexicon,
                       const struct diag *diag)
 {

@@ -3,8 +3,9 @@
  *
  * Layer 4, the loader's thread.
  *
- * A damaged project: the checkpoint says that reading starts over, then its manifest goes, then the
- * cursor goes back; the others skip what they have (load.c).
+ * A damaged project, or one that may hold what was erased (reload.c): the checkpoint says that
+ * reading starts over, then its manifest goes, then the checkpoint asks for it no more; the others
+ * skip what they have (load.c). A kill in between: the start misses the manifest, and begins again.
  *
  * A store that went back to an older state (ERR_STALE): first the checkpoint is made void, durably,
  * so that from then on a start discards whatever it finds; then every project is reset, a true
@@ -60,6 +61,8 @@ load_rebuild_damaged(struct warehouse *warehouse, struct diag *diag)
         if (err == ERR_OK)
             atomic_store(&projects[i]->needs_rebuild, false);
     }
+    if (err == ERR_OK && !warehouse->is_stale)
+        err = checkpoint_write(warehouse, diag);
     if (err != ERR_OK)
         atomic_store(&warehouse->has_damage, true);
     return err;

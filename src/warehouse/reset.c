@@ -6,7 +6,7 @@
 #include "warehouse/inside.h"
 #include <stdio.h>
 
-/* From here on a start finds no manifest, and the checkpoint (written before) asks for none. */
+/* From here on a start finds no manifest, and loads the project again. */
 static enum err
 remove_manifest(const struct project *project, struct diag *diag)
 {
@@ -44,6 +44,7 @@ replace_all(struct project *project, struct file_set **set, struct lexicon **lex
     project->person_count = 0;
     project->sealed_rows = 0;
     if (is_rebuilding) {
+        project->is_withheld = false;
         project->waiting_us = project->received_min_us; /* its first row is the next to come */
         project->is_rebuilding = true;
         project->covered = (struct store_position){0};

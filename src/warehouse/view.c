@@ -141,7 +141,8 @@ hold_lexicon(struct project *project)
     return lexicon;
 }
 
-/* What the project is made of now, if that is still of the time of `lexicon`. */
+/* What the project is made of now, if that is still of the time of `lexicon`. *ret_broken: why
+ * nothing may be read of it. */
 static bool
 pin(struct warehouse_view *view, struct project *project, const struct lexicon *lexicon,
     enum err *ret_broken)
@@ -151,7 +152,7 @@ pin(struct warehouse_view *view, struct project *project, const struct lexicon *
     pthread_mutex_lock(&project->lock);
     is_same = project->lexicon == lexicon;
     if (is_same) {
-        *ret_broken = project->broken;
+        *ret_broken = project->is_withheld ? ERR_NOT_READY : project->broken;
         view->set = file_set_hold(project->set);
         view->lexicon = lexicon_hold(project->lexicon);
         view->types = types_hold(project->lexicon->types);
@@ -197,10 +198,13 @@ warehouse_view_open(struct warehouse *warehouse, uint32_t project_id,
     view->project = project;
     atomic_store_explicit(&project->was_read, true, memory_order_relaxed);
     *ret_view = MOVE(view);
-    if (broken != ERR_OK) {
+    if (broken == ERR_NOT_READY)
+        diag_set(diag, "the project is loaded again from the store: events were erased while this "
+                       "node was away");
+    else if (broken != ERR_OK)
         diag_set(diag, "the project holds more persons or event types than can be counted");
+    if (broken != ERR_OK)
         warehouse_view_close(ret_view);
-    }
     return broken;
 }
 

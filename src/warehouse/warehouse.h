@@ -91,6 +91,21 @@ warehouse_erase_step(struct warehouse_erase *erase, bool *ret_did_work, bool *re
                      struct warehouse_erasure_progress *ret_progress, struct diag *diag);
 void warehouse_erase_close(struct warehouse_erase **erase); /* takes NULL; at any time */
 
+/*
+ * Where it is not known any more what was erased: all that was derived of the project is let go,
+ * and loaded anew from a store that has erased already. On the keeper's thread, or before it runs.
+ * From warehouse_reload on no view of the project opens (ERR_NOT_READY) until the loader has
+ * discarded what was there; then it is as with any project being loaded again. ERR_IO, ERR_NOMEM:
+ * nothing changed.
+ */
+MUST_USE enum err
+warehouse_reload(struct warehouse *warehouse, uint32_t project_id, struct diag *diag);
+/* *ret_is_done: nothing stands in the project's folder of what was there before, and where rows
+ * come no more, no folder; false: call it again a while later. Rows may still be coming. ERR_IO,
+ * ERR_NOMEM: call it again. */
+MUST_USE enum err warehouse_reload_step(struct warehouse *warehouse, uint32_t project_id,
+                                        bool *ret_is_done, struct diag *diag);
+
 struct warehouse_stats {
     uint64_t rows; /* loaded, all projects */
     uint64_t files;
@@ -123,7 +138,7 @@ struct warehouse_watermark {
 struct warehouse_view;
 /* `min_position`: NULL, or waits up to wait_ms until loaded, else ERR_BEHIND; of another ledger, or
  * from before the store was restored: ERR_INVALID_PARAMETER. A project without events: an empty
- * view. */
+ * view. ERR_NOT_READY: see warehouse_reload. */
 MUST_USE enum err warehouse_view_open(struct warehouse *warehouse, uint32_t project_id,
                                       const struct store_position *min_position, int64_t wait_ms,
                                       struct warehouse_view **ret_view, struct diag *diag);
