@@ -28,6 +28,8 @@ struct eraser {
     struct store_position position;
     struct store_erase *in_store;
     struct warehouse_erase *in_warehouse;
+    struct erasure_missed *missed; /* being loaded anew, the last first; NULL: none */
+    uint32_t missed_count;
     uint64_t failed_id;     /* the sink has heard of this job's trouble; UINT64_MAX: of none */
     enum err failed_err;    /* and which it was */
     uint64_t events_before; /* of the job, erased by earlier tries */
@@ -233,6 +235,67 @@ note_failure(struct eraser *eraser, enum err err, const struct diag *diag)
     (void)err;
 }
 
+/* --- what was missed ---------------------------------------------------------------------------*/
+
+static void
+drop_missed(struct eraser *eraser)
+{
+    mem_free(eraser->missed);
+    eraser->missed = NULL;
+    eraser->missed_count = 0;
+}
+
+/* All of them at once: the loader then reads the store once for all. */
+static enum err
+find_missed(struct eraser *eraser, struct diag *diag)
+{
+    enum err err = erasure_missed_list(eraser->account, store_node_name(eraser->config.store),
+                                       &eraser->missed, &eraser->missed_count, diag);
+
+    for (uint32_t i = 0; err == ERR_OK && i < eraser->missed_count; i++) {
+        err = warehouse_reload(eraser->config.warehouse, eraser->missed[i].project_id, diag);
+        if (err == ERR_OK)
+            SINK(eraser->config.sink, LOG_LEVEL_WARN, "erasure.missed",
+                 LOG_U64("erasure", eraser->missed[i].erasure_id),
+                 LOG_U64("project", eraser->missed[i].project_id),
+                 LOG_TEXT("why", "it ended while this node was away"),
+                 LOG_TEXT("next", "the project is loaded again from the store"));
+    }
+    if (err != ERR_OK)
+        drop_missed(eraser); /* asked again: each is withheld, perhaps once more */
+    return err;
+}
+
+/* The row goes last: after a stop in between all begins again. */
+static enum err
+step_missed(struct eraser *eraser, bool *ret_did_work, struct diag *diag)
+{
+    const struct erasure_missed *missed = &eraser->missed[eraser->missed_count - 1];
+    bool is_done = false;
+    enum err err =
+        warehouse_reload_step(eraser->config.warehouse, missed->project_id, &is_done, diag);
+
+    if (err != ERR_OK || !is_done)
+        return err;
+    err = erasure_missed_done(eraser->account, store_node_name(eraser->config.store), missed, diag);
+    if (err != ERR_OK)
+        return err;
+    *ret_did_work = true;
+    if (--eraser->missed_count == 0)
+        drop_missed(eraser);
+    return ERR_OK;
+}
+
+void
+eraser_look(struct eraser *eraser)
+{
+    struct diag diag = DIAG_INIT;
+    enum err err = find_missed(eraser, &diag);
+
+    if (err != ERR_OK)
+        note_failure(eraser, err, &diag);
+}
+
 /* --- retentions -------------------------------------------------------------------------------*/
 
 static enum err
@@ -284,9 +347,14 @@ eraser_step(struct eraser *eraser, bool *ret_did_work)
     *ret_did_work = false;
     if (now_ns(eraser) < eraser->next_ns)
         return;
-    if (eraser->job == NULL)
+    if (eraser->job == NULL && eraser->missed_count == 0)
+        err = find_missed(eraser, &diag);
+    if (err == ERR_OK && eraser->missed_count != 0)
+        err = step_missed(eraser, ret_did_work, &diag);
+    else if (err == ERR_OK && eraser->job == NULL)
         err = take_job(eraser, &diag);
-    if (err == ERR_OK && eraser->job == NULL && now_ns(eraser) >= eraser->retention_ns) {
+    if (err == ERR_OK && eraser->job == NULL && eraser->missed_count == 0 &&
+        now_ns(eraser) >= eraser->retention_ns) {
         eraser->retention_ns = now_ns(eraser) + RETENTION_EVERY_NS;
         err = ask_retentions(eraser, &diag);
     }
@@ -294,6 +362,8 @@ eraser_step(struct eraser *eraser, bool *ret_did_work)
         err = step_job(eraser, ret_did_work, &diag);
     if (err != ERR_OK && err != ERR_CANCELLED)
         note_failure(eraser, err, &diag);
+    if (err == ERR_OK && eraser->job == NULL && eraser->failed_id == 0)
+        eraser->failed_id = UINT64_MAX; /* of no job: the database answers again */
     if (err == ERR_OK && eraser->job != NULL && eraser->job->state == ERASURE_DONE) {
         eraser->failed_id = UINT64_MAX;
         counter_add(&jobs_done, 1);
@@ -306,7 +376,7 @@ eraser_step(struct eraser *eraser, bool *ret_did_work)
 bool
 eraser_is_busy(const struct eraser *eraser)
 {
-    return eraser->job != NULL;
+    return eraser->job != NULL || eraser->missed_count != 0;
 }
 
 enum err
@@ -333,6 +403,7 @@ eraser_free(struct eraser **eraser)
     if (*eraser == NULL)
         return;
     drop_job(*eraser);
+    drop_missed(*eraser);
     account_close(&(*eraser)->account);
     mem_free(*eraser);
     *eraser = NULL;

@@ -11,6 +11,9 @@
  * the events already. A dry run ends after the store's count. A job that fails keeps its state, has
  * the reason in its row, and is tried again after ERASER_RETRY_MS; others wait, since their order
  * is that of asking.
+ *
+ * Before it takes a job it looks whether any ended without this node, which was away: of their
+ * projects it has the warehouse let go of everything, and load it anew.
  */
 #ifndef POTIK_APP_ERASER_H
 #define POTIK_APP_ERASER_H
@@ -36,10 +39,13 @@ struct eraser_config {
 MUST_USE enum err eraser_new(struct account **account, const struct eraser_config *config,
                              struct eraser **ret_eraser, struct diag *diag);
 void eraser_free(struct eraser **eraser);
+/* Before anything is read: of projects with erasures that this node has missed no view opens from
+ * here on. An error was told to the sink; steps look again. */
+void eraser_look(struct eraser *eraser);
 /* A step. Does not block but for the databases' calls. Errors are in the job's row and were told to
  * the sink. */
 void eraser_step(struct eraser *eraser, bool *ret_did_work);
-/* A job is under way: the next step should not wait for long. */
+/* A job, or what was missed, is under way: the next step should not wait for long. */
 bool eraser_is_busy(const struct eraser *eraser);
 
 #endif

@@ -163,7 +163,11 @@ open_eraser(struct program *program, struct diag *diag)
     struct account *account = NULL;
     enum err err = wire_open_account(program->config, false, &account, diag);
 
-    return err == ERR_OK ? eraser_new(&account, &eraser, &program->eraser, diag) : err;
+    if (err == ERR_OK)
+        err = eraser_new(&account, &eraser, &program->eraser, diag);
+    if (err == ERR_OK)
+        eraser_look(program->eraser);
+    return err;
 }
 
 static enum err

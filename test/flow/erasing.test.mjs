@@ -11,7 +11,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { query as ask } from './postgres.mjs';
 import { BARE_ENV, BIN, Client, MISSING, OF_THE_LEDGER, SLOWNESS, STORE, startServer, storeEnv, storeUrl, temporaryFolder, until } from './server.mjs';
-import { adminLogin, api } from './access.mjs';
+import { adminLogin, api, firstAdmin, logIn } from './access.mjs';
 
 const options = { skip: MISSING, timeout: 300000 * SLOWNESS };
 const TOOLS = process.env.POTIK_TEST_TOOLS ?? path.resolve('build');
@@ -289,6 +289,92 @@ test('a deleted project leaves nothing: rows, files, keys, its name', options, a
   assert.equal((await api(server, 'GET', `/v1/projects/${project.id}`, { token })).status, 404);
   assert.equal(await storedCount(client), 700);
   await api(server, 'POST', '/v1/projects', { token, body: { name: 'brief' }, expect: 201 });
+});
+
+const OF_NODES = STORE === 'postgres' ? false : 'of several nodes: runs with PostgreSQL';
+test('a node that was away while a person was erased never shows them again', { ...options, skip: MISSING || OF_NODES }, async (t) => {
+  const ghosts = ['ghost-away', 'ghost-cut'];
+  const dataDir = temporaryFolder();
+  const url = storeUrl(dataDir);
+  let away = await startServer({ dataDir, flags: SMALL });
+  t.after(() => away.kill().then(() => fs.rmSync(dataDir, { recursive: true, force: true })));
+  const other = await startServer({ flags: SMALL, env: { POTIK_STORE: url } });
+  t.after(() => other.kill().then(() => other.remove()));
+  const { keys } = away;
+  other.keys = keys;
+  const clients = [new Client(away), new Client(other)];
+  t.after(() => clients.forEach((client) => client.close()));
+  const admin = firstAdmin(away);
+  const token = await logIn(other, admin);
+
+  const { project } = await api(other, 'POST', '/v1/projects', { token, body: { name: 'brief' }, expect: 201 });
+  const { key } = await api(other, 'POST', `/v1/projects/${project.id}/keys`, { token, body: { kind: 'write', name: 'w' }, expect: 201 });
+  const brief = events('brief', 700, 'ghost-brief');
+  const posted = await other.request({ method: 'POST', path: '/v1/events', headers: { authorization: `Bearer ${key.text}` }, body: JSON.stringify(brief) });
+  assert.equal(posted.status, 200, posted.text);
+  const sent = [...events('a', 1500, ghosts[0]), ...events('c', 1500, ghosts[1])];
+  await clients[1].send(sent);
+  const isKept = (without) => sent.filter((event) => !without.some((ghost) => isOf(ghost)(event)));
+  const folder = path.join(dataDir, 'warehouse', String(project.id));
+  await until('the files', async () => fs.existsSync(folder) && (await storedCount(clients[0])) === sent.length
+    && ghosts.every((ghost) => placesOf(away, ghost).some((place) => place.startsWith('inside '))), { limitMs: 30000 });
+
+  const node = JSON.parse(fs.readFileSync(path.join(dataDir, 'postgres-node.json'), 'utf8')).node;
+  const isLongAgo = () => ask(url, `UPDATE potik_nodes SET seen_at = now() - interval '1 hour' WHERE node = '${node}' RETURNING 1`);
+  const forget = async (ghost) => done(other, token, (await api(other, 'DELETE', `/v1/users/${ghost}?project=1`, { token, expect: 202 })).erasure.id);
+  const missed = (server) => server.stderr.split('erasure.missed').length - 1;
+  /** Asked again and again until all is loaded: whatever comes, nothing of the ghost. */
+  const neverShows = async (ghost, count) => {
+    await until('all to be loaded again', async () => {
+      for (const what of [`/v1/users/${ghost}/events?limit=1000`, '/v1/events?limit=1000']) {
+        const reply = await clients[0].get(what);
+        assert.ok(!reply.text.includes(ghost) || reply.json?.events?.length === 0, reply.text.slice(0, 500));
+        assert.ok(reply.status === 200 || reply.status === 503, reply.text);
+      }
+      const reply = await clients[0].get(`/v1/stats/top-events?from=2025-12-01&to=${today()}`);
+      return reply.status === 200 && reply.json.rows.reduce((sum, row) => sum + row[1], 0) === count;
+    }, { limitMs: 30000, everyMs: 1 });
+    await until('its part to be noted', () => ask(url, 'SELECT count(*) FROM erasures_missed') === '0');
+    assert.deepEqual(placesOf(away, ghost), []);
+  };
+
+  /* Killed, and started again on its folder. */
+  await away.kill();
+  assert.equal(isLongAgo(), '1');
+  assert.equal((await forget(ghosts[0])).events, 225);
+  const removed = await api(other, 'DELETE', `/v1/projects/${project.id}`, { token, expect: 202 });
+  assert.equal((await done(other, token, removed.erasure.id)).events, 700);
+  assert.equal(ask(url, `SELECT count(*) FROM erasures_missed WHERE node = '${node}'`), '2');
+  assert.equal(ask(url, 'SELECT count(*) FROM erasures_missed'), '2', 'of no other node');
+  assert.ok(fs.existsSync(folder));
+  away = await startServer({ dataDir, flags: SMALL });
+  away.keys = keys;
+  clients[0].server = away;
+  const left = isKept([ghosts[0]]);
+  await neverShows(ghosts[0], left.length);
+  assert.equal(missed(away), 2);
+  assert.ok(!fs.existsSync(folder), 'a deleted project is gone');
+  assert.deepEqual(placesOf(away, 'brief-'), []);
+  assert.deepEqual(await storedIds(clients[0], peopleOf(sent)), idsOf(left));
+
+  /* Cut off while it runs: it notices within some seconds of its return. */
+  process.kill(away.pid, 'SIGSTOP');
+  isLongAgo();
+  assert.equal((await forget(ghosts[1])).events, 225);
+  process.kill(away.pid, 'SIGCONT');
+  await until('to be noticed', () => missed(away) === 3, { limitMs: 15000 });
+  const rest = isKept(ghosts);
+  await neverShows(ghosts[1], rest.length);
+  assert.deepEqual(await storedIds(clients[0], peopleOf(sent)), idsOf(rest));
+
+  /* Once is enough. */
+  await away.stop();
+  away = await startServer({ dataDir, flags: SMALL });
+  away.keys = keys;
+  clients[0].server = away;
+  assert.equal(await storedCount(clients[0]), rest.length);
+  assert.equal(missed(away), 0);
+  for (const ghost of ghosts) assert.deepEqual(placesOf(away, ghost), []);
 });
 
 test('kill -9 at 20 moments of an erasure: it goes on and ends, and nothing else is lost', options, async (t) => {
