@@ -39,7 +39,7 @@ http_text_is(const char *ptr, size_t len, const char *lower, size_t lower_len)
             if (!word_is(ptr + i, lower + i))
                 return false;
         }
-        return word_is(ptr + len - word, lower + len - word); /* may overlap */
+        return word_is(ptr + (len - word), lower + (len - word)); /* may overlap */
     }
     for (size_t i = 0; i < len; i++) {
         char c = ptr[i];
