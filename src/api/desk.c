@@ -178,7 +178,7 @@ desk_start(const struct desk_config *config, struct desk **ret_desk, struct diag
             .name = names[i],
             .threads = 1,
             .jobs_max = DESK_JOBS_MAX,
-            .priority = i == HASHER_LANE ? THREAD_LOW : THREAD_NORMAL,
+            .priority = i == HASHER_LANE ? THREAD_IDLE : THREAD_NORMAL,
             .worker_start = give_link,
             .arg = desk->config.links[i],
         };

@@ -26,9 +26,14 @@
 #include "store/embedded/erase.h"
 #include <assert.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <time.h>
 
 #define OUT_BYTES ((size_t)1 << 20)
+#define WRITTEN_REST_NS 20000000 /* behind so many bytes */
+#define READ_BYTES ((uint64_t)1 << 21)
+#define READ_REST_NS 5000000 /* behind so many */
 #define KEYS_A_FRAME FREED_RECORD_KEYS_MAX
 
 COUNTER_DEFINE(erased_events, "potik_ledger_erased_events_total", "events erased from the ledger");
@@ -58,6 +63,7 @@ struct rewrite {
     uint8_t *out;
     uint32_t key_count;
     struct run_key *keys;
+    uint64_t seq_seen; /* durable when the piece before was written */
 };
 
 typedef enum err (*look_at)(struct rewrite *work, const struct segment_frame *frame,
@@ -105,6 +111,21 @@ corrupt(const struct rewrite *work, const char *what, uint64_t offset, struct di
 }
 
 /* Shows all frames but the footer. All is well only where they reach as far as the list tells. */
+/*
+ * Beside commits each piece that was read or written is followed by a rest: their syncs find the
+ * disk free, and the loops a core.
+ */
+static void
+rest(struct rewrite *work, long rest_ns)
+{
+    const uint64_t seq = atomic_load(&work->store->ledger->durable_seq);
+    const struct timespec pause = {.tv_nsec = rest_ns};
+
+    if (seq != work->seq_seen)
+        (void)nanosleep(&pause, NULL);
+    work->seq_seen = seq;
+}
+
 static enum err
 walk(struct rewrite *work, look_at each, struct diag *diag)
 {
@@ -112,6 +133,7 @@ walk(struct rewrite *work, look_at each, struct diag *diag)
     struct segment_frame frame;
     enum segment_found found = SEGMENT_FRAME;
     bool has_footer = false;
+    uint64_t rest_at = READ_BYTES;
     enum err err = segment_read_header(&work->reader, &work->header, &place, diag);
 
     if (err == ERR_OK && work->header.first_seq != work->old->first_seq)
@@ -125,6 +147,10 @@ walk(struct rewrite *work, look_at each, struct diag *diag)
         if (found == SEGMENT_END)
             break;
         has_footer = frame.header.kind == FRAME_FOOTER;
+        if (place.offset >= rest_at) {
+            rest(work, READ_REST_NS);
+            rest_at = place.offset + READ_BYTES;
+        }
         if (!has_footer)
             err = each(work, &frame, diag);
     }
@@ -213,6 +239,7 @@ flush(struct rewrite *work, struct diag *diag)
         err = file_write_back(work->fd, work->tmp, work->written, work->written + work->used, diag);
     work->written += work->used;
     work->used = 0;
+    rest(work, WRITTEN_REST_NS);
     return err;
 }
 
