@@ -473,7 +473,7 @@ test('delete: waits for the end, shows how far it is, and tells the counts', { s
     const end = await run.ended;
     assert.equal(end.code, 0, end.stderr);
     assert.match(end.stdout, sentence);
-    assert.match(end.stderr, /delete +100 % +1,234 events /);
+    assert.match(end.stderr, flags[0] === '--dry-run' ? /count +100 % +1,234 events / : /delete +100 % +1,234 events /);
   }
   /* ^C ends the waiting, not the job. */
   const run = start(['delete', '--project', '1', '--user', 'bob', '--yes', '--data-dir', dataDir]);
