@@ -1,6 +1,6 @@
 /*
- * test_eraser_nodes - a job that another node has begun meanwhile, with bounds of its own, is taken again at
- * once, and nobody hears of a failure.
+ * test_eraser_nodes - a job that another node has begun meanwhile, with bounds of its own, is taken
+ * again at once, and nobody hears of a failure.
  */
 #include "../test.h"
 
