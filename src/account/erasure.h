@@ -11,8 +11,9 @@
  * projects it must let go of all it has (erasure_missed), and loads them anew from the store.
  *
  * While a job is under way its row must name the person or the ids. When it is done they are wiped
- * (SQLite: secure_delete and a truncated WAL; PostgreSQL: the heap's bytes go with VACUUM), and a
- * keyed hash of the person stays.
+ * (SQLite: secure_delete and a truncated WAL; PostgreSQL: set to NULL and vacuumed, after which the
+ * bytes stand in the page's free room until others are written there), and a keyed hash of the
+ * person stays.
  */
 #ifndef POTIK_ACCOUNT_ERASURE_H
 #define POTIK_ACCOUNT_ERASURE_H

@@ -5,10 +5,10 @@
  * Layer 6, on the loops. Both fields may stand together if they are equal. A repeated field is
  * refused: one could not tell which was meant. Neither keys nor tokens reach a log or a reply.
  *
- * Hashing a key costs a sixth of a single-event request's instructions, checking a token more, and
- * the next request mostly shows the same one: a loop keeps the last key and the last token it has
- * found good, compares in constant time, looks at their expiry each time, and forgets them as soon
- * as the table changes.
+ * Hashing a key costs a good part of a single-event request's instructions, checking a token more,
+ * and the next request mostly shows the same one: a loop keeps the last key and the last token it
+ * has found good, compares in constant time, looks at their expiry each time, and forgets them as
+ * soon as the table changes.
  *
  * The project: a key has its own, and `project=` may repeat it. For a token it is the `{}` of
  * /v1/projects/{}, else `project=`, else the only one the account has. A project that is not there
@@ -97,10 +97,8 @@ find_key(struct api_loop *loop, struct slice text, int64_t now_us)
 
     if (!loop->last_key.is_known ||
         !slice_equal_secret(text, slice_of(loop->last_key.text, sizeof(loop->last_key.text)))) {
-        if (!access_find_key(loop->access, text, now_us, last)) {
-            loop->last_key.is_known = false;
-            return NULL;
-        }
+        if (!access_find_key(loop->access, text, now_us, last))
+            return NULL; /* and the last one found stays known */
         memcpy(loop->last_key.text, text.ptr, sizeof(loop->last_key.text)); /* of that length */
         loop->last_key.is_known = true;
     } else if (last->expires_at_us != 0 && now_us >= last->expires_at_us) {

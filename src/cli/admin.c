@@ -309,6 +309,21 @@ admin_print_table(const struct admin *admin, struct admin_table *table)
     return is_drawn ? COMMAND_DONE : flags_failed(admin->command, err_sentence(ERR_NOMEM));
 }
 
+int
+admin_print_listing(const struct admin *admin, enum err err, struct buf *json,
+                    struct admin_table *table, const struct diag *diag)
+{
+    if (err == ERR_OK && admin->is_json) {
+        arena_fini(&table->arena);
+        return admin_print_json(admin, json);
+    }
+    buf_fini(json);
+    if (err == ERR_OK)
+        return admin_print_table(admin, table);
+    arena_fini(&table->arena);
+    return admin_fail(admin, err, diag);
+}
+
 /* --- asking -----------------------------------------------------------------------------------*/
 
 bool

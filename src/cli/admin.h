@@ -90,6 +90,9 @@ void admin_table_number(struct admin_table *table, uint32_t column, uint64_t num
 void admin_table_time(struct admin_table *table, uint32_t column, int64_t us); /* 0: empty */
 /* Prints it and frees it. */
 int admin_print_table(const struct admin *admin, struct admin_table *table);
+/* The end of a list that was gathered in one of the two, or of the error on the way: frees both. */
+int admin_print_listing(const struct admin *admin, enum err err, struct buf *json,
+                        struct admin_table *table, const struct diag *diag);
 
 /* "2026-01-31 12:00:00": what people read, UTC. */
 #define ADMIN_TIME_TEXT 20

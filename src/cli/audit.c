@@ -141,15 +141,7 @@ print_lines(struct admin *admin, struct audit_question *question, uint64_t limit
         err = read_lines(admin, question, limit, &listing, &diag);
     account_free_logins(&listing.logins);
     buf_add_text(&listing.buf, "]}");
-    if (err == ERR_OK && admin->is_json) {
-        arena_fini(&listing.table.arena);
-        return admin_print_json(admin, &listing.buf);
-    }
-    buf_fini(&listing.buf);
-    if (err == ERR_OK)
-        return admin_print_table(admin, &listing.table);
-    arena_fini(&listing.table.arena);
-    return admin_fail(admin, err, &diag);
+    return admin_print_listing(admin, err, &listing.buf, &listing.table, &diag);
 }
 
 static enum err

@@ -41,7 +41,8 @@ struct client_flags {
     "  --key KEY        to read: else POTIK_READ_KEY, POTIK_KEY, or the key in "                    \
     "DIR/first-run.txt;\n"                                                                          \
     "                   to send: else POTIK_KEY, or the key in DIR/first-run.txt\n"                 \
-    "                   before these, the token in POTIK_TOKEN of an account that is logged in\n"   \
+    "                   without --key, and before the others: the token of a login in "             \
+    "POTIK_TOKEN\n"                                                                                 \
     "  --project ID     of an account with several projects: which of them\n"                       \
     "  --data-dir DIR   where first-run.txt stands; else POTIK_DATA_DIR, else ./potik-data\n"
 

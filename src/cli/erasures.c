@@ -63,15 +63,7 @@ list_erasures(struct admin *admin, const char *project_word, uint32_t limit)
     buf_add_text(&listing.buf, "{\"erasures\":[");
     err = erasure_list(admin->account, project_id, limit, take, &listing, &diag);
     buf_add_text(&listing.buf, "]}");
-    if (err == ERR_OK && admin->is_json) {
-        arena_fini(&listing.table.arena);
-        return admin_print_json(admin, &listing.buf);
-    }
-    buf_fini(&listing.buf);
-    if (err == ERR_OK)
-        return admin_print_table(admin, &listing.table);
-    arena_fini(&listing.table.arena);
-    return admin_fail(admin, err, &diag);
+    return admin_print_listing(admin, err, &listing.buf, &listing.table, &diag);
 }
 
 static void

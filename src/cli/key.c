@@ -90,6 +90,7 @@ make_keys(struct admin *admin, const struct key_flags *flags)
     struct account_project project;
     struct diag diag = DIAG_INIT;
     int status = COMMAND_DONE;
+    bool is_made = false;
     struct buf buf;
     enum err err = ERR_OK;
 
@@ -107,12 +108,15 @@ make_keys(struct admin *admin, const struct key_flags *flags)
     buf_add_text(&buf, "{\"keys\":[");
     if (is_write)
         err = make_key(admin, flags, &wanted, &buf, &diag);
+    is_made = is_write && err == ERR_OK;
     wanted.kind = ACCOUNT_KEY_READ;
-    if (is_read && err == ERR_OK)
+    if (is_read && err == ERR_OK) {
         err = make_key(admin, flags, &wanted, &buf, &diag);
+        is_made = is_made || err == ERR_OK;
+    }
     buf_add_text(&buf, "]}");
     /* One that was made is shown, even if the other was not. */
-    if (admin->is_json && buf.ptr[buf.len - 3] == '}')
+    if (admin->is_json && is_made)
         status = admin_print_json(admin, &buf);
     buf_fini(&buf);
     return err == ERR_OK ? status : admin_fail(admin, err, &diag);

@@ -2,49 +2,22 @@
  * test_remove - keys taken out of a set of runs: those go, no other, and a step that fails or is
  * cut short loses nothing.
  */
-#include "base/file.h"
-#include "base/mem.h"
-#include "base/random.h"
-#include "run/run.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
+#include "../test.h"
 
-#include <cmocka.h> /* needs those above */
+#include "run_keys.h"
 
 #define RUN_KEYS 3000
 #define KEYS (3 * RUN_KEYS) /* three runs: one fewer than would be merged */
 
-static char dir[64];
+static const char *dir; /* of the test */
 
 static int
 setup(void **state)
 {
-    (void)state;
-    strcpy(dir,
-           access("/dev/shm", W_OK) == 0 ? "/dev/shm/test_run.XXXXXX" : "/tmp/test_run.XXXXXX");
-    return mkdtemp(dir) == NULL;
-}
+    const int failed = test_dir_setup(state);
 
-static int
-teardown(void **state)
-{
-    (void)state;
-    return file_remove_tree(dir, NULL) != ERR_OK;
-}
-
-static struct run_key
-key_of(uint64_t i)
-{
-    struct random_source source;
-    struct run_key key;
-
-    random_seeded_init(&source, i);
-    key.hi = random_u64(&source);
-    key.lo = random_u64(&source);
-    return key;
+    dir = (const char *)*state;
+    return failed;
 }
 
 static struct run_set *
@@ -248,7 +221,7 @@ test_remove__no_memory_at_each_allocation(void **state)
 int
 main(void)
 {
-#define TEST_(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define TEST_(test) cmocka_unit_test_setup_teardown(test, setup, test_dir_teardown)
     const struct CMUnitTest tests[] = {
         TEST_(test_remove__takes_the_keys_and_no_others),
         TEST_(test_remove__leaves_other_runs_alone),

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "run/run.h"
+#include "run_keys.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -52,19 +53,6 @@ config_of(uint8_t payload_bytes)
                                    .covered_max = UINT64_MAX,
                                    .partition_keys = 4096,
                                    .discarded = count_discarded};
-}
-
-/* The i-th key of all tests: looks random, is known. */
-static struct run_key
-key_of(uint64_t i)
-{
-    struct random_source source;
-    struct run_key key;
-
-    random_seeded_init(&source, i);
-    key.hi = random_u64(&source);
-    key.lo = random_u64(&source);
-    return key;
 }
 
 /* Adds keys from … to − 1 as one run that covers up to `to`. */
