@@ -120,6 +120,31 @@ test_router__tells_preflight_and_cors(void **state)
     arena_fini(&arena);
 }
 
+/* The search ends early only where nothing more can be learnt, whatever the order of the table. */
+static void
+test_router__knows_cors_of_a_later_route(void **state)
+{
+    static const struct route reading_first[] = {
+        {HTTP_GET, "/v1/events", ROUTE_READ, .handler = NULL},
+        {HTTP_GET, "/v1/other", ROUTE_READ, .handler = NULL},
+        {HTTP_POST, "/v1/events", ROUTE_WRITE, .is_ingest = true, .handler = NULL},
+        {HTTP_GET, "/v1/events", ROUTE_OPEN, .handler = NULL},
+    };
+    struct route_match match;
+    struct arena arena;
+
+    (void)state;
+    arena_init(&arena, 4096, 1 << 20);
+    assert_int_equal(router_find(reading_first, 4, HTTP_GET, SLICE("/v1/events"), &arena, &match),
+                     ERR_OK);
+    assert_ptr_equal(match.route, &reading_first[0]); /* the first of two */
+    assert_true(match.has_cors);
+    assert_int_equal(router_find(reading_first, 4, HTTP_POST, SLICE("/v1/events"), &arena, &match),
+                     ERR_OK);
+    assert_ptr_equal(match.route, &reading_first[2]);
+    arena_fini(&arena);
+}
+
 static void
 test_router__allow_names_the_methods(void **state)
 {
@@ -150,6 +175,7 @@ main(void)
         cmocka_unit_test(test_router__finds_by_path_and_method),
         cmocka_unit_test(test_router__decodes_what_it_caught),
         cmocka_unit_test(test_router__tells_preflight_and_cors),
+        cmocka_unit_test(test_router__knows_cors_of_a_later_route),
         cmocka_unit_test(test_router__allow_names_the_methods),
     };
 
