@@ -20,7 +20,8 @@
 #define LOAD_EVERY_MS 5
 #define RETRY_MS 1000
 #define IDLE_MS 1000
-#define ERASE_WAIT_MS 20 /* between steps of an erasure that waits */
+#define ERASE_WAIT_MS 20             /* between steps of an erasure that waits */
+#define SLOW_STEP_NS (10 * NS_PER_S) /* of an erasure; on idle cores one takes 1 to 5 s */
 
 /* What one kind of work last ended with: a change is logged, a repetition is not. */
 struct trouble {
@@ -100,16 +101,17 @@ run_loader(void *arg)
     }
 }
 
-/* Somebody waits for an erasure: at the keeper's own priority, beside loops that have no rest, it
- * might never end. Where the system refuses, it stays as it is. */
+/* Somebody waits for an erasure. At the keeper's own priority loops wait for it least, but beside
+ * loops that have no rest it might never end: a slow step raises it until the last job is over.
+ * Where the system refuses, it stays as it is. */
 static void
-hurry(const struct eraser *eraser, bool *is_hurrying)
+hurry(bool is_busy, int64_t step_ns, bool *is_hurrying)
 {
-    const bool is_busy = eraser_is_busy(eraser);
+    const bool must_hurry = is_busy && (*is_hurrying || step_ns > SLOW_STEP_NS);
 
-    if (is_busy != *is_hurrying)
-        (void)!thread_set_priority(is_busy ? THREAD_LOW : THREAD_IDLE);
-    *is_hurrying = is_busy;
+    if (must_hurry != *is_hurrying)
+        (void)!thread_set_priority(must_hurry ? THREAD_LOW : THREAD_IDLE);
+    *is_hurrying = must_hurry;
 }
 
 static void
@@ -125,6 +127,8 @@ run_keeper(void *arg)
         bool did_store = false;
         bool did_warehouse = false;
         bool did_erase = false;
+        bool is_erasing;
+        int64_t began_ns;
         enum err err = store_maintain_slow(workers->store, &did_store, &diag);
 
         note(&store, err, &diag);
@@ -135,14 +139,16 @@ run_keeper(void *arg)
         if (atomic_load(&workers->is_stopping))
             return;
         note(&warehouse, err, &diag);
+        began_ns = clock_steady_ns(clock_system());
         eraser_step(workers->eraser, &did_erase);
         if (atomic_load(&workers->is_stopping))
             return;
-        hurry(workers->eraser, &is_hurrying);
+        is_erasing = eraser_is_busy(workers->eraser);
+        hurry(is_erasing, clock_steady_ns(clock_system()) - began_ns, &is_hurrying);
         /* Somebody waits for an erasure: it goes on at once, though merges may have failed. */
         if (did_erase)
             continue;
-        if (is_hurrying) {
+        if (is_erasing) {
             pause_ms(workers, ERASE_WAIT_MS);
             continue;
         }

@@ -29,6 +29,11 @@ enum file_mode {
 MUST_USE enum err file_open(const char *path, enum file_mode mode, int *ret_fd, struct diag *diag);
 void file_close(int *fd); /* sets −1; takes −1 */
 #define CLOSE_FD CLEANUP(file_close)
+/* file_close of a writable fd. If the file has no name any more and nobody else has it open, its
+ * room is given back a piece at a time before that: where the file system tells the disk at once
+ * what is free (mount -o discard), all of a large file is one request, and a sync of another file
+ * waits behind it (measured: 13 ms for 96 MiB). To be called when the name's going is durable. */
+void file_close_gently(int *fd);
 
 /* Exactly `len` bytes, or ERR_IO ("ends early"). `path` is only for words. */
 MUST_USE enum err
@@ -65,8 +70,11 @@ MUST_USE enum err file_rename(const char *from, const char *to, struct diag *dia
 /* file_rename, then fsync of the folder of `to`: the new name outlasts a loss of power. On an
  * error of that fsync the file has its new name all the same. */
 MUST_USE enum err file_rename_synced(const char *from, const char *to, struct diag *diag);
-MUST_USE enum err
-file_unlink(const char *path, struct diag *diag); /* ERR_ABSENT if it was not there */
+/* ERR_ABSENT if it was not there. */
+MUST_USE enum err file_unlink(const char *path, struct diag *diag);
+/* The same, and its room is given back as by file_close_gently: for a file that may be large, and
+ * that is of no use if it comes back after a loss of power. */
+MUST_USE enum err file_unlink_gently(const char *path, struct diag *diag);
 /* ERR_OK if it is a folder already; parents must exist. Mode 0700. */
 MUST_USE enum err file_make_dir(const char *path, struct diag *diag);
 MUST_USE enum err file_remove_tree(const char *path, struct diag *diag); /* no following of links */

@@ -70,6 +70,16 @@ file_unlink(const char *path, struct diag *diag)
 }
 
 enum err
+file_unlink_gently(const char *path, struct diag *diag)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); /* −1: then at once */
+    const enum err err = file_unlink(path, diag);
+
+    file_close_gently(&fd);
+    return err;
+}
+
+enum err
 file_make_dir(const char *path, struct diag *diag)
 {
     struct stat facts;

@@ -61,7 +61,7 @@ run_file_free(struct run_file **file_ptr)
     file_close(&file->fd);
     if (atomic_load(&file->is_superseded)) {
         /* If it stays, the next open finds it superseded and removes it. */
-        const enum err err = file_unlink(file->path, NULL);
+        const enum err err = file_unlink_gently(file->path, NULL);
 
         (void)err;
     }

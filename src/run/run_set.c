@@ -92,7 +92,7 @@ discard_run(const struct run_set *set, const char *path, const char *why, bool i
             return ERR_INVALID;
         err = file_rename(path, aside, diag);
     } else {
-        err = file_unlink(path, diag);
+        err = file_unlink_gently(path, diag);
     }
     if (err == ERR_OK && why != NULL)
         tell_discarded(set, path, why);
@@ -218,7 +218,7 @@ open_dir(struct run_set *set, struct diag *diag)
         } else if (len > 8 && strcmp(list.names[i] + len - 8, ".run.tmp") == 0) {
             if (!file_path(path, set->dir, list.names[i]))
                 return ERR_INVALID;
-            err = file_unlink(path, diag);
+            err = file_unlink_gently(path, diag);
             if (err != ERR_OK)
                 return err;
         }

@@ -11,7 +11,7 @@
 enum err
 erase_unlink(const char *path, struct diag *diag)
 {
-    const enum err err = file_unlink(path, diag);
+    const enum err err = file_unlink_gently(path, diag);
 
     return err == ERR_ABSENT ? ERR_OK : err;
 }

@@ -105,8 +105,8 @@ data_file_release(struct data_file **file_place)
     if (atomic_load(&file->is_dropped)) {
         /* One that stays behind is not named by the manifest: it goes when the project is opened
          * next. */
-        (void)!file_unlink(file->rows_path, NULL);
-        (void)!file_unlink(file->first_path, NULL);
+        (void)!file_unlink_gently(file->rows_path, NULL);
+        (void)!file_unlink_gently(file->first_path, NULL);
     }
     atomic_store(&file->life->is_over, true);
     life_release(file->life);

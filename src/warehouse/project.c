@@ -217,7 +217,7 @@ project_tidy(struct project *project, struct diag *diag)
                 project->manifest.epoch = epoch + 1;
             err = file_remove_tree(path, diag);
         } else {
-            err = file_unlink(path, diag);
+            err = file_unlink_gently(path, diag);
         }
     }
     file_list_free(&list);

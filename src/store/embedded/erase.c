@@ -42,6 +42,7 @@ struct erase {
     struct store_erasure_progress progress;
     uint32_t next;      /* number of the segment to look at */
     bool is_sync_due;   /* a rename in ledger/ may not be durable */
+    int old_fd;         /* of the file that rename replaced; −1: none */
     bool is_settle_due; /* a segment that frees ids was not written anew for an error */
     bool is_old_freed;  /* what an earlier erasure has left to free is done */
     bool are_asides_done;
@@ -100,6 +101,7 @@ embedded_erase_open(struct store *base, const struct store_erasure *erasure,
     erase->base.vtable = base->vtable;
     erase->store = store;
     erase->erasure = *erasure;
+    erase->old_fd = -1;
     erase->is_sync_due = !erasure->is_dry_run; /* one before this may have ended between the two */
     for (uint32_t i = 0; ledger_segment_at(store->ledger, i, &segment, &is_active) &&
                          segment.first_seq <= erasure->selection.seq_max;
@@ -115,6 +117,7 @@ embedded_erase_close(struct store_erase *base)
     struct erase *erase = (struct erase *)base;
 
     erase_free_close(&erase->freeing);
+    file_close(&erase->old_fd);
     mem_free(erase);
 }
 
@@ -216,9 +219,11 @@ sync_names(struct erase *erase, struct diag *diag)
 
     if (erase->is_sync_due)
         err = file_sync_dir(erase->store->ledger->dir, diag);
-    if (err == ERR_OK)
-        erase->is_sync_due = false;
-    return err;
+    if (err != ERR_OK)
+        return err;
+    erase->is_sync_due = false;
+    file_close_gently(&erase->old_fd);
+    return ERR_OK;
 }
 
 /* Looks through the segment, and takes what is selected out of it. */
@@ -234,7 +239,7 @@ erase_segment(struct erase *erase, struct ledger_segment segment, bool is_active
         if (is_active)
             err = end_segment(erase, &segment, diag);
         if (err == ERR_OK)
-            err = erase_rewrite(store, &erase->erasure, &segment, events, diag);
+            err = erase_rewrite(store, &erase->erasure, &segment, events, &erase->old_fd, diag);
         erase->is_settle_due = err != ERR_OK && erase->erasure.frees_ids;
         if (err == ERR_OK) {
             let_go(store, segment.first_seq);

@@ -29,11 +29,12 @@ MUST_USE enum err erase_count(struct embedded *store, const struct selection *se
  * Writes an ended segment anew without the selected rows (`events` of them, as counted), with their
  * keys as tombstones, or frees_ids, with their keys in the file of freed ids, and puts it in the
  * old one's place. The folder is not synced: until that is done the old one may come back after a
- * power cut. On an error the old one stands.
+ * power cut, so its room is not to be given back before: *ret_old_fd is the old file, to be closed
+ * gently then. On an error the old one stands.
  */
-MUST_USE enum err
-erase_rewrite(struct embedded *store, const struct store_erasure *erasure,
-              const struct ledger_segment *segment, uint64_t events, struct diag *diag);
+MUST_USE enum err erase_rewrite(struct embedded *store, const struct store_erasure *erasure,
+                                const struct ledger_segment *segment, uint64_t events,
+                                int *ret_old_fd, struct diag *diag);
 
 /* Deletes the files set aside in ledger/ that hold what is selected, and syncs the folder. */
 MUST_USE enum err

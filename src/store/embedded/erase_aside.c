@@ -152,7 +152,7 @@ erase_asides(struct embedded *store, const struct selection *selection, struct d
             err = is_in_file(path, selection, &is_in, diag);
         if (err != ERR_OK || !is_in)
             continue;
-        err = file_unlink(path, diag);
+        err = file_unlink_gently(path, diag);
         if (err == ERR_OK)
             SINK(store->config.sink, LOG_LEVEL_WARN, "erase.file_removed", LOG_TEXT("file", path),
                  LOG_TEXT("reason", is_rubbish ? "what a failed erasure has left"

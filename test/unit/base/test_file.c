@@ -385,6 +385,48 @@ test_file__rename_replaces_and_tells_what_is_absent(void **state)
     assert_int_equal(file_rename_synced(from, to, NULL), ERR_ABSENT);
 }
 
+/* Who has a file open, or another name for it, keeps all of it; with neither it is gone. */
+static void
+test_file__what_is_unlinked_gently_stays_for_who_has_it(void **state)
+{
+    const uint64_t bytes = (UINT64_C(9) << 20) + 1;
+    char path[FILE_PATH_MAX];
+    char other[FILE_PATH_MAX];
+    uint64_t found = 0;
+    int fd = -1;
+    int kept = -1;
+
+    assert_true(file_path(path, (const char *)*state, "large"));
+    assert_true(file_path(other, (const char *)*state, "other"));
+    assert_int_equal(file_open(path, FILE_CREATE_NEW, &fd, NULL), ERR_OK);
+    assert_int_equal(file_truncate(fd, path, bytes, NULL), ERR_OK);
+    assert_int_equal(link(path, other), 0);
+    file_close(&fd);
+    assert_int_equal(file_unlink_gently(path, NULL), ERR_OK);
+    assert_false(file_exists(path));
+    assert_int_equal(file_size_of_path(other, &found, NULL), ERR_OK);
+    assert_int_equal(found, bytes);
+
+    assert_int_equal(file_open(other, FILE_READ, &fd, NULL), ERR_OK);
+    assert_int_equal(file_unlink_gently(other, NULL), ERR_OK);
+    assert_false(file_exists(other));
+    assert_int_equal(file_size(fd, other, &found, NULL), ERR_OK);
+    assert_int_equal(found, bytes);
+
+    file_close(&fd);
+    assert_int_equal(file_open(path, FILE_CREATE_NEW, &fd, NULL), ERR_OK);
+    assert_int_equal(file_truncate(fd, path, bytes, NULL), ERR_OK);
+    kept = dup(fd); /* of the same opening: it shows what became of the file */
+    assert_int_equal(file_unlink(path, NULL), ERR_OK);
+    file_close_gently(&fd);
+    assert_int_equal(fd, -1);
+    assert_int_equal(file_size(kept, path, &found, NULL), ERR_OK);
+    assert_true(found <= UINT64_C(4) << 20);
+    file_close(&kept);
+    assert_int_equal(file_unlink_gently(path, NULL), ERR_ABSENT);
+    file_close_gently(&kept);
+}
+
 static void
 test_file__path_fits_or_says_no(void **state)
 {
@@ -425,6 +467,7 @@ main(void)
         cmocka_unit_test(test_file__what_cannot_be_written_back_is_left_to_the_sync),
         test_in_dir(test_file__one_file_under_several_names_is_known),
         test_in_dir(test_file__rename_replaces_and_tells_what_is_absent),
+        test_in_dir(test_file__what_is_unlinked_gently_stays_for_who_has_it),
         cmocka_unit_test(test_file__path_fits_or_says_no),
     };
 
