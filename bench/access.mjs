@@ -1,6 +1,6 @@
 /*
  * access - what access control costs: logins beside ingest, whether a login's time tells which accounts exist, erasing beside
- * ingest, and the instructions of checking a key and a token.
+ * ingest, and the instructions of checking a key, a token, and limits.
  *
  *     ./dev bench access [--quick] [--only logins,timing,erasing,instructions] [--dir FOLDER]
  *
@@ -260,13 +260,13 @@ const total = (files) => files.reduce((sum, file) => {
 }, 0);
 
 /** A server under callgrind, counting only while `events` single events arrive with that credential. */
-async function counted(name, credential, events) {
+async function counted(name, credential, events, flags = []) {
   const dataDir = newFolder();
   const first = await potik([], dataDir);
   const shown = credential === 'token' ? await logIn(first) : first.writeKey;
   await first.stop();
   const traced = await new Program('valgrind', ['--tool=callgrind', '--separate-threads=yes', '--instr-atstart=no', `--callgrind-out-file=${path.join(dataDir, 'callgrind.out')}`,
-    program('potik'), 'serve', '--data-dir', dataDir, '--listen', '127.0.0.1:0', '--loop-threads', '1']).listening();
+    program('potik'), 'serve', '--data-dir', dataDir, '--listen', '127.0.0.1:0', '--loop-threads', '1', ...flags]).listening();
   for (let waited = 0; ; waited++) {
     const reply = await request(traced, 'GET', '/readyz').catch(() => ({ status: 0 }));
     if (reply.status === 200) break;
@@ -286,13 +286,19 @@ async function counted(name, credential, events) {
   const check = inclusive(loops, 'auth_check');
   figure(`${name}: instructions of a single-event request`, all / events, 'instr.');
   figure('  of them checking who asks (auth_check)', check / events, 'instr.');
-  return check / all * 100;
+  const limits = inclusive(loops, 'limits_take_head') + inclusive(loops, 'limits_take_events');
+  return { share: check / all * 100, limits: limits / events, withLimits: all / (all - limits) };
 }
 
 async function instructions() {
   const events = quick ? 500 : 5000;
-  figure('  share', await counted('key', 'key', events), '%', atMost(2, ' %'));
-  figure('  share', await counted('token', 'token', events), '%', atMost(10, ' %'));
+  const limits = ['key', 'project', 'address'].flatMap((who) => [`--limit-${who}-events`, '1000000', `--limit-${who}-requests`, '1000000', `--limit-${who}-bytes`, '1GiB']);
+  const key = await counted('key', 'key', events);
+  figure('  share', key.share, '%', atMost(2, ' %'));
+  figure('  share', (await counted('token', 'token', events)).share, '%', atMost(10, ' %'));
+  const limited = await counted('key, nine limits', 'key', events, limits);
+  figure('  of them counting for limits', limited.limits, 'instr.');
+  figure('  whole ÷ whole without that', limited.withLimits, '×', atMost(1.05, ' ×'));
 }
 
 write({ facts: machineFacts(folder) });

@@ -62,6 +62,8 @@ static const struct route routes[] = {
 #define BATCH_EVENTS_MAX 10000
 #define BATCH_BYTES_MAX (UINT64_C(8) * 1024 * 1024)
 
+#define LIMIT_ENTRIES_MAX 65536 /* of keys, of projects, of addresses: 2 MiB each */
+
 /* --- the way in -------------------------------------------------------------------------------*/
 
 /* The methods of the path: to a listed origin that asks beforehand, or as an error. */
@@ -140,7 +142,9 @@ is_let_in(struct api_request *request)
         err = ERR_FORBIDDEN;
     }
     if (err == ERR_OK)
-        return true;
+        return limits_take_head(request);
+    if (err == ERR_UNAUTHORIZED && !limits_take_stranger(request))
+        return false;
     if (err == ERR_UNAUTHORIZED)
         api_note_refused(api, exchange, diag.message);
     api_reply_diag(request, err, &diag);
@@ -183,6 +187,7 @@ handle_body(void *loop_state, struct http_exchange *exchange, const char *bytes,
     struct api_request *request = http_user(exchange);
 
     (void)loop_state;
+    request->body_bytes += len;
     if (request->route->handler->body != NULL)
         request->route->handler->body(request, bytes, len);
 }
@@ -366,6 +371,21 @@ note_desk_refused(void *context, struct http_exchange *exchange, enum err err,
         api_note_refused(context, exchange, diag->message);
 }
 
+static enum err
+start_limits(struct api *api, struct diag *diag)
+{
+    struct limit_config config = {
+        .burst_ms = api->config.limit_burst_ms,
+        .entries_max = LIMIT_ENTRIES_MAX,
+        .random = random_system(),
+    };
+
+    if (api->config.limits == NULL)
+        return ERR_OK; /* `limits` is read here alone: it need not live longer */
+    memcpy(config.per_second, api->config.limits, sizeof(config.per_second));
+    return limit_new(&config, &api->limit, diag);
+}
+
 enum err
 api_new(const struct api_config *config, struct api **ret_api, struct diag *diag)
 {
@@ -396,6 +416,8 @@ api_new(const struct api_config *config, struct api **ret_api, struct diag *diag
     if (err == ERR_OK && config->is_throttled)
         err = throttle_new(THROTTLE_ENTRIES_MAX, random_system(), &api->throttle);
     if (err == ERR_OK)
+        err = start_limits(api, diag);
+    if (err == ERR_OK)
         err = query_pool_start(&queries, &api->queries, diag);
     if (err != ERR_OK) {
         for (int i = 0; i < DESK_LANES; i++)
@@ -417,6 +439,7 @@ api_free(struct api **api)
     query_pool_stop(&(*api)->queries);
     desk_stop(&(*api)->desk);
     throttle_free(&(*api)->throttle);
+    limit_free(&(*api)->limit);
     refusal_fini(&(*api)->refusals, (*api)->config.sink);
     mem_free(*api);
     *api = NULL;

@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "codec/zone.h"
 #include "http/http.h"
+#include "limit/limit.h"
 #include "store/store.h"
 #include "warehouse/warehouse.h"
 
@@ -47,6 +48,8 @@ struct api_config {
     int64_t refresh_life_us;
     const char *origins; /* browser.h; NULL: none */
     bool is_throttled;
+    const uint64_t (*limits)[LIMIT_WHAT_COUNT]; /* a second, of each limit_who; 0: none */
+    uint64_t limit_burst_ms;
     bool trusts_proxy;
 };
 

@@ -168,6 +168,8 @@ post_end(struct api_request *request)
                          diag != NULL ? diag->field : NULL);
         return;
     }
+    if (!limits_take_events(request, ingest->batch.count))
+        return;
     own_refused(&ingest->batch, request->project_id);
     ingest->verdicts =
         arena_alloc(http_arena(request->exchange), ingest->batch.count * sizeof(*ingest->verdicts));

@@ -31,6 +31,7 @@ struct api {
     struct query_pool *queries;
     struct desk *desk;
     struct throttle *throttle; /* NULL: off */
+    struct limit *limit;       /* NULL: none */
     struct refusals refusals;
     struct failed_logins failed_logins;   /* the hasher's thread */
     _Atomic(const char *) unready_reason; /* NULL: none */
@@ -74,6 +75,8 @@ struct api_request {
     struct access_login login;                 /* of a token; login_id 0: a key, or nobody */
     struct account_actor actor;                /* who asks; of ingest without the address */
     void *state;                               /* the resource's */
+    struct limit_answer limit;                 /* the nearest; limits.c */
+    uint64_t body_bytes;                       /* that have come, as sent */
     struct body body;                          /* of routes that read a small one */
     struct errand *errand;                     /* off the loop, for this request; NULL: none */
 };
@@ -90,6 +93,15 @@ MUST_USE enum err auth_check(struct api_request *request, struct diag *diag);
 void auth_forget(struct api_loop *loop);
 /* "Bearer TEXT", the scheme in any case. false: another scheme, or nothing behind it. */
 MUST_USE bool auth_parse_bearer(struct slice value, struct slice *ret_text);
+
+/* --- limits.c ---------------------------------------------------------------------------------*/
+
+/* Counts the request's head; for ingest an event, too. false: refused, a reply has been given. */
+MUST_USE bool limits_take_head(struct api_request *request);
+/* Nobody was let in: counts against the address alone. false: refused, as above. */
+MUST_USE bool limits_take_stranger(struct api_request *request);
+/* The body of ingest has come: counts its events, and its bytes if the head did not tell them. */
+MUST_USE bool limits_take_events(struct api_request *request, uint32_t events);
 
 /* --- small helpers ----------------------------------------------------------------------------*/
 

@@ -8,9 +8,9 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "codec/address.h"
 #include "codec/hash.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <pthread.h>
 #include <string.h>
@@ -223,30 +223,16 @@ throttle_free(struct throttle **throttle)
     *throttle = NULL;
 }
 
-/* What an address counts as: IPv4 whole (also within IPv6), IPv6 by its network. false: none. */
+/* false: none. */
 static bool
 hash_address(const struct throttle *throttle, struct slice address, uint8_t *ret_hash)
 {
-    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    char text[INET6_ADDRSTRLEN];
-    uint8_t bytes[16];
+    const uint64_t network = address_network(address);
 
-    if (address.len == 0 || address.len >= sizeof(text))
-        return false;
-    memcpy(text, address.ptr, address.len);
-    text[address.len] = '\0';
-    text[strcspn(text, "%")] = '\0'; /* fe80::1%eth0 */
-    if (inet_pton(AF_INET, text, bytes) == 1) {
-        hash_siphash_128(throttle->key, slice_of((const char *)bytes, 4), ret_hash);
-        return true;
-    }
-    if (inet_pton(AF_INET6, text, bytes) != 1)
-        return false;
-    if (memcmp(bytes, mapped, sizeof(mapped)) == 0)
-        hash_siphash_128(throttle->key, slice_of((const char *)bytes + 12, 4), ret_hash);
-    else
-        hash_siphash_128(throttle->key, slice_of((const char *)bytes, 8), ret_hash);
-    return true;
+    if (network != 0)
+        hash_siphash_128(throttle->key, slice_of((const char *)&network, sizeof(network)),
+                         ret_hash);
+    return network != 0;
 }
 
 bool

@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/diag.h"
 #include "base/err.h"
+#include "limit/limit.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -48,6 +49,9 @@ struct config {
     char *origins;        /* NULL: none */
     char *login_throttle; /* on, off; so is the next */
     char *trust_proxy;
+
+    uint64_t limits[LIMIT_WHO_COUNT][LIMIT_WHAT_COUNT]; /* a second; 0: none */
+    uint64_t limit_burst_ms;
 
     uint64_t loop_threads; /* auto: half the cores this process may use */
     uint64_t connections_max;

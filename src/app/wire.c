@@ -193,6 +193,8 @@ open_api(struct program *program, struct diag *diag)
         .refresh_life_us = (int64_t)config->refresh_life_ms * 1000,
         .origins = config->origins,
         .is_throttled = strcmp(config->login_throttle, "on") == 0,
+        .limits = config->limits,
+        .limit_burst_ms = config->limit_burst_ms,
         .trusts_proxy = strcmp(config->trust_proxy, "on") == 0,
     };
 

@@ -6,6 +6,8 @@
  */
 #include "http/connection.h"
 
+#include "codec/address.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
@@ -62,6 +64,7 @@ write_peer(struct connection *connection, const void *address)
     else
         memcpy(connection->peer, "unix", 5);
     connection->peer_len = (uint8_t)strlen(connection->peer);
+    connection->peer_network = address_network(slice_of(connection->peer, connection->peer_len));
 }
 
 static struct connection *

@@ -120,6 +120,7 @@ struct connection {
     uint64_t read_bytes;  /* in its window */
     uint64_t write_bytes; /* in its window */
     uint64_t lingered_bytes;
+    uint64_t peer_network;
     uint8_t peer_len;
     char peer[HTTP_PEER_BYTES];
 };

@@ -247,6 +247,12 @@ http_user(const struct http_exchange *exchange)
     return exchange->user;
 }
 
+uint64_t
+http_peer_network(const struct http_exchange *exchange)
+{
+    return exchange->connection->peer_network;
+}
+
 struct slice
 http_peer(const struct http_exchange *exchange)
 {

@@ -133,6 +133,7 @@ void http_set_user(struct http_exchange *exchange, void *user);
 void *http_user(const struct http_exchange *exchange);
 /* Client address as text ("127.0.0.1", "unix"). */
 struct slice http_peer(const struct http_exchange *exchange);
+uint64_t http_peer_network(const struct http_exchange *exchange); /* codec/address.h */
 struct http_loop *http_exchange_loop(struct http_exchange *exchange);
 
 /* --- the reply --------------------------------------------------------------------------------*/

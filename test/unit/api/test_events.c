@@ -105,6 +105,13 @@ http_reply_header(struct http_exchange *exchange, const char *name, struct slice
     fail();
 }
 
+uint64_t
+http_peer_network(const struct http_exchange *exchange)
+{
+    (void)exchange;
+    return 0;
+}
+
 enum http_method
 http_method(const struct http_exchange *exchange)
 {

@@ -1,0 +1,178 @@
+/*
+ * limits - the limits of key, project and address, asked for each request. See limit/limit.h.
+ *
+ * Layer 6, on the loops. All routes under /v1 are counted; the server's health is not, so that an
+ * operator sees it when everything is refused. A token counts as a key of its account's.
+ *
+ * Replies tell the limit that is nearest, in the fields of the IETF's draft (RateLimit header
+ * fields for HTTP), and a refusal when to come again:
+ *
+ *     RateLimit-Policy: "key-events";q=10000;w=2;qu="events"     10,000 at once, back within 2 s
+ *     RateLimit: "key-events";r=120;t=2                          120 left, all of them in 2 s
+ *     Retry-After: 1
+ */
+#include "api/internal.h"
+#include "codec/address.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FIELD_BYTES 160
+
+static struct limit_ids
+name_who(const struct api_request *request, bool is_stranger)
+{
+    const struct api *api = request->loop->api;
+    struct limit_ids names = {{0}};
+
+    if (limit_has(api->limit, LIMIT_ADDRESS))
+        names.ids[LIMIT_ADDRESS] = api->config.trusts_proxy
+                                       ? address_network(api_peer(api, request->exchange))
+                                       : http_peer_network(request->exchange);
+    if (!is_stranger) {
+        if (request->actor.id != 0)
+            names.ids[LIMIT_KEY] = request->actor.id << 2 | (uint64_t)request->actor.kind;
+        names.ids[LIMIT_PROJECT] = request->project_id;
+    }
+    return names;
+}
+
+static uint64_t
+seconds_of_ms(uint64_t ms)
+{
+    return (ms + 999) / 1000;
+}
+
+static uint64_t
+seconds_of_ns(int64_t ns)
+{
+    return (uint64_t)((ns + NS_PER_S - 1) / NS_PER_S);
+}
+
+static void
+add_fields(struct api_request *request, const struct limit_answer *answer)
+{
+    static const char *const units[] = {"events", "requests", "content-bytes"};
+    const struct limit_state state = limit_state(request->loop->api->limit, answer);
+    char policy[FIELD_BYTES];
+    char left[FIELD_BYTES];
+
+    (void)snprintf(policy, sizeof(policy), "\"%s-%s\";q=%" PRIu64 ";w=%" PRIu64 ";qu=\"%s\"",
+                   limit_who_name(answer->who), limit_what_name(answer->what), state.quota,
+                   seconds_of_ms(state.window_ms), units[answer->what]);
+    (void)snprintf(left, sizeof(left), "\"%s-%s\";r=%" PRIu64 ";t=%" PRIu64,
+                   limit_who_name(answer->who), limit_what_name(answer->what), state.left,
+                   seconds_of_ns(answer->debt_ns));
+    http_reply_header(request->exchange, "RateLimit-Policy", slice_of_text(policy));
+    http_reply_header(request->exchange, "RateLimit", slice_of_text(left));
+}
+
+/* Who has used less than half need not know; the fields would cost more than the counting. */
+static void
+tell(struct api_request *request, const struct limit_answer *answer)
+{
+    if (answer->is_limited &&
+        answer->debt_ns * 2 > (int64_t)request->loop->api->config.limit_burst_ms * 1000000)
+        add_fields(request, answer);
+}
+
+static void
+refuse(struct api_request *request, const struct limit_answer *answer)
+{
+    const struct limit_state state = limit_state(request->loop->api->limit, answer);
+    struct diag diag = DIAG_INIT;
+    char wait[24];
+
+    (void)snprintf(wait, sizeof(wait), "%" PRIu64, seconds_of_ns(answer->wait_ns));
+    add_fields(request, answer);
+    http_reply_header(request->exchange, "Retry-After", slice_of_text(wait));
+    diag_set(&diag,
+             "too many %s from this %s: %" PRIu64 " may come at once, and as many in %" PRIu64
+             " s; send again in %s s",
+             limit_what_name(answer->what), limit_who_name(answer->who), state.quota,
+             seconds_of_ms(state.window_ms), wait);
+    http_reply_error(request->exchange, ERR_RATE_LIMITED, diag.message, NULL);
+}
+
+/* false: refused, and answered. The event that the head has paid for is given back then: who sends
+ * a batch again and again until it comes in is not kept out by its own tries. */
+static bool
+take(struct api_request *request, bool is_stranger, const uint64_t *costs, const uint64_t *paid,
+     struct limit_answer *ret_answer)
+{
+    struct api *api = request->loop->api;
+    const struct limit_ids names = name_who(request, is_stranger);
+
+    if (limit_take(api->limit, &names, costs, paid, clock_steady_ns(api->config.clock), ret_answer))
+        return true;
+    if (paid != NULL)
+        limit_give(api->limit, &names,
+                   (const uint64_t[LIMIT_WHAT_COUNT]){[LIMIT_EVENTS] = paid[LIMIT_EVENTS]});
+    refuse(request, ret_answer);
+    return false;
+}
+
+static bool
+is_counted(const struct api_request *request)
+{
+    return request->loop->api->limit != NULL &&
+           (request->route->is_ingest || strncmp(request->route->pattern, "/v1/", 4) == 0);
+}
+
+static void
+head_costs(const struct api_request *request, uint64_t costs[LIMIT_WHAT_COUNT])
+{
+    const int64_t length = http_content_length(request->exchange);
+
+    costs[LIMIT_EVENTS] = request->route->is_ingest ? 1 : 0;
+    costs[LIMIT_REQUESTS] = 1;
+    costs[LIMIT_BYTES] = length > 0 ? (uint64_t)length : 0;
+}
+
+bool
+limits_take_head(struct api_request *request)
+{
+    uint64_t costs[LIMIT_WHAT_COUNT];
+
+    if (!is_counted(request))
+        return true;
+    head_costs(request, costs);
+    if (!take(request, false, costs, NULL, &request->limit))
+        return false;
+    if (!request->route->is_ingest)
+        tell(request, &request->limit);
+    return true;
+}
+
+bool
+limits_take_stranger(struct api_request *request)
+{
+    struct limit_answer answer;
+    uint64_t costs[LIMIT_WHAT_COUNT];
+
+    if (!is_counted(request))
+        return true;
+    head_costs(request, costs);
+    costs[LIMIT_EVENTS] = 0;
+    return take(request, true, costs, NULL, &answer);
+}
+
+/* Mostly there is nothing to ask: one event, and its bytes, were paid for by the head. */
+bool
+limits_take_events(struct api_request *request, uint32_t events)
+{
+    uint64_t paid[LIMIT_WHAT_COUNT];
+
+    if (!is_counted(request))
+        return true;
+    head_costs(request, paid);
+    if (events > 1 || request->body_bytes != paid[LIMIT_BYTES]) {
+        const uint64_t costs[LIMIT_WHAT_COUNT] = {events > 1 ? events : 1, 1, request->body_bytes};
+
+        if (!take(request, false, costs, paid, &request->limit))
+            return false;
+    }
+    tell(request, &request->limit);
+    return true;
+}

@@ -1,0 +1,370 @@
+/*
+ * local - the limits of one process, in its memory. See limit.h.
+ *
+ * One table for each who that has a limit: sets of WAYS entries. An id's keyed hash names its set;
+ * its entry is one of the set, by the whole 64 bits of the hash. An entry is the id's three
+ * buckets. Where an id is new, it takes an entry whose buckets are all full, else the one that will
+ * be full the soonest. No chains, no lists, no ageing: what is full is free.
+ *
+ * One of LOCKS locks guards a set. They are held for some forty instructions without a call, so
+ * they spin: a mutex would cost as much as the counting. Who finds one taken for long lets others
+ * run. A request takes one at a time, in the order key, project, address, and gives back what it
+ * took where a later one refuses: two loops never wait for each other's locks. Meanwhile another
+ * request may be refused that had room a moment later.
+ */
+#include "limit/limit.h"
+
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/mem.h"
+#include "limit/bucket.h"
+
+#include <assert.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#define WAYS 8
+#define LOCKS 64
+#define NS_PER_MS INT64_C(1000000)
+
+COUNTER_LABEL_DEFINE(refused_key, "potik_limited_total", "requests refused by a limit", "who",
+                     "key");
+COUNTER_LABEL_DEFINE(refused_project, "potik_limited_total", "requests refused by a limit", "who",
+                     "project");
+COUNTER_LABEL_DEFINE(refused_address, "potik_limited_total", "requests refused by a limit", "who",
+                     "address");
+
+struct entry {
+    uint64_t hash;                     /* of a free one anything: its buckets are full */
+    int64_t full_ns[LIMIT_WHAT_COUNT]; /* bucket.h; of a limit that is absent 0 */
+};
+
+struct table {
+    struct entry *entries; /* NULL: no limit for this who */
+    uint64_t set_mask;
+    struct bucket_rate rates[LIMIT_WHAT_COUNT]; /* per_second 0: no limit */
+};
+
+struct limit {
+    uint64_t key[3]; /* of hash_id; the last two odd */
+    struct table tables[LIMIT_WHO_COUNT];
+    _Atomic bool locks[LOCKS];
+};
+
+/* One who's part of a request. */
+struct part {
+    const struct table *table;
+    uint64_t hash;
+    _Atomic bool *lock;
+};
+
+static const char *const who_names[] = {"key", "project", "address"};
+static const char *const what_names[] = {"events", "requests", "bytes"};
+
+const char *
+limit_who_name(enum limit_who who)
+{
+    return who_names[who];
+}
+
+const char *
+limit_what_name(enum limit_what what)
+{
+    return what_names[what];
+}
+
+/* --- the tables ----------------------------------------------------------------------------- */
+
+static enum err
+table_init(struct table *table, const struct limit_config *config, enum limit_who who)
+{
+    uint64_t sets = 1;
+    bool has_any = false;
+
+    for (int what = 0; what < LIMIT_WHAT_COUNT; what++) {
+        table->rates[what] =
+            bucket_rate(config->per_second[who][what], (int64_t)config->burst_ms * NS_PER_MS);
+        has_any = has_any || table->rates[what].per_second != 0;
+    }
+    if (!has_any)
+        return ERR_OK;
+    while (sets * WAYS < config->entries_max)
+        sets *= 2;
+    table->set_mask = sets - 1;
+    table->entries = MEM_NEW(struct entry, sets * WAYS);
+    return table->entries != NULL ? ERR_OK : ERR_NOMEM;
+}
+
+enum err
+limit_new(const struct limit_config *config, struct limit **ret_limit, struct diag *diag)
+{
+    CLEANUP(limit_free) struct limit *limit = MEM_NEW(struct limit, 1);
+    bool has_any = false;
+    enum err err = limit != NULL ? ERR_OK : ERR_NOMEM;
+
+    assert(config->burst_ms >= 1 && config->burst_ms <= LIMIT_BURST_MS_MAX);
+    *ret_limit = NULL;
+    for (int who = 0; err == ERR_OK && who < LIMIT_WHO_COUNT; who++) {
+        err = table_init(&limit->tables[who], config, (enum limit_who)who);
+        has_any = has_any || limit->tables[who].entries != NULL;
+    }
+    if (err != ERR_OK) {
+        diag_set(diag, "limits: out of memory");
+        return err;
+    }
+    if (!has_any)
+        return ERR_OK;
+    random_fill(config->random, (uint8_t *)limit->key, sizeof(limit->key));
+    limit->key[1] |= 1;
+    limit->key[2] |= 1;
+    *ret_limit = MOVE(limit);
+    return ERR_OK;
+}
+
+void
+limit_free(struct limit **place)
+{
+    struct limit *limit = *place;
+
+    if (limit == NULL)
+        return;
+    for (int who = 0; who < LIMIT_WHO_COUNT; who++)
+        mem_free(limit->tables[who].entries);
+    mem_free(limit);
+    *place = NULL;
+}
+
+bool
+limit_has(const struct limit *limit, enum limit_who who)
+{
+    return limit != NULL && limit->tables[who].entries != NULL;
+}
+
+#define SPINS 100 /* then the holder has lost its core */
+
+static void
+lock(_Atomic bool *taken)
+{
+    for (unsigned tries = 1; atomic_exchange_explicit(taken, true, memory_order_acquire); tries++)
+        if (tries % SPINS == 0)
+            (void)sched_yield();
+}
+
+static void
+unlock(_Atomic bool *taken)
+{
+    atomic_store_explicit(taken, false, memory_order_release);
+}
+
+static int64_t
+all_full_ns(const struct entry *entry)
+{
+    int64_t latest = entry->full_ns[0];
+
+    for (int what = 1; what < LIMIT_WHAT_COUNT; what++)
+        latest = entry->full_ns[what] > latest ? entry->full_ns[what] : latest;
+    return latest;
+}
+
+/* The entry of this id; a new one is full. Under the lock. */
+static struct entry *
+find_entry(const struct part *part)
+{
+    struct entry *set = &part->table->entries[(part->hash & part->table->set_mask) * WAYS];
+    struct entry *soonest = &set[0];
+
+    for (int way = 0; way < WAYS; way++)
+        if (set[way].hash == part->hash)
+            return &set[way];
+    for (int way = 1; way < WAYS; way++)
+        if (all_full_ns(&set[way]) < all_full_ns(soonest))
+            soonest = &set[way];
+    *soonest = (struct entry){.hash = part->hash};
+    return soonest;
+}
+
+/* --- asking --------------------------------------------------------------------------------- */
+
+/* Keyed, since addresses are chosen by who sends: nobody can aim two at one set. */
+static uint64_t
+hash_id(const struct limit *limit, uint64_t id)
+{
+    const wide product = (wide)(id ^ limit->key[0]) * limit->key[1];
+    const wide again = (wide)((uint64_t)product ^ (uint64_t)(product >> 64)) * limit->key[2];
+
+    return (uint64_t)again ^ (uint64_t)(again >> 64);
+}
+
+static bool
+find_part(struct limit *limit, const struct limit_ids *ids, int who, struct part *ret_part)
+{
+    if (limit->tables[who].entries == NULL || ids->ids[who] == 0)
+        return false;
+    ret_part->table = &limit->tables[who];
+    ret_part->hash = hash_id(limit, ids->ids[who]);
+    ret_part->lock = &limit->locks[ret_part->hash % LOCKS];
+    return true;
+}
+
+/* Keeps the limit that has the smallest share left (all have the same burst); of those that refuse,
+ * the one that makes the request wait longest. */
+static void
+note(struct limit_answer *answer, int who, int what, int64_t debt_ns, int64_t wait_ns)
+{
+    if (answer->is_limited &&
+        (wait_ns != 0 ? wait_ns <= answer->wait_ns : debt_ns <= answer->debt_ns))
+        return;
+    answer->is_limited = true;
+    answer->who = (enum limit_who)who;
+    answer->what = (enum limit_what)what;
+    answer->debt_ns = debt_ns;
+    answer->wait_ns = wait_ns;
+}
+
+/*
+ * The common case, as `take` would do it: nothing was paid before, and the costs fit into every
+ * burst beside what is owed. false: nothing was done.
+ */
+static bool
+take_simply(const struct part *part, int who, struct entry *entry, const uint64_t *costs,
+            int64_t now_ns, struct limit_answer *answer)
+{
+    int64_t full_ns[LIMIT_WHAT_COUNT];
+    int64_t most_ns = answer->debt_ns; /* 0 before anything has been asked */
+    int most = -1;
+
+    for (int what = 0; what < LIMIT_WHAT_COUNT; what++) {
+        const struct bucket_rate *rate = &part->table->rates[what];
+        const int64_t owed_ns = bucket_debt_ns(entry->full_ns[what], now_ns) +
+                                (int64_t)((wide)costs[what] * rate->unit_time >> 32);
+
+        if (owed_ns > rate->burst_ns)
+            return false;
+        full_ns[what] = now_ns + owed_ns;
+        most = owed_ns > most_ns ? what : most;
+        most_ns = owed_ns > most_ns ? owed_ns : most_ns;
+    }
+    memcpy(entry->full_ns, full_ns, sizeof(full_ns));
+    if (most >= 0)
+        *answer = (struct limit_answer){.is_limited = true,
+                                        .who = (enum limit_who)who,
+                                        .what = (enum limit_what)most,
+                                        .debt_ns = most_ns};
+    return true;
+}
+
+/* All of one who's limits, or none. Under the lock. */
+static bool
+take(const struct part *part, int who, struct entry *entry, const uint64_t *costs,
+     const uint64_t *paid, int64_t now_ns, struct limit_answer *answer)
+{
+    int64_t full_ns[LIMIT_WHAT_COUNT];
+
+    for (int what = 0; what < LIMIT_WHAT_COUNT; what++) {
+        const struct bucket_rate *rate = &part->table->rates[what];
+        const int64_t cost_ns = bucket_cost_ns(rate, costs[what]); /* no limit: 0 */
+        int64_t paid_ns = 0;
+        int64_t debt_ns;
+        int64_t wait_ns = 0;
+
+        full_ns[what] = entry->full_ns[what];
+        if (cost_ns == 0)
+            continue;
+        if (paid != NULL)
+            paid_ns = bucket_cost_ns(rate, paid[what]);
+        debt_ns = bucket_debt_ns(full_ns[what] - paid_ns, now_ns);
+        if (cost_ns != paid_ns)
+            wait_ns = bucket_wait_ns(rate, debt_ns, cost_ns);
+        if (wait_ns == 0 && answer->wait_ns == 0) {
+            full_ns[what] = bucket_take(full_ns[what], cost_ns - paid_ns, now_ns);
+            debt_ns = full_ns[what] - now_ns;
+        }
+        if (wait_ns != 0 || answer->wait_ns == 0)
+            note(answer, who, what, debt_ns, wait_ns);
+    }
+    if (answer->wait_ns != 0)
+        return false;
+    memcpy(entry->full_ns, full_ns, sizeof(full_ns));
+    return true;
+}
+
+static void
+give_back(const struct part *part, const uint64_t *costs, const uint64_t *paid)
+{
+    struct entry *entry;
+
+    lock(part->lock);
+    entry = find_entry(part);
+    for (int what = 0; what < LIMIT_WHAT_COUNT; what++) {
+        const struct bucket_rate *rate = &part->table->rates[what];
+
+        entry->full_ns[what] -= bucket_cost_ns(rate, costs[what]) -
+                                (paid == NULL ? 0 : bucket_cost_ns(rate, paid[what]));
+    }
+    unlock(part->lock);
+}
+
+static void
+count_refused(enum limit_who who)
+{
+    static struct counter *const refused[] = {&refused_key, &refused_project, &refused_address};
+
+    counter_add(refused[who], 1);
+}
+
+bool
+limit_take(struct limit *limit, const struct limit_ids *ids, const uint64_t costs[LIMIT_WHAT_COUNT],
+           const uint64_t paid[LIMIT_WHAT_COUNT], int64_t now_ns, struct limit_answer *ret_answer)
+{
+    struct part parts[LIMIT_WHO_COUNT];
+    struct limit_answer answer = {.is_limited = false};
+    const bool is_simple =
+        paid == NULL &&
+        (costs[LIMIT_EVENTS] | costs[LIMIT_REQUESTS] | costs[LIMIT_BYTES]) >> 32 == 0;
+    bool is_taken[LIMIT_WHO_COUNT] = {false};
+    bool is_let_in = true;
+
+    for (int who = 0; limit != NULL && is_let_in && who < LIMIT_WHO_COUNT; who++) {
+        struct entry *entry;
+
+        if (!find_part(limit, ids, who, &parts[who]))
+            continue;
+        lock(parts[who].lock);
+        entry = find_entry(&parts[who]);
+        is_let_in = is_taken[who] =
+            (is_simple && take_simply(&parts[who], who, entry, costs, now_ns, &answer)) ||
+            take(&parts[who], who, entry, costs, paid, now_ns, &answer);
+        unlock(parts[who].lock);
+    }
+    for (int who = 0; !is_let_in && who < LIMIT_WHO_COUNT; who++)
+        if (is_taken[who])
+            give_back(&parts[who], costs, paid);
+    if (!is_let_in)
+        count_refused(answer.who);
+    *ret_answer = answer;
+    return is_let_in;
+}
+
+void
+limit_give(struct limit *limit, const struct limit_ids *ids, const uint64_t costs[LIMIT_WHAT_COUNT])
+{
+    for (int who = 0; limit != NULL && who < LIMIT_WHO_COUNT; who++) {
+        struct part part;
+
+        if (find_part(limit, ids, who, &part))
+            give_back(&part, costs, NULL);
+    }
+}
+
+struct limit_state
+limit_state(const struct limit *limit, const struct limit_answer *answer)
+{
+    const struct bucket_rate *rate = &limit->tables[answer->who].rates[answer->what];
+
+    return (struct limit_state){
+        .quota = bucket_quota(rate),
+        .window_ms = (uint64_t)(rate->burst_ns / NS_PER_MS),
+        .left = bucket_left(rate, answer->debt_ns),
+    };
+}
