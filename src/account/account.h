@@ -110,6 +110,10 @@ MUST_USE enum err
 account_open(const struct account_config *config, struct account **ret_account, struct diag *diag);
 void account_close(struct account **account);
 
+/* A copy of accounts.db at `to`, which must not be there, also beside a running server. Not synced.
+ */
+MUST_USE enum err account_backup(const char *data_dir, const char *to, struct diag *diag);
+
 /* Project 1, `default`: made with this zone if absent (*ret_is_new), else left as it is. */
 MUST_USE enum err account_project_ensure_default(struct account *account, const char *time_zone,
                                                  struct account_project *ret_project,

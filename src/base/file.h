@@ -49,6 +49,10 @@ MUST_USE enum err file_write_at(int fd, const char *path, const void *bytes, siz
 /* One pwritev, looped: `parts` written one after the other from `offset`. */
 MUST_USE enum err file_write_parts_at(int fd, const char *path, const struct slice *parts,
                                       size_t part_count, uint64_t offset, struct diag *diag);
+/* `bytes` from the beginning into a new file, synced; each piece is shown when it is written. */
+typedef void file_copy_seen(void *state, const void *bytes, size_t len);
+MUST_USE enum err file_copy(int fd, const char *path, uint64_t bytes, const char *to,
+                            file_copy_seen *seen, void *state, struct diag *diag);
 MUST_USE enum err file_sync_data(int fd, const char *path, struct diag *diag); /* fdatasync */
 MUST_USE enum err file_sync(int fd, const char *path, struct diag *diag);      /* fsync */
 /* Writes what is dirty from `from` up to `to` back in small pieces, one after the other, so that

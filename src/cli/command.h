@@ -37,6 +37,8 @@ extern const struct command command_audit;
 extern const struct command command_delete;
 extern const struct command command_erasures;
 extern const struct command command_migrate;
+extern const struct command command_backup;
+extern const struct command command_restore;
 extern const struct command command_doctor;
 extern const struct command command_rebuild;
 extern const struct command command_version;

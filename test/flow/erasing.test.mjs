@@ -419,7 +419,8 @@ test('kill -9 at 20 moments of an erasure: it goes on and ends, and nothing else
     assert.equal(ended.state, 'done');
     const state = /erasure\.resumed .*state="?([a-z ]+)/.exec(server.stderr)?.[1] ?? 'done';
     found[state] = (found[state] ?? 0) + 1;
-    assert.deepEqual(placesOf(server, `ghost-k${round}-`), []);
+    /* Killed between the row's last change and the emptying of its log: the next start empties it, soon. */
+    await until('nothing of the person to be left', () => placesOf(server, `ghost-k${round}-`).length === 0);
     assert.notDeepEqual(placesOf(server, 'ghost-k21-'), []);
   }
   t.diagnostic(`an erasure took ${wholeMs} ms from when it began; the restarts found it ${JSON.stringify(found)}`);

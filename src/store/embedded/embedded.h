@@ -30,6 +30,20 @@ struct embedded_config {
 MUST_USE enum err
 embedded_open(const struct embedded_config *config, struct store **ret_store, struct diag *diag);
 
+/* Who makes a backup is told what is copied: bytes in all (an estimate), then of each file its name
+ * within the folder, its pieces, its end. */
+struct embedded_backup {
+    void (*listed)(void *state, uint64_t bytes);
+    void (*begin)(void *state, const char *name);
+    void (*seen)(void *state, const void *bytes, size_t len);
+    enum err (*end)(void *state, struct diag *diag);
+    void *state;
+};
+/* Copies what is the truth of a ledger into the folder `to`, beside a running server or without
+ * one: all that was durable when it began. ERR_ABSENT: there is no ledger. */
+MUST_USE enum err embedded_backup(const char *data_dir, const char *to,
+                                  const struct embedded_backup *how, struct diag *diag);
+
 /* One finding of doctor. */
 struct embedded_finding {
     bool is_error;    /* else: for information */

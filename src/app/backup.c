@@ -1,0 +1,271 @@
+/*
+ * backup - copying a data folder. See backup.h; the other way: restore.c.
+ */
+#include "app/backup.h"
+
+#include "account/account.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "codec/crc32c.h"
+#include "store/embedded/embedded.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct copying {
+    backup_show *show;
+    void *show_state;
+    struct buf manifest;
+    struct backup_facts facts;
+    uint64_t total;
+    const char *name; /* of the file under way */
+    uint64_t bytes;
+    uint32_t crc;
+    struct diag *found; /* of the check */
+};
+
+/* --- folders made whole ---------------------------------------------------------------------- */
+
+/* Absent, or a folder with nothing in it. */
+static enum err
+check_free(const char *place, struct diag *diag)
+{
+    CLEANUP(file_list_free) struct file_list list = {0};
+    enum err err;
+
+    if (!file_exists(place))
+        return ERR_OK;
+    err = file_list_dir(place, &list, diag);
+    if (err != ERR_OK || list.count == 0)
+        return err;
+    diag_set(diag, "%s is not empty; name a folder that is not there yet", place);
+    return ERR_EXISTS;
+}
+
+enum err
+backup_begin_folder(const char *place, char *ret_partial, struct diag *diag)
+{
+    size_t len = strlen(place);
+    enum err err = check_free(place, diag);
+
+    while (len > 1 && place[len - 1] == '/')
+        len--;
+    if (err == ERR_OK && len + sizeof(BACKUP_PARTIAL) > FILE_PATH_MAX) {
+        diag_set(diag, "%s: the path is too long", place);
+        err = ERR_INVALID;
+    }
+    if (err != ERR_OK)
+        return err;
+    (void)snprintf(ret_partial, FILE_PATH_MAX, "%.*s%s", (int)len, place, BACKUP_PARTIAL);
+    if (file_exists(ret_partial)) /* of one that was cut short */
+        err = file_remove_tree(ret_partial, diag);
+    return err == ERR_OK ? file_make_dir(ret_partial, diag) : err;
+}
+
+enum err
+backup_end_folder(const char *partial, const char *place, struct diag *diag)
+{
+    const enum err err = file_sync_dir(partial, diag);
+
+    return err == ERR_OK ? file_rename_synced(partial, place, diag) : err;
+}
+
+/* --- one file after another ------------------------------------------------------------------ */
+
+static void
+listed(void *state, uint64_t bytes)
+{
+    struct copying *copying = state;
+
+    copying->total += bytes;
+}
+
+static void
+begin(void *state, const char *name)
+{
+    struct copying *copying = state;
+
+    copying->name = name;
+    copying->bytes = 0;
+    copying->crc = 0;
+}
+
+static void
+seen(void *state, const void *bytes, size_t len)
+{
+    struct copying *copying = state;
+
+    copying->crc = crc32c(copying->crc, bytes, len);
+    copying->bytes += len;
+    copying->facts.bytes += len;
+    copying->show(copying->show_state, copying->facts.bytes, copying->total);
+}
+
+static enum err
+end(void *state, struct diag *diag)
+{
+    struct copying *copying = state;
+
+    buf_printf(&copying->manifest, "file %" PRIu64 " %08" PRIx32 " %s\n", copying->bytes,
+               copying->crc, copying->name);
+    copying->facts.files++;
+    if (!buf_failed(&copying->manifest))
+        return ERR_OK;
+    diag_set(diag, "out of memory");
+    return ERR_NOMEM;
+}
+
+/* Of data_dir into `partial`. */
+static enum err
+copy_one(struct copying *copying, const char *data_dir, const char *partial, const char *name,
+         struct diag *diag)
+{
+    CLOSE_FD int fd = -1;
+    char from[FILE_PATH_MAX];
+    char to[FILE_PATH_MAX];
+    uint64_t bytes = 0;
+    enum err err = ERR_INVALID;
+
+    if (file_path(from, data_dir, name) && file_path(to, partial, name))
+        err = file_open(from, FILE_READ, &fd, diag);
+    if (err == ERR_OK)
+        err = file_size(fd, from, &bytes, diag);
+    begin(copying, name);
+    if (err == ERR_OK)
+        err = file_copy(fd, from, bytes, to, seen, copying, diag);
+    return err == ERR_OK ? end(copying, diag) : err;
+}
+
+/* SQLite writes the copy; it is read for its CRC then. */
+static enum err
+copy_accounts(struct copying *copying, const char *data_dir, const char *partial, struct diag *diag)
+{
+    CLOSE_FD int fd = -1;
+    char place[FILE_PATH_MAX];
+    char copy[FILE_PATH_MAX];
+    enum err err = ERR_INVALID;
+
+    if (file_path(place, partial, "accounts.db") && file_path(copy, partial, "accounts.db.copy"))
+        err = account_backup(data_dir, copy, diag);
+    if (err == ERR_OK)
+        err = file_rename(copy, place, diag);
+    if (err == ERR_OK)
+        err = file_open(place, FILE_WRITE, &fd, diag);
+    if (err == ERR_OK)
+        err = file_sync(fd, place, diag);
+    begin(copying, "accounts.db");
+    for (uint64_t offset = 0; err == ERR_OK;) {
+        char piece[65536];
+        size_t len = 0;
+
+        err = file_read_some_at(fd, place, piece, sizeof(piece), offset, &len, diag);
+        if (err != ERR_OK || len == 0)
+            break;
+        seen(copying, piece, len);
+        offset += len;
+    }
+    return err == ERR_OK ? end(copying, diag) : err;
+}
+
+/* --- the whole ------------------------------------------------------------------------------- */
+
+static enum err
+copy_all(struct copying *copying, const char *data_dir, const char *partial, struct diag *diag)
+{
+    const struct embedded_backup how = {
+        .listed = listed, .begin = begin, .seen = seen, .end = end, .state = copying};
+    char tokens[FILE_PATH_MAX];
+    enum err err;
+
+    buf_printf(&copying->manifest, "%s\nmade_at %" PRId64 "\n", BACKUP_FIRST_LINE,
+               copying->facts.made_at_us);
+    err = copy_accounts(copying, data_dir, partial, diag);
+    if (err == ERR_OK && file_path(tokens, data_dir, "token-keys") && file_exists(tokens))
+        err = copy_one(copying, data_dir, partial, "token-keys", diag);
+    return err == ERR_OK ? embedded_backup(data_dir, partial, &how, diag) : err;
+}
+
+static void
+found(void *state, const struct embedded_finding *finding)
+{
+    struct copying *copying = state;
+
+    if (finding->is_error && copying->found->message[0] == '\0')
+        diag_set(copying->found, "%s at byte %" PRIu64 ": %s", finding->file, finding->offset,
+                 finding->what);
+}
+
+/* Every frame read back, as the server and doctor would. */
+static enum err
+check(struct copying *copying, const char *partial, struct diag *diag)
+{
+    struct diag finding = DIAG_INIT;
+    enum err err;
+
+    copying->found = &finding;
+    err = embedded_doctor(partial, false, false, found, copying, diag);
+    if (err == ERR_CORRUPT)
+        diag_set(diag, "the copy does not read: %s; run `potik doctor` on the data folder",
+                 finding.message);
+    return err;
+}
+
+static enum err
+write_manifest(struct copying *copying, const char *partial, struct diag *diag)
+{
+    const struct slice text = buf_slice(&copying->manifest);
+    const uint32_t crc = crc32c(0, text.ptr, text.len);
+    char path[FILE_PATH_MAX];
+
+    buf_printf(&copying->manifest, "end %" PRIu64 " %08" PRIx32 "\n", copying->facts.files, crc);
+    if (buf_failed(&copying->manifest) || !file_path(path, partial, BACKUP_MANIFEST))
+        return ERR_NOMEM;
+    return file_replace_whole(path, buf_slice(&copying->manifest), diag);
+}
+
+static enum err
+check_is_ledger(const char *data_dir, struct diag *diag)
+{
+    char path[FILE_PATH_MAX];
+
+    if (file_path(path, data_dir, "ledger") && file_exists(path))
+        return ERR_OK;
+    diag_set(diag, "%s holds no ledger", data_dir);
+    return ERR_ABSENT;
+}
+
+enum err
+backup_run(const char *data_dir, const char *to, backup_show *show, void *state,
+           struct backup_facts *ret_facts, struct diag *diag)
+{
+    struct copying copying = {
+        .show = show,
+        .show_state = state,
+        .facts = {.made_at_us = clock_wall_us(clock_system())},
+    };
+    char partial[FILE_PATH_MAX];
+    enum err err = check_is_ledger(data_dir, diag);
+
+    if (err == ERR_OK)
+        err = backup_begin_folder(to, partial, diag);
+    if (err != ERR_OK)
+        return err;
+    buf_init(&copying.manifest, BACKUP_MANIFEST_BYTES_MAX);
+    err = copy_all(&copying, data_dir, partial, diag);
+    if (err == ERR_OK)
+        err = check(&copying, partial, diag);
+    if (err == ERR_OK)
+        err = write_manifest(&copying, partial, diag);
+    if (err == ERR_OK)
+        err = backup_end_folder(partial, to, diag);
+    if (err != ERR_OK) {
+        const enum err removed = file_remove_tree(partial, NULL); /* else the next one does it */
+
+        (void)removed;
+    }
+    buf_fini(&copying.manifest);
+    *ret_facts = copying.facts;
+    return err;
+}
