@@ -23,7 +23,7 @@ struct copying {
     const char *name; /* of the file under way */
     uint64_t bytes;
     uint32_t crc;
-    struct diag *found; /* of the check */
+    struct diag found; /* of the check */
 };
 
 /* --- folders made whole ---------------------------------------------------------------------- */
@@ -192,8 +192,8 @@ found(void *state, const struct embedded_finding *finding)
 {
     struct copying *copying = state;
 
-    if (finding->is_error && copying->found->message[0] == '\0')
-        diag_set(copying->found, "%s at byte %" PRIu64 ": %s", finding->file, finding->offset,
+    if (finding->is_error && copying->found.message[0] == '\0')
+        diag_set(&copying->found, "%s at byte %" PRIu64 ": %s", finding->file, finding->offset,
                  finding->what);
 }
 
@@ -201,14 +201,11 @@ found(void *state, const struct embedded_finding *finding)
 static enum err
 check(struct copying *copying, const char *partial, struct diag *diag)
 {
-    struct diag finding = DIAG_INIT;
-    enum err err;
+    const enum err err = embedded_doctor(partial, false, false, found, copying, diag);
 
-    copying->found = &finding;
-    err = embedded_doctor(partial, false, false, found, copying, diag);
     if (err == ERR_CORRUPT)
         diag_set(diag, "the copy does not read: %s; run `potik doctor` on the data folder",
-                 finding.message);
+                 copying->found.message);
     return err;
 }
 
@@ -244,6 +241,7 @@ backup_run(const char *data_dir, const char *to, backup_show *show, void *state,
         .show = show,
         .show_state = state,
         .facts = {.made_at_us = clock_wall_us(clock_system())},
+        .found = DIAG_INIT,
     };
     char partial[FILE_PATH_MAX];
     enum err err = check_is_ledger(data_dir, diag);

@@ -63,7 +63,7 @@ struct limit;
 /* ERR_NOMEM. No limit at all in `config`: *ret_limit is NULL, which all below take. */
 MUST_USE enum err
 limit_new(const struct limit_config *config, struct limit **ret_limit, struct diag *diag);
-void limit_free(struct limit **limit);
+void limit_free(struct limit **place);
 /* Whether this who has any limit: an id is worth making. */
 bool limit_has(const struct limit *limit, enum limit_who who);
 /*
