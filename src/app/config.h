@@ -37,6 +37,7 @@ struct config {
     char *time_zone;
     char *log_format; /* auto, text, json */
     char *log_level;  /* debug, info, warn, error */
+    char *log_file;   /* NULL: stderr */
 
     uint64_t store_timeout_ms; /* the three: of a PostgreSQL store */
     uint64_t store_connect_timeout_ms;

@@ -98,7 +98,7 @@ prepare_process(sigset_t *ret_signals)
     sigemptyset(ret_signals);
     sigaddset(ret_signals, SIGTERM);
     sigaddset(ret_signals, SIGINT);
-    sigaddset(ret_signals, SIGHUP); /* the terminal was closed */
+    sigaddset(ret_signals, SIGHUP);
     sigprocmask(SIG_BLOCK, ret_signals, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
@@ -109,8 +109,8 @@ prepare_process(sigset_t *ret_signals)
     mallopt(M_ARENA_MAX, 4);
 }
 
-static void
-configure_log(const struct config *config)
+static enum err
+configure_log(const struct config *config, struct diag *diag)
 {
     enum log_level level = strcmp(config->log_level, "debug") == 0   ? LOG_LEVEL_DEBUG
                            : strcmp(config->log_level, "warn") == 0  ? LOG_LEVEL_WARN
@@ -121,6 +121,7 @@ configure_log(const struct config *config)
                                                                        : LOG_FORMAT_AUTO;
 
     log_configure(level, format, STDERR_FILENO);
+    return config->log_file == NULL ? ERR_OK : log_to_file(config->log_file, diag);
 }
 
 static void
@@ -172,16 +173,37 @@ look_around(const struct program *program, struct disk_watch *watch)
               store.bytes + warehouse.file_bytes, log_sink_default());
 }
 
-/* Returns when the program is to stop. */
+static void
+reopen_log(const char *path)
+{
+    struct diag diag = DIAG_INIT;
+
+    if (log_to_file(path, &diag) == ERR_OK)
+        LOG_INFO("log.reopened", LOG_TEXT("file", path));
+    else
+        LOG_WARN("log.not_reopened", LOG_TEXT("reason", diag.message),
+                 LOG_TEXT("next", "lines go to the file as it was"));
+}
+
+/* Returns when the program is to stop. SIGHUP says so where there is no log file: the terminal was
+ * closed. */
 static void
 wait_for_signal(const struct program *program, const sigset_t *signals)
 {
     static struct disk_watch watch;
     const struct timespec pause = {.tv_sec = LOOK_S};
+    const char *log_file = program->config->log_file;
 
-    do
+    for (;;) {
+        int number;
+
         look_around(program, &watch);
-    while (sigtimedwait(signals, NULL, &pause) < 0 && (errno == EAGAIN || errno == EINTR));
+        number = sigtimedwait(signals, NULL, &pause);
+        if (number == SIGHUP && log_file != NULL)
+            reopen_log(log_file);
+        else if (number > 0 || (errno != EAGAIN && errno != EINTR))
+            return;
+    }
 }
 
 static int
@@ -241,7 +263,9 @@ lifecycle_serve(const struct config *config)
     enum err err;
 
     prepare_process(&signals);
-    configure_log(config);
+    err = configure_log(config, &diag);
+    if (err != ERR_OK)
+        return fail(err, &diag);
     log_warnings(config);
     err = wire_open(config, on_fatal, NULL, &program, &diag);
     if (err != ERR_OK)

@@ -52,6 +52,8 @@ const struct setting settings[] = {
              "of project `default` when it is made"),
     CHOICE_ROW("log-format", log_format, "auto", "auto|text|json", "auto: text, coloured on a terminal"),
     CHOICE_ROW("log-level", log_level, "info", "debug|info|warn|error", "the lowest level written"),
+    TEXT_ROW("log-file", log_file, NULL, "a file", false,
+             "instead of stderr; SIGHUP opens it anew, after it was renamed"),
 
     NUMBER_ROW(SETTING_MS, "token-life", token_life_ms, "15min", MINUTE, 24 * HOUR, false,
                "of an access token; what a login may do is looked up all the same"),

@@ -76,6 +76,9 @@ file_open(const char *path, enum file_mode mode, int *ret_fd, struct diag *diag)
     case FILE_REPLACE:
         flags |= O_RDWR | O_CREAT | O_TRUNC;
         break;
+    case FILE_APPEND:
+        flags |= O_WRONLY | O_CREAT | O_APPEND;
+        break;
     }
     do {
         fd = open(path, flags, 0600);

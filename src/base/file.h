@@ -24,6 +24,7 @@ enum file_mode {
     FILE_CREATE,     /* read and write; created if absent (0600), kept as it is otherwise */
     FILE_CREATE_NEW, /* read and write; ERR_EXISTS if it exists */
     FILE_REPLACE,    /* read and write; created or emptied */
+    FILE_APPEND,     /* write, always at the end; created if absent (0600) */
 };
 
 MUST_USE enum err file_open(const char *path, enum file_mode mode, int *ret_fd, struct diag *diag);

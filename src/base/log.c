@@ -14,7 +14,10 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/file.h"
+#include "base/file_internal.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -46,6 +49,27 @@ log_configure(enum log_level lowest, enum log_format format, int fd)
     atomic_store(&line_fd, fd);
     atomic_store(&is_terminal, isatty(fd) == 1);
     atomic_store(&is_terminal_known, true);
+}
+
+enum err
+log_to_file(const char *path, struct diag *diag)
+{
+    static int kept_fd = -1; /* its number stays: others may be writing to it */
+    int fd = -1;
+    enum err err = file_open(path, FILE_APPEND, &fd, diag);
+
+    if (err != ERR_OK)
+        return err;
+    if (kept_fd < 0) {
+        kept_fd = fd;
+        log_configure((enum log_level)atomic_load(&lowest_level),
+                      (enum log_format)atomic_load(&line_format), fd);
+        return ERR_OK;
+    }
+    if (dup3(fd, kept_fd, O_CLOEXEC) < 0)
+        err = file_failed("open", path, errno, diag);
+    file_close(&fd);
+    return err;
 }
 
 static void

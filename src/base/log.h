@@ -11,6 +11,8 @@
 #ifndef POTIK_BASE_LOG_H
 #define POTIK_BASE_LOG_H
 
+#include "base/diag.h"
+#include "base/err.h"
 #include "base/slice.h"
 #include <stdint.h>
 
@@ -41,6 +43,10 @@ struct log_field {
 #define LOG_SLICE(n, v) ((struct log_field){.name = (n), .kind = LOG_KIND_TEXT, .value.text = (v)})
 
 void log_configure(enum log_level lowest, enum log_format format, int fd);
+/* From now on to the end of this file, made if absent; called again, the file of that name is
+ * opened anew (it has been renamed, perhaps) in the old one's place, so that no line is lost or
+ * cut. On an error lines go where they went. Not by two threads at once. */
+MUST_USE enum err log_to_file(const char *path, struct diag *diag);
 void
 log_write(enum log_level level, const char *event, const struct log_field *fields, size_t count);
 

@@ -159,6 +159,40 @@ test('SIGINT and SIGHUP stop as well', { skip }, async () => {
   }
 });
 
+test('--log-file: SIGHUP opens it anew after it was renamed, and no line is lost; stderr keeps what is for the first start', { skip }, async () => {
+  const outside = temporaryFolder();
+  const file = path.join(outside, 'potik.log');
+  const server = await startServer({ flags: ['--log-file', file, '--log-format', 'json'] });
+  const refuse = (id) => server.request({ path: '/v1/events', headers: { authorization: 'Bearer rk_wrong', 'x-request-id': id } });
+  const lines = (name) => fs.readFileSync(name, 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line));
+  const idsIn = (name) => lines(name).filter((line) => line.event === 'auth.refused').map((line) => line.request_id);
+  assert.equal(fs.statSync(file).mode & 0o777, 0o600);
+  assert.ok(lines(file).some((line) => line.event === 'start.done'));
+  assert.doesNotMatch(server.stderr, /start\.done/);
+  let sent = 0;
+  for (let round = 1; round <= 3; round++) {
+    await refuse(`r-${++sent}`);
+    fs.renameSync(file, `${file}.${round}`);
+    await refuse(`r-${++sent}`); /* still to the renamed one */
+    process.kill(server.pid, 'SIGHUP');
+    await until('the new file', () => fs.existsSync(file) && lines(file).some((line) => line.event === 'log.reopened'));
+  }
+  await refuse(`r-${++sent}`);
+  /* Where it cannot be opened, lines go on to where they went. */
+  fs.renameSync(file, `${file}.4`);
+  fs.mkdirSync(file);
+  process.kill(server.pid, 'SIGHUP');
+  await until('the trouble to be told', () => lines(`${file}.4`).some((line) => line.event === 'log.not_reopened' && /directory/.test(line.reason)));
+  await refuse(`r-${++sent}`);
+  const found = [1, 2, 3, 4].flatMap((round) => idsIn(`${file}.${round}`));
+  assert.deepEqual(found, Array.from({ length: sent }, (_, i) => `r-${i + 1}`));
+  await server.close();
+  const nowhere = serveOnce(['--data-dir', path.join(outside, 'data'), '--listen', '127.0.0.1:0', '--log-file', path.join(outside, 'none', 'x.log')]);
+  assert.equal(nowhere.status, 1);
+  assert.match(nowhere.stderr, /^potik: open .*none\/x\.log: No such file or directory\n$/);
+  fs.rmSync(outside, { recursive: true });
+});
+
 test('a second server on the folder, or on the port, ends with one sentence', { skip }, async () => {
   const server = await startServer();
   const port = new URL(server.address).port;
