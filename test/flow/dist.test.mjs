@@ -1,5 +1,6 @@
 /*
- * The tarball of ./dev dist runs where it is unpacked: in an empty folder, with an empty environment, its libraries beside it.
+ * What ./dev dist makes. The tarball runs where it is unpacked: in an empty folder, with an empty environment, its libraries
+ * beside it. The Debian package holds what it should, and its unit lets the service do what it must and nothing else.
  */
 import test from 'node:test';
 import assert from 'node:assert/strict';
@@ -36,4 +37,48 @@ test('dist: the tarball runs without building', { skip: sanitized && 'the tarbal
   } finally {
     fs.rmSync(folder, { recursive: true });
   }
+});
+
+const lacks = (command) => spawnSync('sh', ['-c', `command -v ${command}`]).status !== 0 && `there is no ${command}`;
+const skipDeb = (sanitized && 'the package is of the optimised build') || lacks('dpkg-deb');
+
+test('dist: the Debian package: program, unit, settings, man page, and the libraries it depends on', { skip: skipDeb, timeout: 300000 }, () => {
+  const words = (command, args, options = {}) => {
+    const how = spawnSync(command, args, { cwd: top, encoding: 'utf8', ...options });
+    assert.equal(how.status, 0, `${command} ${args.join(' ')}: ${how.stderr}`);
+    return how.stdout;
+  };
+  const tarball = fs.readdirSync(path.join(top, 'dist')).find((name) => name.endsWith('.tar.gz'));
+  const file = path.join(top, words('tools/make_deb', [`dist/${tarball}`]).trim());
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'potik-deb-'));
+  try {
+    words('dpkg-deb', ['-x', file, folder]);
+    words('dpkg-deb', ['-e', file, path.join(folder, 'DEBIAN')]);
+    const within = (name) => path.join(folder, name);
+    assert.match(words(within('usr/bin/potik'), ['version'], { env: {} }), /^potik \d+\.\d+\.\d+\n$/);
+    words('md5sum', ['--quiet', '-c', within('DEBIAN/md5sums')], { cwd: folder });
+    for (const script of ['postinst', 'prerm', 'postrm']) words('sh', ['-n', within(`DEBIAN/${script}`)]);
+    /* Inside is DuckDB alone; the rest comes from Debian, with its security updates. */
+    assert.deepEqual(fs.readdirSync(within('usr/lib/potik/lib')), ['libduckdb.so']);
+    const depends = words('dpkg-deb', ['-f', file, 'Depends']);
+    for (const name of ['libc6', 'libcurl4', 'libpq5', 'libsodium23', 'libsqlite3-0', 'libzstd1', 'zlib1g', 'tzdata']) assert.match(depends, new RegExp(`(^|, )${name}( |,|$)`, 'm'));
+    /* The man page has every command, in the program's own words. */
+    const manual = words('gzip', ['-dc', within('usr/share/man/man1/potik.1.gz')]);
+    const commands = [...words(within('usr/bin/potik'), ['--help']).matchAll(/^  ([a-z]+) +\S/gm)].map((found) => found[1]).filter((name) => name !== 'potik');
+    assert.ok(commands.includes('serve') && commands.includes('backup'));
+    for (const name of commands) assert.match(manual, new RegExp(`^\\.SS ${name}$`, 'm'));
+    /* Every setting that the file names, in force or as a hint, is one. */
+    const known = words(within('usr/bin/potik'), ['serve', '--help']);
+    const named = [...fs.readFileSync(within('etc/potik/potik.conf'), 'utf8').matchAll(/^(?:# )?([a-z-]+) = \S/gm)].map((found) => found[1]);
+    assert.ok(named.includes('data-dir'));
+    for (const name of named) assert.ok(known.includes(`--${name}`), name);
+  } finally {
+    fs.rmSync(folder, { recursive: true });
+  }
+});
+
+test('the unit: its exposure is at most 2.0 of 10', { skip: lacks('systemd-analyze') }, () => {
+  const how = spawnSync('systemd-analyze', ['security', '--offline=true', '--no-pager', '--threshold=20', 'packaging/potik.service'], { cwd: top, encoding: 'utf8' });
+  assert.equal(how.status, 0, how.stdout + how.stderr);
+  assert.match(how.stdout, /Overall exposure level for potik\.service: [01]\.\d/);
 });
