@@ -89,3 +89,14 @@ test('the library has every DuckDB symbol the program uses', { skip: !fs.existsS
   assert.ok(used.size > 0);
   assert.deepEqual([...used].filter((name) => !there.has(name)), []);
 });
+
+test('docs/OPERATE.md explains every metric and every line of the log', () => {
+  const text = fs.readFileSync(path.join(top, 'docs/OPERATE.md'), 'utf8');
+  const sources = fs.readdirSync(path.join(top, 'src'), { recursive: true }).filter((name) => name.endsWith('.c') || name.endsWith('.h'))
+    .map((name) => fs.readFileSync(path.join(top, 'src', name), 'utf8').replace(/^ \*.*$/gm, '')).join('\n');
+  const metrics = new Set([...sources.matchAll(/(?:COUNTER|GAUGE|HISTOGRAM)(?:_LABEL)?_DEFINE\([^"]*"(potik_[a-z_]+)"/g)].map((found) => found[1]));
+  const lines = new Set([...sources.matchAll(/(?:LOG_(?:DEBUG|INFO|WARN|ERROR)\(|LOG_LEVEL_[A-Z]+,\s*|\.event = |log_job\(\w+, )"([a-z_]+\.[a-z_]+)"/g)].map((found) => found[1]));
+  assert.ok(metrics.size > 30 && lines.size > 40, `${metrics.size} metrics, ${lines.size} lines`);
+  const missing = [...metrics, ...lines].filter((name) => !new RegExp(`\`${name.replace('.', '\\.')}[\`{]`).test(text));
+  assert.deepEqual(missing, []);
+});
