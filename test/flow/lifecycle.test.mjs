@@ -8,7 +8,7 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { BARE_ENV, BIN, Client, MISSING, OF_THE_LEDGER, SLOWNESS, STORE, Server, readKeys, startServer, storeEnv, temporaryFolder, until } from './server.mjs';
+import { BARE_ENV, BIN, Client, MISSING, OF_THE_LEDGER, SLOWNESS, STORE, Server, TOP, readKeys, startServer, storeEnv, temporaryFolder, until } from './server.mjs';
 
 const skip = MISSING;
 const batch = (prefix, count) => Array.from({ length: count }, (_, i) => ({ event_id: `${prefix}-${i}`, event_type: 'view', user_id: `u${i % 7}` }));
@@ -391,4 +391,31 @@ test('a damaged ledger stops the start with its place and the cure', { skip: ski
   assert.deepEqual(await again.stop(), { code: 0, signal: null });
   client.close();
   server.remove();
+});
+
+test('every metric that the board for Grafana asks for is there, under its kind', { skip }, async () => {
+  const board = JSON.parse(fs.readFileSync(path.join(TOP, 'packaging/grafana.json'), 'utf8'));
+  const server = await startServer();
+  const client = new Client(server);
+  await client.send(batch('g', 10));
+  await client.stats('dau', {});
+  await client.post([{ event_id: 'g-bad' }]);
+  const text = (await server.request({ path: '/metrics' })).text;
+  const kinds = new Map([...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map((found) => [found[1], found[2]]));
+  let asked = 0;
+  for (const panel of board.panels) {
+    assert.ok(panel.title && panel.targets.length > 0);
+    for (const { expr } of panel.targets) {
+      for (const [name] of expr.matchAll(/potik_[a-z_]+/g)) {
+        const family = name.replace(/_bucket$/, '');
+        assert.ok(kinds.has(family), `${panel.title}: there is no ${family}`);
+        assert.equal(name !== family, kinds.get(family) === 'histogram', `${panel.title}: ${name} is a ${kinds.get(family)}`);
+        asked++;
+      }
+      assert.equal(expr.split('(').length, expr.split(')').length, expr);
+    }
+  }
+  assert.ok(asked > 20);
+  client.close();
+  await server.close();
 });
