@@ -143,7 +143,7 @@ is_let_in(struct api_request *request)
     }
     if (err == ERR_OK)
         return limits_take_head(request);
-    if (err == ERR_UNAUTHORIZED && !limits_take_stranger(request))
+    if (!limits_take_stranger(request))
         return false;
     if (err == ERR_UNAUTHORIZED)
         api_note_refused(api, exchange, diag.message);
@@ -198,6 +198,8 @@ handle_end(void *loop_state, struct http_exchange *exchange)
     struct api_request *request = http_user(exchange);
 
     (void)loop_state;
+    if (!request->route->is_ingest)
+        limits_count_body(request);
     request->route->handler->end(request);
 }
 
@@ -207,7 +209,10 @@ handle_gone(void *loop_state, struct http_exchange *exchange)
     struct api_request *request = http_user(exchange);
 
     (void)loop_state;
-    if (request != NULL && request->route != NULL && request->route->handler->gone != NULL)
+    if (request == NULL || request->route == NULL)
+        return;
+    limits_count_body(request);
+    if (request->route->handler->gone != NULL)
         request->route->handler->gone(request);
 }
 

@@ -164,6 +164,7 @@ post_end(struct api_request *request)
 
     upload_fini(&post->upload);
     if (err != ERR_OK) {
+        limits_count_body(request);
         http_reply_error(request->exchange, err, diag != NULL ? diag->message : NULL,
                          diag != NULL ? diag->field : NULL);
         return;

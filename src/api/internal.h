@@ -76,6 +76,7 @@ struct api_request {
     struct account_actor actor;                /* who asks; of ingest without the address */
     void *state;                               /* the resource's */
     struct limit_answer limit;                 /* the nearest; limits.c */
+    uint64_t counted_bytes;                    /* of the body, for limits */
     uint64_t body_bytes;                       /* that have come, as sent */
     struct body body;                          /* of routes that read a small one */
     struct errand *errand;                     /* off the loop, for this request; NULL: none */
@@ -100,8 +101,11 @@ MUST_USE bool auth_parse_bearer(struct slice value, struct slice *ret_text);
 MUST_USE bool limits_take_head(struct api_request *request);
 /* Nobody was let in: counts against the address alone. false: refused, as above. */
 MUST_USE bool limits_take_stranger(struct api_request *request);
-/* The body of ingest has come: counts its events, and its bytes if the head did not tell them. */
+/* The body of ingest has come: counts its events, and its bytes if the head did not. */
 MUST_USE bool limits_take_events(struct api_request *request, uint32_t events);
+/* However it ends: bytes of the body that have come and are not counted are counted now. Twice is
+ * once. */
+void limits_count_body(struct api_request *request);
 
 /* --- small helpers ----------------------------------------------------------------------------*/
 

@@ -11,6 +11,7 @@
  *     RateLimit: "key-events";r=120;t=2                          120 left, all of them in 2 s
  *     Retry-After: 1
  */
+#include "event/limits.h"
 #include "api/internal.h"
 #include "codec/address.h"
 
@@ -19,6 +20,7 @@
 #include <string.h>
 
 #define FIELD_BYTES 160
+#define PROMISED_BYTES_MAX ((int64_t)64 * 1024)
 
 static struct limit_ids
 name_who(const struct api_request *request, bool is_stranger)
@@ -26,10 +28,12 @@ name_who(const struct api_request *request, bool is_stranger)
     const struct api *api = request->loop->api;
     struct limit_ids names = {{0}};
 
-    if (limit_has(api->limit, LIMIT_ADDRESS))
-        names.ids[LIMIT_ADDRESS] = api->config.trusts_proxy
-                                       ? address_network(api_peer(api, request->exchange))
-                                       : http_peer_network(request->exchange);
+    if (limit_has(api->limit, LIMIT_ADDRESS)) {
+        if (api->config.trusts_proxy)
+            names.ids[LIMIT_ADDRESS] = address_network(api_peer(api, request->exchange));
+        if (names.ids[LIMIT_ADDRESS] == 0) /* the field is no address: the proxy's own, then */
+            names.ids[LIMIT_ADDRESS] = http_peer_network(request->exchange);
+    }
     if (!is_stranger) {
         if (request->actor.id != 0)
             names.ids[LIMIT_KEY] = request->actor.id << 2 | (uint64_t)request->actor.kind;
@@ -121,25 +125,54 @@ is_counted(const struct api_request *request)
 }
 
 static void
-head_costs(const struct api_request *request, uint64_t costs[LIMIT_WHAT_COUNT])
+count(const struct api_request *request, const uint64_t costs[LIMIT_WHAT_COUNT])
+{
+    const struct api *api = request->loop->api;
+    const struct limit_ids names = name_who(request, false);
+
+    limit_count(api->limit, &names, costs, clock_steady_ns(api->config.clock));
+}
+
+/*
+ * A length is only a promise. A short body's is counted with the head, which costs nothing more.
+ * For a long one there must be room (of what a body may have at most: the server refuses more,
+ * behind this), and it is counted as it has come.
+ */
+static bool
+take_length(struct api_request *request)
 {
     const int64_t length = http_content_length(request->exchange);
+    uint64_t costs[LIMIT_WHAT_COUNT] = {0};
+    struct limit_ids names;
 
-    costs[LIMIT_EVENTS] = request->route->is_ingest ? 1 : 0;
-    costs[LIMIT_REQUESTS] = 1;
-    costs[LIMIT_BYTES] = length > 0 ? (uint64_t)length : 0;
+    if (length <= PROMISED_BYTES_MAX)
+        return true;
+    costs[LIMIT_BYTES] = length < LIMIT_BODY_BYTES ? (uint64_t)length : LIMIT_BODY_BYTES;
+    if (!take(request, false, costs, NULL, &request->limit))
+        return false;
+    names = name_who(request, false);
+    limit_give(request->loop->api->limit, &names, costs);
+    return true;
 }
 
 bool
 limits_take_head(struct api_request *request)
 {
+    const int64_t length = http_content_length(request->exchange);
     uint64_t costs[LIMIT_WHAT_COUNT];
 
     if (!is_counted(request))
         return true;
-    head_costs(request, costs);
-    if (!take(request, false, costs, NULL, &request->limit))
+    if (!take_length(request))
         return false;
+    request->counted_bytes = length > 0 && length <= PROMISED_BYTES_MAX ? (uint64_t)length : 0;
+    costs[LIMIT_EVENTS] = request->route->is_ingest ? 1 : 0;
+    costs[LIMIT_REQUESTS] = 1;
+    costs[LIMIT_BYTES] = request->counted_bytes;
+    if (!take(request, false, costs, NULL, &request->limit)) {
+        request->counted_bytes = 0;
+        return false;
+    }
     if (!request->route->is_ingest)
         tell(request, &request->limit);
     return true;
@@ -148,30 +181,43 @@ limits_take_head(struct api_request *request)
 bool
 limits_take_stranger(struct api_request *request)
 {
+    const uint64_t costs[LIMIT_WHAT_COUNT] = {[LIMIT_REQUESTS] = 1};
     struct limit_answer answer;
-    uint64_t costs[LIMIT_WHAT_COUNT];
 
-    if (!is_counted(request))
-        return true;
-    head_costs(request, costs);
-    costs[LIMIT_EVENTS] = 0;
-    return take(request, true, costs, NULL, &answer);
+    return !is_counted(request) || take(request, true, costs, NULL, &answer);
+}
+
+void
+limits_count_body(struct api_request *request)
+{
+    uint64_t costs[LIMIT_WHAT_COUNT] = {0};
+
+    if (!is_counted(request) || request->body_bytes <= request->counted_bytes)
+        return;
+    costs[LIMIT_BYTES] = request->body_bytes - request->counted_bytes;
+    request->counted_bytes = request->body_bytes;
+    count(request, costs);
 }
 
 /* Mostly there is nothing to ask: one event, and its bytes, were paid for by the head. */
 bool
 limits_take_events(struct api_request *request, uint32_t events)
 {
-    uint64_t paid[LIMIT_WHAT_COUNT];
+    const uint64_t paid[LIMIT_WHAT_COUNT] = {1, 1, request->counted_bytes};
 
     if (!is_counted(request))
         return true;
-    head_costs(request, paid);
-    if (events > 1 || request->body_bytes != paid[LIMIT_BYTES]) {
+    if (events > 1 || request->body_bytes > request->counted_bytes) {
         const uint64_t costs[LIMIT_WHAT_COUNT] = {events > 1 ? events : 1, 1, request->body_bytes};
 
-        if (!take(request, false, costs, paid, &request->limit))
+        if (!take(request, false, costs, paid, &request->limit)) {
+            /* Refused for its bytes, it must not be kept out by having sent them. */
+            if (request->limit.what != LIMIT_BYTES)
+                limits_count_body(request);
+            request->counted_bytes = request->body_bytes;
             return false;
+        }
+        request->counted_bytes = request->body_bytes;
     }
     tell(request, &request->limit);
     return true;

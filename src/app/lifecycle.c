@@ -101,6 +101,7 @@ prepare_process(sigset_t *ret_signals)
     sigaddset(ret_signals, SIGHUP);
     sigprocmask(SIG_BLOCK, ret_signals, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGIO, SIG_IGN); /* somebody opens a file under a lease (base/file.c) */
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);

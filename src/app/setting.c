@@ -87,7 +87,7 @@ const struct setting settings[] = {
                LIMIT_PER_SECOND_MAX, false, "requests a second from one address (IPv6: one /64 network); 0: no limit"),
     NUMBER_ROW(SETTING_BYTES, "limit-address-bytes", limits[LIMIT_ADDRESS][LIMIT_BYTES], "0", 0,
                LIMIT_PER_SECOND_MAX, false, "bytes a second from one address (IPv6: one /64 network); 0: no limit"),
-    NUMBER_ROW(SETTING_MS, "limit-burst", limit_burst_ms, "2s", 1, LIMIT_BURST_MS_MAX, false,
+    NUMBER_ROW(SETTING_MS, "limit-burst", limit_burst_ms, "2s", SECOND, LIMIT_BURST_MS_MAX, false,
                "limits: so much of a quiet time may come at once"),
 
     NUMBER_ROW(SETTING_COUNT, "loop-threads", loop_threads, "0", 0, 256, true,

@@ -75,6 +75,9 @@ bool limit_has(const struct limit *limit, enum limit_who who);
 MUST_USE bool
 limit_take(struct limit *limit, const struct limit_ids *ids, const uint64_t costs[LIMIT_WHAT_COUNT],
            const uint64_t paid[LIMIT_WHAT_COUNT], int64_t now_ns, struct limit_answer *ret_answer);
+/* Counts `costs` in any case, for what has come already. */
+void limit_count(struct limit *limit, const struct limit_ids *ids,
+                 const uint64_t costs[LIMIT_WHAT_COUNT], int64_t now_ns);
 /* Counts `costs` of the same request no more. */
 void limit_give(struct limit *limit, const struct limit_ids *ids,
                 const uint64_t costs[LIMIT_WHAT_COUNT]);

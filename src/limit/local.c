@@ -347,6 +347,27 @@ limit_take(struct limit *limit, const struct limit_ids *ids, const uint64_t cost
 }
 
 void
+limit_count(struct limit *limit, const struct limit_ids *ids,
+            const uint64_t costs[LIMIT_WHAT_COUNT], int64_t now_ns)
+{
+    for (int who = 0; limit != NULL && who < LIMIT_WHO_COUNT; who++) {
+        struct part part;
+        struct entry *entry;
+
+        if (!find_part(limit, ids, who, &part))
+            continue;
+        lock(part.lock);
+        entry = find_entry(&part);
+        for (int what = 0; what < LIMIT_WHAT_COUNT; what++)
+            if (part.table->rates[what].per_second != 0)
+                entry->full_ns[what] =
+                    bucket_take(entry->full_ns[what],
+                                bucket_cost_ns(&part.table->rates[what], costs[what]), now_ns);
+        unlock(part.lock);
+    }
+}
+
+void
 limit_give(struct limit *limit, const struct limit_ids *ids, const uint64_t costs[LIMIT_WHAT_COUNT])
 {
     for (int who = 0; limit != NULL && who < LIMIT_WHO_COUNT; who++) {

@@ -4,6 +4,7 @@
  */
 import test from 'node:test';
 import assert from 'node:assert/strict';
+import net from 'node:net';
 import { Client, MISSING, startServer } from './server.mjs';
 import { adminLogin, api } from './access.mjs';
 
@@ -126,6 +127,36 @@ test('bytes are counted as sent, told beforehand or not', { skip }, async (t) =>
   const replies = [];
   for (let i = 0; i < 4; i++) replies.push(await sent(i % 2 === 0 ? { 'transfer-encoding': 'chunked' } : { 'content-length': body.length }));
   assertRefused(replies.at(-1), 'key-bytes', 4);
+});
+
+test('a length is a promise: what does not come is not counted, what comes is, however it ends', { skip }, async (t) => {
+  const { server, client } = await limited(t, ['--limit-project-bytes', '1KiB', '--limit-burst', '40s']); /* 40 KiB at once */
+  const raw = (head, body = '') => new Promise((resolve, reject) => {
+    const socket = net.connect(Number(new URL(server.address).port), '127.0.0.1', () => socket.write(head + body));
+    let text = '';
+    socket.on('data', (part) => { text += part; });
+    socket.on('error', reject);
+    socket.on('close', () => resolve(text));
+    setTimeout(() => socket.destroy(), 300);
+  });
+  const head = (length) => `POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${server.keys.write}\r\nContent-Length: ${length}\r\n\r\n`;
+  const left = async () => {
+    const reply = await client.post([event()]);
+    assert.equal(reply.status, 200, reply.text);
+    return reply.headers.ratelimit === undefined ? Infinity : fields(reply.headers.ratelimit).r;
+  };
+  for (const length of ['9223372036854775807', '9999999999999999999', '16777217', '16777216', '100000']) {
+    await raw(head(length), '[{"event_id":');
+    assert.equal(await left(), Infinity, `a promise of ${length} bytes is not held against the others`);
+  }
+  /* Broken, and chunked: it had come all the same. */
+  const broken = `[${'x'.repeat(30000)}`;
+  const sent = await server.request({ method: 'POST', path: '/v1/events', body: broken, headers: { authorization: `Bearer ${server.keys.write}`, 'transfer-encoding': 'chunked' } });
+  assert.equal(sent.status, 400, sent.text);
+  const now = await left();
+  assert.ok(now < 40960 - 30000 + 2048, `${now} bytes are left`);
+  const large = await server.request({ method: 'POST', path: '/v1/events', body: Buffer.alloc(70000, 32), headers: { authorization: `Bearer ${server.keys.write}` } });
+  assertRefused(large, 'project-bytes', 40);
 });
 
 test('an address without a key is limited; health and metrics are not', { skip }, async (t) => {
