@@ -28,7 +28,7 @@ struct copying {
 
 /* --- folders made whole ---------------------------------------------------------------------- */
 
-/* Absent, or a folder with nothing in it. */
+/* Absent, or a folder with nothing in it that a rename can replace. */
 static enum err
 check_free(const char *place, struct diag *diag)
 {
@@ -37,6 +37,11 @@ check_free(const char *place, struct diag *diag)
 
     if (!file_exists(place))
         return ERR_OK;
+    if (!file_is_plain_folder(place)) {
+        diag_set(diag, "%s is no folder, a link, or a mount point; name a new folder within it",
+                 place);
+        return ERR_EXISTS;
+    }
     err = file_list_dir(place, &list, diag);
     if (err != ERR_OK || list.count == 0)
         return err;
@@ -44,32 +49,68 @@ check_free(const char *place, struct diag *diag)
     return ERR_EXISTS;
 }
 
-enum err
-backup_begin_folder(const char *place, char *ret_partial, struct diag *diag)
+static enum err
+lock_folder(const struct backup_folder *folder, int *ret_fd, struct diag *diag)
 {
-    size_t len = strlen(place);
-    enum err err = check_free(place, diag);
+    enum err err = file_open(folder->partial, FILE_READ, ret_fd, diag);
 
-    while (len > 1 && place[len - 1] == '/')
-        len--;
-    if (err == ERR_OK && len + sizeof(BACKUP_PARTIAL) > FILE_PATH_MAX) {
-        diag_set(diag, "%s: the path is too long", place);
-        err = ERR_INVALID;
-    }
-    if (err != ERR_OK)
-        return err;
-    (void)snprintf(ret_partial, FILE_PATH_MAX, "%.*s%s", (int)len, place, BACKUP_PARTIAL);
-    if (file_exists(ret_partial)) /* of one that was cut short */
-        err = file_remove_tree(ret_partial, diag);
-    return err == ERR_OK ? file_make_dir(ret_partial, diag) : err;
+    if (err == ERR_OK)
+        err = file_lock(*ret_fd, folder->partial, diag);
+    if (err == ERR_LOCKED)
+        diag_set(diag, "%s: another potik is making it", folder->partial);
+    return err;
+}
+
+/* What one that was cut short has left. */
+static enum err
+remove_old(const struct backup_folder *folder, struct diag *diag)
+{
+    CLOSE_FD int fd = -1;
+    enum err err;
+
+    if (!file_exists(folder->partial))
+        return ERR_OK;
+    err = lock_folder(folder, &fd, diag);
+    return err == ERR_OK ? file_remove_tree(folder->partial, diag) : err;
 }
 
 enum err
-backup_end_folder(const char *partial, const char *place, struct diag *diag)
+backup_begin_folder(const char *place, struct backup_folder *ret_folder, struct diag *diag)
 {
-    const enum err err = file_sync_dir(partial, diag);
+    size_t len = strlen(place);
+    enum err err;
 
-    return err == ERR_OK ? file_rename_synced(partial, place, diag) : err;
+    ret_folder->fd = -1;
+    while (len > 1 && place[len - 1] == '/')
+        len--;
+    if (len == 0 || len + sizeof(BACKUP_PARTIAL) > FILE_PATH_MAX) {
+        diag_set(diag, "%s: the path is empty or too long", place);
+        return ERR_INVALID;
+    }
+    (void)snprintf(ret_folder->place, FILE_PATH_MAX, "%.*s", (int)len, place);
+    (void)snprintf(ret_folder->partial, FILE_PATH_MAX, "%.*s%s", (int)len, place, BACKUP_PARTIAL);
+    err = check_free(ret_folder->place, diag);
+    if (err == ERR_OK)
+        err = remove_old(ret_folder, diag);
+    if (err == ERR_OK)
+        err = file_make_new_dir(ret_folder->partial, diag);
+    return err == ERR_OK ? lock_folder(ret_folder, &ret_folder->fd, diag) : err;
+}
+
+enum err
+backup_end_folder(struct backup_folder *folder, enum err err, struct diag *diag)
+{
+    if (err == ERR_OK)
+        err = file_sync_dir(folder->partial, diag);
+    if (err == ERR_OK)
+        err = file_rename_synced(folder->partial, folder->place, diag);
+    if (err != ERR_OK) {
+        const enum err removed = file_remove_tree(folder->partial, NULL); /* else the next does */
+
+        (void)removed;
+    }
+    file_close(&folder->fd);
+    return err;
 }
 
 /* --- one file after another ------------------------------------------------------------------ */
@@ -243,26 +284,20 @@ backup_run(const char *data_dir, const char *to, backup_show *show, void *state,
         .facts = {.made_at_us = clock_wall_us(clock_system())},
         .found = DIAG_INIT,
     };
-    char partial[FILE_PATH_MAX];
+    struct backup_folder folder;
     enum err err = check_is_ledger(data_dir, diag);
 
     if (err == ERR_OK)
-        err = backup_begin_folder(to, partial, diag);
+        err = backup_begin_folder(to, &folder, diag);
     if (err != ERR_OK)
         return err;
     buf_init(&copying.manifest, BACKUP_MANIFEST_BYTES_MAX);
-    err = copy_all(&copying, data_dir, partial, diag);
+    err = copy_all(&copying, data_dir, folder.partial, diag);
     if (err == ERR_OK)
-        err = check(&copying, partial, diag);
+        err = check(&copying, folder.partial, diag);
     if (err == ERR_OK)
-        err = write_manifest(&copying, partial, diag);
-    if (err == ERR_OK)
-        err = backup_end_folder(partial, to, diag);
-    if (err != ERR_OK) {
-        const enum err removed = file_remove_tree(partial, NULL); /* else the next one does it */
-
-        (void)removed;
-    }
+        err = write_manifest(&copying, folder.partial, diag);
+    err = backup_end_folder(&folder, err, diag);
     buf_fini(&copying.manifest);
     *ret_facts = copying.facts;
     return err;

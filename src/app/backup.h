@@ -29,6 +29,7 @@
 
 #include "base/diag.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/slice.h"
 
 #include <stdint.h>
@@ -78,10 +79,18 @@ struct backup_manifest {
 MUST_USE enum err backup_manifest_parse(struct slice text, const char *path,
                                         struct backup_manifest *ret_manifest, struct diag *diag);
 
-/* backup.c, for both: *ret_partial is "PLACE.partial", empty and made. ERR_EXISTS: `place` is in
- * use. */
-MUST_USE enum err backup_begin_folder(const char *place, char *ret_partial, struct diag *diag);
-/* Renames it to its place, durably. */
-MUST_USE enum err backup_end_folder(const char *partial, const char *place, struct diag *diag);
+/* backup.c, for both: a folder that is being made, "PLACE.partial", locked against a second one. */
+struct backup_folder {
+    char place[FILE_PATH_MAX];
+    char partial[FILE_PATH_MAX];
+    int fd;
+};
+/* Made anew and empty. ERR_EXISTS: `place` is in use, or cannot be replaced by a rename;
+ * ERR_LOCKED: another is at it. */
+MUST_USE enum err
+backup_begin_folder(const char *place, struct backup_folder *ret_folder, struct diag *diag);
+/* Renames it to its place, durably, if all went well; else removes it. Gives that error, or `err`.
+ */
+MUST_USE enum err backup_end_folder(struct backup_folder *folder, enum err err, struct diag *diag);
 
 #endif

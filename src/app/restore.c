@@ -17,7 +17,7 @@
 
 struct restoring {
     const char *from;
-    char partial[FILE_PATH_MAX];
+    struct backup_folder folder;
     backup_show *show;
     void *show_state;
     struct backup_facts facts;
@@ -215,7 +215,7 @@ restore_file(struct restoring *restoring, const struct backup_file *file, struct
     enum err err = ERR_INVALID;
 
     if (file_path(from, restoring->from, file->name) &&
-        file_path(to, restoring->partial, file->name))
+        file_path(to, restoring->folder.partial, file->name))
         err = file_open(from, FILE_READ, &fd, diag);
     if (err == ERR_OK)
         err = file_size(fd, from, &bytes, diag);
@@ -239,7 +239,7 @@ restore_all(struct restoring *restoring, const struct backup_manifest *manifest,
 
     restoring->facts.made_at_us = manifest->made_at_us;
     restoring->total = manifest->bytes;
-    if (file_path(ledger_dir, restoring->partial, "ledger"))
+    if (file_path(ledger_dir, restoring->folder.partial, "ledger"))
         err = file_make_dir(ledger_dir, diag);
     for (size_t i = 0; err == ERR_OK && i < manifest->file_count; i++)
         err = restore_file(restoring, &manifest->files[i], diag);
@@ -270,20 +270,14 @@ backup_restore(const char *from, const char *data_dir, backup_show *show, void *
     enum err err = read_manifest(from, &manifest, diag);
 
     if (err == ERR_OK)
-        err = backup_begin_folder(data_dir, restoring.partial, diag);
+        err = backup_begin_folder(data_dir, &restoring.folder, diag);
     if (err != ERR_OK) {
         mem_free(manifest.files);
         return err;
     }
     err = restore_all(&restoring, &manifest, diag);
     mem_free(manifest.files);
-    if (err == ERR_OK)
-        err = backup_end_folder(restoring.partial, data_dir, diag);
-    if (err != ERR_OK) {
-        const enum err removed = file_remove_tree(restoring.partial, NULL); /* else the next does */
-
-        (void)removed;
-    }
+    err = backup_end_folder(&restoring.folder, err, diag);
     *ret_facts = restoring.facts;
     return err;
 }

@@ -82,10 +82,15 @@ MUST_USE enum err file_unlink(const char *path, struct diag *diag);
 MUST_USE enum err file_unlink_gently(const char *path, struct diag *diag);
 /* ERR_OK if it is a folder already; parents must exist. Mode 0700. */
 MUST_USE enum err file_make_dir(const char *path, struct diag *diag);
+/* ERR_EXISTS if anything of that name is there. */
+MUST_USE enum err file_make_new_dir(const char *path, struct diag *diag);
 MUST_USE enum err file_remove_tree(const char *path, struct diag *diag); /* no following of links */
 bool file_exists(const char *path);
 /* Both lead to one file (device and inode, links followed). False if one cannot be looked at. */
 bool file_is_same(const char *path, const char *other);
+/* A folder itself, no link to one, on the file system of the folder it is in: no mount point. A
+ * rename can replace it if it is empty. False if it cannot be looked at. */
+bool file_is_plain_folder(const char *path);
 /* A plain file, links followed: no folder, device, pipe. False if it cannot be looked at. */
 bool file_is_regular(const char *path);
 

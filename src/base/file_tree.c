@@ -93,6 +93,42 @@ file_make_dir(const char *path, struct diag *diag)
     return file_failed("make folder", path, errno_value, diag);
 }
 
+/* "a/b/c" → "a/b", "c" → ".", "/c" → "/". */
+static bool
+parent_of(const char *path, char ret_dir[FILE_PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    size_t len = slash == NULL ? 0 : (size_t)(slash - path);
+
+    if (slash == NULL || slash == path) {
+        memcpy(ret_dir, slash == NULL ? "." : "/", 2);
+        return true;
+    }
+    if (len >= FILE_PATH_MAX)
+        return false;
+    memcpy(ret_dir, path, len);
+    ret_dir[len] = '\0';
+    return true;
+}
+
+enum err
+file_make_new_dir(const char *path, struct diag *diag)
+{
+    return mkdir(path, 0700) == 0 ? ERR_OK : file_failed("make folder", path, errno, diag);
+}
+
+bool
+file_is_plain_folder(const char *path)
+{
+    struct stat facts;
+    struct stat parent;
+    char dir[FILE_PATH_MAX];
+
+    return parent_of(path, dir) && lstat(path, &facts) == 0 && S_ISDIR(facts.st_mode) &&
+           stat(dir, &parent) == 0 && facts.st_dev == parent.st_dev &&
+           facts.st_ino != parent.st_ino;
+}
+
 static int
 remove_entry(const char *path, const struct stat *facts, int kind, struct FTW *place)
 {
@@ -144,24 +180,6 @@ file_path(char ret_path[FILE_PATH_MAX], const char *dir, const char *name)
     int len = snprintf(ret_path, FILE_PATH_MAX, "%s%s%s", dir, separator, name);
 
     return len >= 0 && len < FILE_PATH_MAX;
-}
-
-/* "a/b/c" → "a/b", "c" → ".", "/c" → "/". */
-static bool
-parent_of(const char *path, char ret_dir[FILE_PATH_MAX])
-{
-    const char *slash = strrchr(path, '/');
-    size_t len = slash == NULL ? 0 : (size_t)(slash - path);
-
-    if (slash == NULL || slash == path) {
-        memcpy(ret_dir, slash == NULL ? "." : "/", 2);
-        return true;
-    }
-    if (len >= FILE_PATH_MAX)
-        return false;
-    memcpy(ret_dir, path, len);
-    ret_dir[len] = '\0';
-    return true;
 }
 
 enum err

@@ -161,6 +161,87 @@ test('a backup without a server, and what is refused: a place in use, no ledger,
   server.remove();
 });
 
+test('damage in the last segment is told, not left out with what lies behind it', { skip }, async () => {
+  const server = await startServer();
+  const client = new Client(server);
+  for (let i = 0; i < 20; i++) await client.post(Array.from({ length: 50 }, () => event('u')));
+  const [segment] = fs.readdirSync(path.join(server.dataDir, 'ledger'));
+  const file = path.join(server.dataDir, 'ledger', segment);
+  const fd = fs.openSync(file, 'r+');
+  const byte = Buffer.alloc(1);
+  fs.readSync(fd, byte, 0, 1, 60000);
+  byte[0] ^= 1;
+  fs.writeSync(fd, byte, 0, 1, 60000);
+  fs.closeSync(fd);
+  const to = place();
+  const how = await potik(['backup', to, '--data-dir', server.dataDir]);
+  assert.equal(how.code, 1, how.stdout);
+  assert.match(how.stderr, /\.seg: .*offset \d+\); run `potik doctor`/);
+  assert.ok(!fs.existsSync(to) && !fs.existsSync(`${to}.partial`));
+  client.close();
+  await server.kill();
+  server.remove();
+});
+
+test('backups while segments roll and the server stops and is killed', { skip }, async () => {
+  let server = await startServer({ flags: ['--segment-size', '1MiB'] });
+  const dataDir = server.dataDir;
+  const client = new Client(server);
+  let isOver = false;
+  const sending = Promise.all([1, 2, 3, 4].map(async () => {
+    while (!isOver) await client.post(Array.from({ length: 100 }, () => event('u'))).catch(() => new Promise((resolve) => { setTimeout(resolve, 20); }));
+  }));
+  const acked = [];
+  for (let round = 0; round < 24; round++) {
+    const before = client.acked.size;
+    const to = place();
+    const making = done(['backup', to, '--data-dir', dataDir]);
+    if (round % 6 === 5) {
+      await (round % 12 === 5 ? server.stop() : server.kill());
+      server = await startServer({ dataDir, flags: ['--segment-size', '1MiB'] });
+      client.server = server;
+    }
+    await making;
+    acked.push({ to, before });
+    if (round % 6 !== 5) continue;
+    const other = place();
+    await done(['restore', to, '--data-dir', other]);
+    assert.equal((await potik(['doctor', '--data-dir', other])).code, 0);
+    const rebuilt = await done(['rebuild', '--data-dir', other]);
+    const events = Number(/(\d+) events loaded/.exec(rebuilt.stdout)[1]);
+    assert.ok(events >= before, `${events} in the backup, ${before} acked before`);
+    fs.rmSync(other, { recursive: true });
+  }
+  isOver = true;
+  await sending;
+  client.close();
+  await server.stop();
+  fs.rmSync(dataDir, { recursive: true });
+});
+
+test('two at once, a link, a mount point, the folder itself: told before anything is copied', { skip }, async () => {
+  const server = await startServer();
+  const client = new Client(server);
+  await client.send(Array.from({ length: 100 }, () => event('u')));
+  const to = place();
+  const both = await Promise.all([1, 2, 3].map(() => potik(['backup', to, '--data-dir', server.dataDir])));
+  assert.equal(both.filter((how) => how.code === 0).length, 1, JSON.stringify(both));
+  for (const how of both.filter((each) => each.code !== 0)) assert.match(how.stderr, /another potik is making it|File exists|is not empty/);
+  const link = place();
+  fs.mkdirSync(`${link}-real`);
+  fs.symlinkSync(`${link}-real`, link);
+  for (const where of [link, '/proc', '.']) {
+    const how = await potik(['backup', where, '--data-dir', server.dataDir]);
+    assert.equal(how.code, 1, where);
+    assert.match(how.stderr, /is no folder, a link, or a mount point/);
+  }
+  const slashed = place();
+  await done(['backup', `${slashed}//`, '--data-dir', server.dataDir]);
+  assert.ok(fs.existsSync(path.join(slashed, 'MANIFEST')));
+  client.close();
+  await server.close();
+});
+
 test('a damaged backup makes no data folder: each file, each byte of the list', { skip }, async () => {
   const server = await startServer();
   const client = new Client(server);

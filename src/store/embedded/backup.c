@@ -17,11 +17,12 @@
 #include "store/embedded/embedded.h"
 #include "store/embedded/segment.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
-#define LIST_TRIES 100
-#define LIST_REST_NS 20000000
+#define TRIES 50 /* a second, in all */
+#define REST_NS 20000000
 
 struct backup {
     const char *data_dir;
@@ -43,8 +44,7 @@ copy(const struct backup *backup, int fd, const char *path, uint64_t bytes, cons
     return err == ERR_OK ? backup->how->end(backup->how->state, diag) : err;
 }
 
-/* Where the last whole frame ends. ERR_CORRUPT: something else than more frames to come stands
- * there. */
+/* Where the last whole frame ends. ERR_CORRUPT: a frame stands behind what is none. */
 static enum err
 find_end(struct segment_reader *reader, uint64_t *ret_end, struct diag *diag)
 {
@@ -52,33 +52,75 @@ find_end(struct segment_reader *reader, uint64_t *ret_end, struct diag *diag)
     struct segment_place place;
     struct segment_frame frame;
     enum segment_found found = SEGMENT_FRAME;
+    bool is_more = false;
+    uint64_t behind = 0;
     enum err err = segment_read_header(reader, &header, &place, diag);
 
     while (err == ERR_OK && found == SEGMENT_FRAME)
         err = segment_read_frame(reader, &place, &found, &frame, diag);
+    if (err == ERR_OK && found == SEGMENT_BAD)
+        err = segment_find_behind(reader, place.offset, place.next_seq, &is_more, &behind, diag);
+    if (err == ERR_OK && is_more) {
+        diag_set(diag, "%s: %s (offset %" PRIu64 "); run `potik doctor` on the data folder",
+                 reader->path, frame.what, place.offset);
+        err = ERR_CORRUPT;
+    }
     *ret_end = place.offset;
     return err;
 }
 
+/*
+ * How much of the segment is to be copied: all of one that has its footer by its end; of the last,
+ * or one whose successor is still empty, up to its last whole frame. While the server ends a
+ * segment it grows a footer and loses what was reserved behind it, and while a commit is under way
+ * a frame is half there: then this fails, and is to be tried again.
+ */
 static enum err
-copy_segment(const struct backup *backup, uint64_t first_seq, bool is_last, struct diag *diag)
+find_bytes(struct segment_reader *reader, bool may_be_open, uint64_t *ret_bytes, struct diag *diag)
 {
-    CLEANUP(segment_reader_close) struct segment_reader reader = {.fd = -1};
+    struct segment_frame frame;
+    struct footer_tail tail;
+    bool has_footer = false;
+    enum err err = segment_read_footer(reader, &has_footer, &frame, &tail, diag);
+
+    *ret_bytes = reader->file_bytes;
+    if (err != ERR_OK || has_footer)
+        return err;
+    if (may_be_open)
+        return find_end(reader, ret_bytes, diag);
+    diag_set(diag, "%s lacks its footer; run `potik doctor` on the data folder", reader->path);
+    return ERR_CORRUPT;
+}
+
+/* `behind`: how many segments follow. One of a killed server may lack its footer where the one
+ * behind is empty; if that is not empty, the check of the copy tells. */
+static enum err
+copy_segment(const struct backup *backup, uint64_t first_seq, size_t behind, struct diag *diag)
+{
+    const struct timespec rest = {.tv_nsec = REST_NS};
     char segment[SEGMENT_NAME_BYTES];
     char name[SEGMENT_NAME_BYTES + 8];
     char path[FILE_PATH_MAX];
-    uint64_t bytes;
     enum err err;
 
     segment_name(first_seq, segment);
     (void)snprintf(name, sizeof(name), "ledger/%s", segment);
     if (!file_path(path, backup->data_dir, name))
         return ERR_INVALID;
-    err = segment_reader_open(&reader, path, diag);
-    bytes = reader.file_bytes;
-    if (err == ERR_OK && is_last)
-        err = find_end(&reader, &bytes, diag);
-    return err == ERR_OK ? copy(backup, reader.fd, path, bytes, name, diag) : err;
+    for (int tries = 1;; tries++) {
+        CLEANUP(segment_reader_close) struct segment_reader reader = {.fd = -1};
+        uint64_t bytes = 0;
+
+        diag_clear(diag);
+        err = segment_reader_open(&reader, path, diag);
+        if (err == ERR_OK)
+            err = find_bytes(&reader, behind == 0 || (behind == 1 && tries == TRIES), &bytes, diag);
+        if (err == ERR_OK)
+            return copy(backup, reader.fd, path, bytes, name, diag);
+        if (tries == TRIES || (err != ERR_CORRUPT && err != ERR_IO))
+            return err;
+        (void)nanosleep(&rest, NULL);
+    }
 }
 
 static enum err
@@ -153,12 +195,12 @@ static enum err
 wait_for_list(const char *ledger_dir, uint64_t **ret_first_seqs, size_t *ret_count,
               uint64_t *ret_bytes, struct diag *diag)
 {
-    const struct timespec rest = {.tv_nsec = LIST_REST_NS};
+    const struct timespec rest = {.tv_nsec = REST_NS};
 
     for (int tries = 0;; tries++) {
         const enum err err = list_segments(ledger_dir, ret_first_seqs, ret_count, ret_bytes, diag);
 
-        if (err != ERR_OK || *ret_count == 0 || tries == LIST_TRIES ||
+        if (err != ERR_OK || *ret_count == 0 || tries == TRIES ||
             is_last_begun(ledger_dir, (*ret_first_seqs)[*ret_count - 1]))
             return err;
         mem_free(*ret_first_seqs);
@@ -189,6 +231,6 @@ embedded_backup(const char *data_dir, const char *to, const struct embedded_back
     if (err == ERR_OK)
         err = copy_secret(&backup, diag);
     for (size_t i = 0; err == ERR_OK && i < count; i++)
-        err = copy_segment(&backup, first_seqs[i], i + 1 == count, diag);
+        err = copy_segment(&backup, first_seqs[i], count - i - 1, diag);
     return err == ERR_OK ? file_sync_dir(ledger_dir, diag) : err;
 }
