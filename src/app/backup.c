@@ -218,14 +218,17 @@ copy_all(struct copying *copying, const char *data_dir, const char *partial, str
     const struct embedded_backup how = {
         .listed = listed, .begin = begin, .seen = seen, .end = end, .state = copying};
     char tokens[FILE_PATH_MAX];
-    enum err err;
+    uint64_t seq_max = 0;
+    enum err err = embedded_backup_bound(data_dir, &seq_max, diag);
 
+    if (err != ERR_OK)
+        return err;
     buf_printf(&copying->manifest, "%s\nmade_at %" PRId64 "\n", BACKUP_FIRST_LINE,
                copying->facts.made_at_us);
     err = copy_accounts(copying, data_dir, partial, diag);
     if (err == ERR_OK && file_path(tokens, data_dir, "token-keys") && file_exists(tokens))
         err = copy_one(copying, data_dir, partial, "token-keys", diag);
-    return err == ERR_OK ? embedded_backup(data_dir, partial, &how, diag) : err;
+    return err == ERR_OK ? embedded_backup(data_dir, partial, seq_max, &how, diag) : err;
 }
 
 static void

@@ -10,9 +10,10 @@
  *   MANIFEST                   what there is: text, written last
  *
  * All of it is as secret as the data folder. What is derived is left out, and made again by the
- * first start. accounts.db is copied first: an erasure that ends between the two is under way in
- * the copy, and is done again there; the other way round it would be taken for done, with its
- * events back.
+ * first start. The ledger's bound is found first, then accounts.db is copied, then the ledger: an
+ * erasure that ends between the last two is under way in the copy, and is done again there (the
+ * other way round it would be taken for done, with its events back); and a project that is made
+ * between the first two has no events in the copy.
  *
  * MANIFEST is lines of words:
  *

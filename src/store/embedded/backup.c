@@ -3,11 +3,16 @@
  *
  * Layer 3, the thread of who asks; reads files alone, and takes no lock of the server's.
  *
- * What was durable when the folder was listed lies in the segments of that list. All but the last
- * have ended: they never change, and where an erasure puts a new file in one's place the opened one
- * is read on. The last is walked first, frame by frame: up to the end of its last whole frame its
- * bytes never change, whatever is appended meanwhile. What lies behind is not copied, nor are
- * segments made later: the copy is the ledger of one moment, after the beginning.
+ * The copy is the ledger up to one seq, the last that stood whole when the backup began: all that
+ * was durable then. That seq is found first, by walking the last segment; then accounts are copied,
+ * by who calls; then the ledger. So every project of the copied events is among the copied
+ * accounts, and an erasure that was done in the accounts has left the segments before they are
+ * copied.
+ *
+ * Segments that have ended never change, and where an erasure puts a new file in one's place the
+ * opened one is read on. The one with that seq is walked frame by frame to it: those bytes never
+ * change either, whatever is appended behind them. It has no footer in the copy: it is the last
+ * there.
  *
  * The files: secret; ledger/<first seq>.seg. Not those set aside, which hold no event that counts;
  * nor ids/, which is derived but for ids/freed, of which losing records is safe (freed.h).
@@ -27,6 +32,7 @@
 struct backup {
     const char *data_dir;
     const char *to;
+    uint64_t seq_max;
     const struct embedded_backup *how;
 };
 
@@ -44,58 +50,67 @@ copy(const struct backup *backup, int fd, const char *path, uint64_t bytes, cons
     return err == ERR_OK ? backup->how->end(backup->how->state, diag) : err;
 }
 
-/* Where the last whole frame ends. ERR_CORRUPT: a frame stands behind what is none. */
+/* Walks to the end of the frame with seq_max, or of the last whole one. ERR_CORRUPT: a frame stands
+ * behind what is none. */
 static enum err
-find_end(struct segment_reader *reader, uint64_t *ret_end, struct diag *diag)
+find_end(struct segment_reader *reader, uint64_t seq_max, struct segment_place *ret_place,
+         struct diag *diag)
 {
     struct segment_header header;
-    struct segment_place place;
     struct segment_frame frame;
     enum segment_found found = SEGMENT_FRAME;
     bool is_more = false;
     uint64_t behind = 0;
-    enum err err = segment_read_header(reader, &header, &place, diag);
+    enum err err = segment_read_header(reader, &header, ret_place, diag);
 
-    while (err == ERR_OK && found == SEGMENT_FRAME)
-        err = segment_read_frame(reader, &place, &found, &frame, diag);
+    while (err == ERR_OK && found == SEGMENT_FRAME && ret_place->next_seq <= seq_max)
+        err = segment_read_frame(reader, ret_place, &found, &frame, diag);
     if (err == ERR_OK && found == SEGMENT_BAD)
-        err = segment_find_behind(reader, place.offset, place.next_seq, &is_more, &behind, diag);
+        err = segment_find_behind(reader, ret_place->offset, ret_place->next_seq, &is_more, &behind,
+                                  diag);
     if (err == ERR_OK && is_more) {
         diag_set(diag, "%s: %s (offset %" PRIu64 "); run `potik doctor` on the data folder",
-                 reader->path, frame.what, place.offset);
+                 reader->path, frame.what, ret_place->offset);
         err = ERR_CORRUPT;
     }
-    *ret_end = place.offset;
     return err;
 }
 
-/*
- * How much of the segment is to be copied: all of one that has its footer by its end; of the last,
- * or one whose successor is still empty, up to its last whole frame. While the server ends a
- * segment it grows a footer and loses what was reserved behind it, and while a commit is under way
- * a frame is half there: then this fails, and is to be tried again.
- */
 static enum err
-find_bytes(struct segment_reader *reader, bool may_be_open, uint64_t *ret_bytes, struct diag *diag)
+lacks(const struct segment_reader *reader, const char *what, struct diag *diag)
 {
-    struct segment_frame frame;
-    struct footer_tail tail;
-    bool has_footer = false;
-    enum err err = segment_read_footer(reader, &has_footer, &frame, &tail, diag);
-
-    *ret_bytes = reader->file_bytes;
-    if (err != ERR_OK || has_footer)
-        return err;
-    if (may_be_open)
-        return find_end(reader, ret_bytes, diag);
-    diag_set(diag, "%s lacks its footer; run `potik doctor` on the data folder", reader->path);
+    diag_set(diag, "%s lacks %s; run `potik doctor` on the data folder", reader->path, what);
     return ERR_CORRUPT;
 }
 
-/* `behind`: how many segments follow. One of a killed server may lack its footer where the one
- * behind is empty; if that is not empty, the check of the copy tells. */
+/*
+ * How much of the segment is to be copied: of the last up to seq_max, of others all. While the
+ * server ends a segment it grows a footer and loses what was reserved behind it, and while a commit
+ * is under way a frame is half there: then this fails, and is to be tried again.
+ */
 static enum err
-copy_segment(const struct backup *backup, uint64_t first_seq, size_t behind, struct diag *diag)
+find_bytes(struct segment_reader *reader, uint64_t seq_max, bool is_last, uint64_t *ret_bytes,
+           struct diag *diag)
+{
+    struct segment_place place = {0};
+    struct segment_frame frame;
+    struct footer_tail tail;
+    bool has_footer = false;
+    enum err err;
+
+    *ret_bytes = reader->file_bytes;
+    if (!is_last) {
+        err = segment_read_footer(reader, &has_footer, &frame, &tail, diag);
+        return err != ERR_OK || has_footer ? err : lacks(reader, "its footer", diag);
+    }
+    err = find_end(reader, seq_max, &place, diag);
+    *ret_bytes = place.offset;
+    return err == ERR_OK && place.next_seq <= seq_max ? lacks(reader, "frames at its end", diag)
+                                                      : err;
+}
+
+static enum err
+copy_segment(const struct backup *backup, uint64_t first_seq, bool is_last, struct diag *diag)
 {
     const struct timespec rest = {.tv_nsec = REST_NS};
     char segment[SEGMENT_NAME_BYTES];
@@ -114,7 +129,7 @@ copy_segment(const struct backup *backup, uint64_t first_seq, size_t behind, str
         diag_clear(diag);
         err = segment_reader_open(&reader, path, diag);
         if (err == ERR_OK)
-            err = find_bytes(&reader, behind == 0 || (behind == 1 && tries == TRIES), &bytes, diag);
+            err = find_bytes(&reader, backup->seq_max, is_last, &bytes, diag);
         if (err == ERR_OK)
             return copy(backup, reader.fd, path, bytes, name, diag);
         if (tries == TRIES || (err != ERR_CORRUPT && err != ERR_IO))
@@ -210,10 +225,45 @@ wait_for_list(const char *ledger_dir, uint64_t **ret_first_seqs, size_t *ret_cou
 }
 
 enum err
-embedded_backup(const char *data_dir, const char *to, const struct embedded_backup *how,
-                struct diag *diag)
+embedded_backup_bound(const char *data_dir, uint64_t *ret_seq_max, struct diag *diag)
 {
-    const struct backup backup = {.data_dir = data_dir, .to = to, .how = how};
+    const struct timespec rest = {.tv_nsec = REST_NS};
+    char ledger_dir[FILE_PATH_MAX];
+    enum err err = file_path(ledger_dir, data_dir, "ledger") ? ERR_OK : ERR_INVALID;
+
+    for (int tries = 1; err == ERR_OK; tries++) {
+        CLEANUP(mem_free_ptr) uint64_t *first_seqs = NULL;
+        CLEANUP(segment_reader_close) struct segment_reader reader = {.fd = -1};
+        struct segment_place place = {.next_seq = 1};
+        char name[SEGMENT_NAME_BYTES];
+        char path[FILE_PATH_MAX];
+        size_t count = 0;
+        uint64_t bytes = 0;
+
+        diag_clear(diag);
+        err = wait_for_list(ledger_dir, &first_seqs, &count, &bytes, diag);
+        if (err == ERR_OK && count > 0) {
+            segment_name(first_seqs[count - 1], name);
+            err = file_path(path, ledger_dir, name) ? ERR_OK : ERR_INVALID;
+            if (err == ERR_OK)
+                err = segment_reader_open(&reader, path, diag);
+            if (err == ERR_OK)
+                err = find_end(&reader, UINT64_MAX - 1, &place, diag);
+        }
+        *ret_seq_max = place.next_seq - 1;
+        if (err == ERR_OK || tries == TRIES || (err != ERR_CORRUPT && err != ERR_IO))
+            return err;
+        err = ERR_OK;
+        (void)nanosleep(&rest, NULL);
+    }
+    return err;
+}
+
+enum err
+embedded_backup(const char *data_dir, const char *to, uint64_t seq_max,
+                const struct embedded_backup *how, struct diag *diag)
+{
+    const struct backup backup = {.data_dir = data_dir, .to = to, .seq_max = seq_max, .how = how};
     CLEANUP(mem_free_ptr) uint64_t *first_seqs = NULL;
     char ledger_dir[FILE_PATH_MAX];
     size_t count = 0;
@@ -224,6 +274,8 @@ embedded_backup(const char *data_dir, const char *to, const struct embedded_back
         err = wait_for_list(ledger_dir, &first_seqs, &count, &bytes, diag);
     if (err != ERR_OK)
         return err;
+    while (count > 1 && first_seqs[count - 1] > seq_max)
+        count--;
     how->listed(how->state, bytes);
     if (!file_path(ledger_dir, to, "ledger"))
         return ERR_INVALID;
@@ -231,6 +283,6 @@ embedded_backup(const char *data_dir, const char *to, const struct embedded_back
     if (err == ERR_OK)
         err = copy_secret(&backup, diag);
     for (size_t i = 0; err == ERR_OK && i < count; i++)
-        err = copy_segment(&backup, first_seqs[i], count - i - 1, diag);
+        err = copy_segment(&backup, first_seqs[i], i + 1 == count, diag);
     return err == ERR_OK ? file_sync_dir(ledger_dir, diag) : err;
 }

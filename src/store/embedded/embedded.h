@@ -39,9 +39,13 @@ struct embedded_backup {
     enum err (*end)(void *state, struct diag *diag);
     void *state;
 };
-/* Copies what is the truth of a ledger into the folder `to`, beside a running server or without
- * one: all that was durable when it began. ERR_ABSENT: there is no ledger. */
-MUST_USE enum err embedded_backup(const char *data_dir, const char *to,
+/* The last seq that stands whole in the ledger, beside a running server or without one: all that is
+ * durable now is at or before it. 0: none. */
+MUST_USE enum err
+embedded_backup_bound(const char *data_dir, uint64_t *ret_seq_max, struct diag *diag);
+/* Copies what is the truth of a ledger, up to that seq, into the folder `to`. ERR_ABSENT: there is
+ * no ledger. */
+MUST_USE enum err embedded_backup(const char *data_dir, const char *to, uint64_t seq_max,
                                   const struct embedded_backup *how, struct diag *diag);
 
 /* One finding of doctor. */
