@@ -219,6 +219,39 @@ test('backups while segments roll and the server stops and is killed', { skip },
   fs.rmSync(dataDir, { recursive: true });
 });
 
+test('projects made meanwhile: no event is in the copy whose project is not', { skip }, async (t) => {
+  const server = await startServer();
+  const client = new Client(server);
+  const token = await adminLogin(server);
+  let isOver = false;
+  t.after(async () => {
+    isOver = true;
+    client.close();
+    await server.kill();
+    server.remove();
+  });
+  const making = (async () => {
+    for (let n = 1; !isOver && n < 120; n++) {
+      const { project } = await api(server, 'POST', '/v1/projects', { token, body: { name: `p-${n}` }, expect: 201 });
+      const { key } = await api(server, 'POST', `/v1/projects/${project.id}/keys`, { token, body: { kind: 'write', name: 'w' }, expect: 201 });
+      const sent = await client.post([event('u')], { headers: { authorization: `Bearer ${key.text}` } });
+      assert.equal(sent.status, 200, sent.text);
+    }
+  })();
+  for (let round = 0; round < 6; round++) {
+    const to = place();
+    const dataDir = place();
+    await done(['backup', to, '--data-dir', server.dataDir]);
+    await done(['restore', to, '--data-dir', dataDir]);
+    await done(['rebuild', '--data-dir', dataDir]);
+    const listed = JSON.parse((await done(['project', 'list', '--json', '--data-dir', dataDir])).stdout).projects.map((project) => project.id);
+    const withEvents = fs.readdirSync(path.join(dataDir, 'warehouse')).filter((name) => /^\d+$/.test(name)).map(Number);
+    assert.deepEqual(withEvents.filter((id) => !listed.includes(id)), [], `projects ${listed}, events of ${withEvents}`);
+  }
+  isOver = true;
+  await making;
+});
+
 test('two at once, a link, a mount point, the folder itself: told before anything is copied', { skip }, async () => {
   const server = await startServer();
   const client = new Client(server);
