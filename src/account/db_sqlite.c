@@ -11,6 +11,8 @@
  */
 #include "account/db.h"
 
+#include "account/account.h"
+
 #include "account_sql.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -53,12 +55,11 @@ finalize(sqlite3_stmt **statement)
 #define STATEMENT CLEANUP(finalize) sqlite3_stmt *
 
 static enum err
-failed(struct db_sqlite *link, struct diag *diag)
+file_error(const char *path, sqlite3 *file, struct diag *diag)
 {
-    int code = link->file != NULL ? sqlite3_errcode(link->file) : SQLITE_NOMEM;
+    int code = file != NULL ? sqlite3_errcode(file) : SQLITE_NOMEM;
 
-    diag_set(diag, "%s: %s", link->path,
-             link->file != NULL ? sqlite3_errmsg(link->file) : "out of memory");
+    diag_set(diag, "%s: %s", path, file != NULL ? sqlite3_errmsg(file) : "out of memory");
     switch (code & 0xFF) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -75,6 +76,12 @@ failed(struct db_sqlite *link, struct diag *diag)
     default:
         return ERR_IO;
     }
+}
+
+static enum err
+failed(struct db_sqlite *link, struct diag *diag)
+{
+    return file_error(link->path, link->file, diag);
 }
 
 static enum err
@@ -423,5 +430,55 @@ db_sqlite_open(const char *data_dir, bool may_create, struct db **ret_db, struct
         return err;
     }
     *ret_db = &link->db;
+    return ERR_OK;
+}
+
+/* --- a copy -----------------------------------------------------------------------------------*/
+
+static void
+close_file(sqlite3 **file)
+{
+    (void)sqlite3_close(*file);
+    *file = NULL;
+}
+#define SQLITE_FILE CLEANUP(close_file) sqlite3 *
+
+/* The new file with the rights that all of ours have. */
+static enum err
+make_private(const char *path, struct diag *diag)
+{
+    CLOSE_FD int fd = -1;
+
+    return file_open(path, FILE_CREATE_NEW, &fd, diag);
+}
+
+/* SQLite's own backup, in one step: the copy is that of one moment, with what stands in the
+ * write-ahead log. */
+enum err
+account_backup(const char *data_dir, const char *to, struct diag *diag)
+{
+    SQLITE_FILE from = NULL;
+    SQLITE_FILE copy = NULL;
+    sqlite3_backup *backup;
+    char path[FILE_PATH_MAX];
+    enum err err;
+
+    if (!file_path(path, data_dir, "accounts.db"))
+        return ERR_INVALID;
+    if (sqlite3_open_v2(path, &from, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
+        return file_error(path, from, diag);
+    (void)sqlite3_busy_timeout(from, BUSY_TIMEOUT_MS);
+    err = make_private(to, diag);
+    if (err != ERR_OK)
+        return err;
+    if (sqlite3_open_v2(to, &copy, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
+        return file_error(to, copy, diag);
+    backup = sqlite3_backup_init(copy, "main", from, "main");
+    if (backup != NULL) {
+        (void)sqlite3_backup_step(backup, -1);
+        (void)sqlite3_backup_finish(backup);
+    }
+    if (sqlite3_errcode(copy) != SQLITE_OK)
+        return file_error(to, copy, diag);
     return ERR_OK;
 }

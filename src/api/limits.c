@@ -4,23 +4,24 @@
  * Layer 6, on the loops. All routes under /v1 are counted; the server's health is not, so that an
  * operator sees it when everything is refused. A token counts as a key of its account's.
  *
- * Replies tell the limit that is nearest, in the fields of the IETF's draft (RateLimit header
- * fields for HTTP), and a refusal when to come again:
+ * A reply tells the limit that is nearest, once more than half of it is used, in the fields of the
+ * IETF's draft (RateLimit header fields for HTTP); a refusal always, and when to come again:
  *
  *     RateLimit-Policy: "key-events";q=10000;w=2;qu="events"     10,000 at once, back within 2 s
  *     RateLimit: "key-events";r=120;t=2                          120 left, all of them in 2 s
  *     Retry-After: 1
  */
-#include "event/limits.h"
 #include "api/internal.h"
+
 #include "codec/address.h"
+#include "event/limits.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #define FIELD_BYTES 160
-#define PROMISED_BYTES_MAX ((int64_t)64 * 1024)
+#define PROMISED_BYTES_MAX ((int64_t)64 * 1024) /* of a body, counted before it has come */
 
 static struct limit_ids
 name_who(const struct api_request *request, bool is_stranger)

@@ -53,18 +53,26 @@ open_config(struct admin *admin, const struct config *config, struct diag *diag)
 }
 
 enum err
-admin_open(struct admin *admin, struct diag *diag)
+admin_load_config(const struct admin *admin, struct config *ret_config, struct diag *diag)
 {
     char *argv[8] = {(char *)(uintptr_t)admin->command};
-    struct config config;
     int argc = 1;
     enum err err;
 
     pass_on(argv, &argc, "--data-dir", admin->data_dir);
     pass_on(argv, &argc, "--config", admin->config);
     pass_on(argv, &argc, "--store", admin->store);
-    err = config_load(argc, argv, environ, CONFIG_FOLDER, &config, diag);
+    err = config_load(argc, argv, environ, CONFIG_FOLDER, ret_config, diag);
     config_hide_passwords(argc, argv);
+    return err;
+}
+
+enum err
+admin_open(struct admin *admin, struct diag *diag)
+{
+    struct config config;
+    enum err err = admin_load_config(admin, &config, diag);
+
     if (err != ERR_OK)
         return err;
     admin->actor = (struct account_actor){.kind = ACCOUNT_ACTOR_CLI, .id = getuid()};

@@ -12,6 +12,7 @@
 
 #include "account/account.h"
 #include "account/login.h"
+#include "app/config.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/file.h"
@@ -33,10 +34,15 @@ struct admin {
     struct password_cost cost; /* of a hash, as configured */
 };
 
+/* Which folder; a command that only needs that has these and admin_load_config. */
+#define ADMIN_FOLDER_FLAGS(admin)                                                                  \
+    {.name = "data-dir", .text = &(admin).data_dir}, {.name = "config", .text = &(admin).config},  \
+    {                                                                                              \
+        .name = "store", .text = &(admin).store                                                    \
+    }
 /* The rows such a command puts into its table of flags, and their lines of help. */
 #define ADMIN_FLAGS(admin)                                                                         \
-    {.name = "data-dir", .text = &(admin).data_dir}, {.name = "config", .text = &(admin).config},  \
-        {.name = "store", .text = &(admin).store},                                                 \
+    ADMIN_FOLDER_FLAGS(admin),                                                                     \
     {                                                                                              \
         .name = "json", .is_set = &(admin).is_json                                                 \
     }
@@ -46,6 +52,9 @@ struct admin {
     "  --store URL      a PostgreSQL database: postgres://…; else POTIK_STORE, else potik.conf,\n" \
     "                   else what stands in the data folder\n"
 
+/* The settings in force, by the flags and all else. Freed by config_fini. ERR_INVALID. */
+MUST_USE enum err
+admin_load_config(const struct admin *admin, struct config *ret_config, struct diag *diag);
 /* ERR_INVALID: a flag; ERR_ABSENT: nothing was made there yet; and the errors of account.h. */
 MUST_USE enum err admin_open(struct admin *admin, struct diag *diag);
 void admin_close(struct admin *admin);

@@ -6,8 +6,8 @@
  */
 #include "app/backup.h"
 #include "app/config.h"
+#include "cli/backup_view.h"
 #include "cli/command.h"
-#include "cli/copy_words.h"
 
 #include <unistd.h>
 
@@ -15,28 +15,28 @@ static int
 back_up(const struct config *config, const char *to)
 {
     struct backup_facts facts = {0};
-    struct copy_bar bar;
+    struct backup_view_bar bar;
     struct diag diag = DIAG_INIT;
     enum err err;
 
     if (config_is_postgres(config)) {
         diag_set(&diag, "backup copies an embedded store; back a PostgreSQL up with its own tools "
                         "(pg_dump, pg_basebackup; docs/POSTGRES.md), and token-keys beside it");
-        return copy_fail(ERR_INVALID, &diag);
+        return backup_view_fail(ERR_INVALID, &diag);
     }
-    copy_bar_start(&bar, "backup");
-    err = backup_run(config->data_dir, to, copy_bar_show, &bar, &facts, &diag);
-    copy_bar_end(&bar, err == ERR_OK, facts.bytes);
+    backup_view_bar_start(&bar, "backup");
+    err = backup_run(config->data_dir, to, backup_view_bar_show, &bar, &facts, &diag);
+    backup_view_bar_end(&bar, err == ERR_OK, facts.bytes);
     if (err != ERR_OK)
-        return copy_fail(err, &diag);
-    copy_print(to, &facts, "copied and read back");
+        return backup_view_fail(err, &diag);
+    backup_view_print(to, &facts, "copied and read back");
     return COMMAND_DONE;
 }
 
 static int
 run_backup(int argc, char **argv)
 {
-    return copy_run(argc, argv, "backup", "to be made", back_up);
+    return backup_view_run(argc, argv, "to be made", back_up);
 }
 
 static void

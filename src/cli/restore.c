@@ -5,28 +5,29 @@
  */
 #include "app/backup.h"
 #include "app/config.h"
+#include "cli/backup_view.h"
 #include "cli/command.h"
-#include "cli/copy_words.h"
 
 static int
 restore(const struct config *config, const char *from)
 {
     struct backup_facts facts = {0};
-    struct copy_bar bar;
+    struct backup_view_bar bar;
     struct diag diag = DIAG_INIT;
     enum err err;
 
     if (config_is_postgres(config)) {
         diag_set(&diag, "restore makes the data folder of an embedded store; restore a PostgreSQL "
                         "with its own tools (docs/POSTGRES.md)");
-        return copy_fail(ERR_INVALID, &diag);
+        return backup_view_fail(ERR_INVALID, &diag);
     }
-    copy_bar_start(&bar, "restore");
-    err = backup_restore(from, config->data_dir, copy_bar_show, &bar, &facts, &diag);
-    copy_bar_end(&bar, err == ERR_OK, facts.bytes);
+    backup_view_bar_start(&bar, "restore");
+    err = backup_restore(from, config->data_dir, backup_view_bar_show, &bar, &facts, &diag);
+    backup_view_bar_end(&bar, err == ERR_OK, facts.bytes);
     if (err != ERR_OK)
-        return copy_fail(err, &diag);
-    copy_print(config->data_dir, &facts, "restored and compared with the backup's checksums");
+        return backup_view_fail(err, &diag);
+    backup_view_print(config->data_dir, &facts,
+                      "restored and compared with the backup's checksums");
     printf("next: potik serve --data-dir %s\n"
            "the first start makes what is derived again; keys and logins are those of the backup\n",
            config->data_dir);
@@ -36,7 +37,7 @@ restore(const struct config *config, const char *from)
 static int
 run_restore(int argc, char **argv)
 {
-    return copy_run(argc, argv, "restore", "of a backup", restore);
+    return backup_view_run(argc, argv, "of a backup", restore);
 }
 
 static void

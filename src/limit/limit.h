@@ -5,10 +5,10 @@
  * three who (key, project, address): nine limits, any of them absent. A request is let in where all
  * of its limits have room, and only then is anything counted (GCRA, bucket.h).
  *
- * What is known of a request comes in two parts, so that a refused one costs little: its head
- * (a request, and the body's bytes) before the body is read, and the events when they have been
- * decoded. Of these one is counted with the head already, so that who has no events left is refused
- * before sending them.
+ * What is known of a request comes in parts, so that a refused one costs little: its head before
+ * the body is read, the events when they have been decoded. One event is counted with the head
+ * already, so that who has no events left is refused before sending them. Which part pays for what:
+ * api/limits.c.
  *
  * A bucket that is full again says nothing and may be forgotten. Each who has a table of a fixed
  * size; where more than that are busy at once, the least indebted of a few is forgotten early, so

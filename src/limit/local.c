@@ -26,6 +26,7 @@
 
 #define WAYS 8
 #define LOCKS 64
+#define SPINS 100 /* then the holder of a lock has lost its core */
 #define NS_PER_MS INT64_C(1000000)
 
 COUNTER_LABEL_DEFINE(refused_key, "potik_limited_total", "requests refused by a limit", "who",
@@ -140,8 +141,6 @@ limit_has(const struct limit *limit, enum limit_who who)
 {
     return limit != NULL && limit->tables[who].entries != NULL;
 }
-
-#define SPINS 100 /* then the holder has lost its core */
 
 static void
 lock(_Atomic bool *taken)

@@ -36,6 +36,18 @@ struct backup {
     const struct embedded_backup *how;
 };
 
+/* What the server is just writing reads as damage, for a moment. Waits for it. */
+static bool
+is_to_be_tried_again(enum err err, int tries)
+{
+    const struct timespec rest = {.tv_nsec = REST_NS};
+
+    if (tries == TRIES || (err != ERR_CORRUPT && err != ERR_IO))
+        return false;
+    (void)nanosleep(&rest, NULL);
+    return true;
+}
+
 static enum err
 copy(const struct backup *backup, int fd, const char *path, uint64_t bytes, const char *name,
      struct diag *diag)
@@ -112,7 +124,6 @@ find_bytes(struct segment_reader *reader, uint64_t seq_max, bool is_last, uint64
 static enum err
 copy_segment(const struct backup *backup, uint64_t first_seq, bool is_last, struct diag *diag)
 {
-    const struct timespec rest = {.tv_nsec = REST_NS};
     char segment[SEGMENT_NAME_BYTES];
     char name[SEGMENT_NAME_BYTES + 8];
     char path[FILE_PATH_MAX];
@@ -132,9 +143,8 @@ copy_segment(const struct backup *backup, uint64_t first_seq, bool is_last, stru
             err = find_bytes(&reader, backup->seq_max, is_last, &bytes, diag);
         if (err == ERR_OK)
             return copy(backup, reader.fd, path, bytes, name, diag);
-        if (tries == TRIES || (err != ERR_CORRUPT && err != ERR_IO))
+        if (!is_to_be_tried_again(err, tries))
             return err;
-        (void)nanosleep(&rest, NULL);
     }
 }
 
@@ -189,74 +199,46 @@ list_segments(const char *ledger_dir, uint64_t **ret_first_seqs, size_t *ret_cou
     return ERR_OK;
 }
 
-/* Whether the last segment has its header: its name stands there a moment before. */
-static bool
-is_last_begun(const char *ledger_dir, uint64_t first_seq)
+static enum err
+find_last_seq(const char *ledger_dir, uint64_t *ret_seq, struct diag *diag)
 {
+    CLEANUP(mem_free_ptr) uint64_t *first_seqs = NULL;
     CLEANUP(segment_reader_close) struct segment_reader reader = {.fd = -1};
-    struct segment_header header;
-    struct segment_place place;
+    struct segment_place place = {.next_seq = 1};
     char name[SEGMENT_NAME_BYTES];
     char path[FILE_PATH_MAX];
+    size_t count = 0;
+    uint64_t bytes = 0;
+    enum err err = list_segments(ledger_dir, &first_seqs, &count, &bytes, diag);
 
-    segment_name(first_seq, name);
-    return file_path(path, ledger_dir, name) &&
-           segment_reader_open(&reader, path, NULL) == ERR_OK &&
-           segment_read_header(&reader, &header, &place, NULL) == ERR_OK;
-}
-
-/* A last segment that does not become one stays in the list: reading it tells why. */
-static enum err
-wait_for_list(const char *ledger_dir, uint64_t **ret_first_seqs, size_t *ret_count,
-              uint64_t *ret_bytes, struct diag *diag)
-{
-    const struct timespec rest = {.tv_nsec = REST_NS};
-
-    for (int tries = 0;; tries++) {
-        const enum err err = list_segments(ledger_dir, ret_first_seqs, ret_count, ret_bytes, diag);
-
-        if (err != ERR_OK || *ret_count == 0 || tries == TRIES ||
-            is_last_begun(ledger_dir, (*ret_first_seqs)[*ret_count - 1]))
-            return err;
-        mem_free(*ret_first_seqs);
-        *ret_first_seqs = NULL;
-        (void)nanosleep(&rest, NULL);
+    if (err == ERR_OK && count > 0) {
+        segment_name(first_seqs[count - 1], name);
+        err = file_path(path, ledger_dir, name) ? ERR_OK : ERR_INVALID;
+        if (err == ERR_OK)
+            err = segment_reader_open(&reader, path, diag);
+        if (err == ERR_OK)
+            err = find_end(&reader, UINT64_MAX - 1, &place, diag);
     }
+    *ret_seq = place.next_seq - 1;
+    return err;
 }
 
+/* A segment that has just got its name has no header for a moment. */
 enum err
 embedded_backup_bound(const char *data_dir, uint64_t *ret_seq_max, struct diag *diag)
 {
-    const struct timespec rest = {.tv_nsec = REST_NS};
     char ledger_dir[FILE_PATH_MAX];
-    enum err err = file_path(ledger_dir, data_dir, "ledger") ? ERR_OK : ERR_INVALID;
 
-    for (int tries = 1; err == ERR_OK; tries++) {
-        CLEANUP(mem_free_ptr) uint64_t *first_seqs = NULL;
-        CLEANUP(segment_reader_close) struct segment_reader reader = {.fd = -1};
-        struct segment_place place = {.next_seq = 1};
-        char name[SEGMENT_NAME_BYTES];
-        char path[FILE_PATH_MAX];
-        size_t count = 0;
-        uint64_t bytes = 0;
+    if (!file_path(ledger_dir, data_dir, "ledger"))
+        return ERR_INVALID;
+    for (int tries = 1;; tries++) {
+        enum err err;
 
         diag_clear(diag);
-        err = wait_for_list(ledger_dir, &first_seqs, &count, &bytes, diag);
-        if (err == ERR_OK && count > 0) {
-            segment_name(first_seqs[count - 1], name);
-            err = file_path(path, ledger_dir, name) ? ERR_OK : ERR_INVALID;
-            if (err == ERR_OK)
-                err = segment_reader_open(&reader, path, diag);
-            if (err == ERR_OK)
-                err = find_end(&reader, UINT64_MAX - 1, &place, diag);
-        }
-        *ret_seq_max = place.next_seq - 1;
-        if (err == ERR_OK || tries == TRIES || (err != ERR_CORRUPT && err != ERR_IO))
+        err = find_last_seq(ledger_dir, ret_seq_max, diag);
+        if (!is_to_be_tried_again(err, tries))
             return err;
-        err = ERR_OK;
-        (void)nanosleep(&rest, NULL);
     }
-    return err;
 }
 
 enum err
@@ -271,7 +253,7 @@ embedded_backup(const char *data_dir, const char *to, uint64_t seq_max,
     enum err err = ERR_INVALID;
 
     if (file_path(ledger_dir, data_dir, "ledger"))
-        err = wait_for_list(ledger_dir, &first_seqs, &count, &bytes, diag);
+        err = list_segments(ledger_dir, &first_seqs, &count, &bytes, diag);
     if (err != ERR_OK)
         return err;
     while (count > 1 && first_seqs[count - 1] > seq_max)
