@@ -175,10 +175,12 @@ test_local__strangers_do_not_fill_it(void **state)
 }
 
 #define THREADS 4
-#define TRIES 200000
+#define TRIES 400000 /* more than one thread alone is let in */
+#define CROWD_QUOTA 1000000
 
 struct crowd {
     struct limit *limit;
+    pthread_barrier_t start;
     _Atomic uint64_t let_in;
 };
 
@@ -190,6 +192,7 @@ try_often(void *arg)
     struct limit_answer answer;
     uint64_t let_in = 0;
 
+    (void)pthread_barrier_wait(&crowd->start);
     for (int i = 0; i < TRIES; i++)
         let_in += takes(crowd->limit, &ids, 1, SECOND, &answer);
     atomic_fetch_add(&crowd->let_in, let_in);
@@ -199,17 +202,19 @@ try_often(void *arg)
 static void
 test_local__threads_together_take_no_more(void **state)
 {
-    struct crowd crowd = {
-        .limit = made(&(struct limit_config){.per_second[LIMIT_KEY][LIMIT_EVENTS] = 100000,
-                                             .per_second[LIMIT_PROJECT][LIMIT_REQUESTS] = 100000})};
+    struct crowd crowd = {.limit = made(&(struct limit_config){
+                              .per_second[LIMIT_KEY][LIMIT_EVENTS] = CROWD_QUOTA,
+                              .per_second[LIMIT_PROJECT][LIMIT_REQUESTS] = CROWD_QUOTA})};
     pthread_t threads[THREADS];
 
     (void)state;
+    assert_int_equal(pthread_barrier_init(&crowd.start, NULL, THREADS), 0);
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, try_often, &crowd), 0);
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
-    assert_int_equal(atomic_load(&crowd.let_in), 100000);
+    assert_int_equal(atomic_load(&crowd.let_in), CROWD_QUOTA);
+    pthread_barrier_destroy(&crowd.start);
     limit_free(&crowd.limit);
 }
 
