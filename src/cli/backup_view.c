@@ -63,6 +63,7 @@ backup_view_bar_show(void *state, uint64_t done, uint64_t total)
 void
 backup_view_bar_end(struct backup_view_bar *bar, bool is_whole, uint64_t bytes)
 {
+    bar->progress.total = bytes; /* room reserved behind the last segment was in the estimate */
     if (is_whole)
         progress_end(&bar->progress, bytes, bytes);
     else if (bar->progress.is_shown && bar->progress.is_terminal)

@@ -176,7 +176,7 @@ test('a backup without a server, and what is refused: a place in use, no ledger,
   client.close();
   await server.stop();
   const to = place();
-  await done(['backup', to, `--data-dir=${server.dataDir}`]);
+  assert.match((await done(['backup', to, `--data-dir=${server.dataDir}`])).stderr, /backup +100 % /);
   for (const [words, code, what] of [
     [['backup', to, '--data-dir', server.dataDir], 1, /is not empty; name a folder that is not there yet/],
     [['restore', to, '--data-dir', server.dataDir], 1, /is not empty/],
