@@ -10,8 +10,10 @@
 #include "api/error.h"
 #include "api/internal.h"
 #include "base/mem.h"
+#include "limit/redis.h"
 
 #include <assert.h>
+#include <sys/epoll.h>
 
 #define RESOURCE(name) .handler = &resource_route_handler, .resource = &name##_resource
 
@@ -241,6 +243,7 @@ loop_free(struct api_loop **place)
     for (uint32_t i = 0; i < loop->link_count; i++)
         store_link_close(&loop->links[i]); /* batches under way are answered */
     ingest_free(&loop->ingest);
+    limit_redis_close(&loop->redis);
     errand_inbox_close(&loop->inbox);
     event_decoder_free(&loop->decoder);
     access_release(&loop->access);
@@ -293,6 +296,38 @@ watch_links(struct api_loop *loop)
     return err;
 }
 
+static void
+redis_ready(void *loop_state, void *arg, uint32_t events)
+{
+    (void)loop_state;
+    (void)events;
+    limit_redis_ready(arg);
+}
+
+/* One link serves the process: it is the first loop's. */
+static enum err
+open_redis(struct api_loop *loop, struct diag *diag)
+{
+    const struct api_config *config = &loop->api->config;
+    const struct limit_redis_config redis = {
+        .url = config->redis,
+        .prefix = config->redis_prefix,
+        .timeout_ms = config->redis_timeout_ms,
+        .limit = loop->api->limit,
+        .clock = config->clock,
+        .sink = config->sink,
+    };
+    enum err err;
+
+    if (config->redis == NULL || loop->api->limit == NULL || http_loop_number(loop->http) != 0)
+        return ERR_OK;
+    err = limit_redis_open(&redis, &loop->redis, diag);
+    if (err != ERR_OK)
+        return err;
+    return http_loop_watch(loop->http, limit_redis_fd(loop->redis), EPOLLIN, redis_ready,
+                           loop->redis);
+}
+
 static enum err
 start_ingest(struct api_loop *loop, struct diag *diag)
 {
@@ -335,6 +370,8 @@ handle_loop_start(void *app, struct http_loop *http, void **ret_loop_state, stru
         err = errand_inbox_new(http, &loop->inbox, diag);
     if (err == ERR_OK)
         err = watch_links(loop);
+    if (err == ERR_OK)
+        err = open_redis(loop, diag);
     if (err != ERR_OK)
         return err;
     *ret_loop_state = MOVE(loop);
@@ -383,6 +420,8 @@ start_limits(struct api *api, struct diag *diag)
         .burst_ms = api->config.limit_burst_ms,
         .entries_max = LIMIT_ENTRIES_MAX,
         .random = random_system(),
+        .is_shared = api->config.redis != NULL,
+        .fallback = api->config.limit_fallback,
     };
 
     if (api->config.limits == NULL)

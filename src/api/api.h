@@ -50,6 +50,10 @@ struct api_config {
     bool is_throttled;
     const uint64_t (*limits)[LIMIT_WHAT_COUNT]; /* a second, of each limit_who; 0: none */
     uint64_t limit_burst_ms;
+    const char *redis; /* NULL: limits of this process alone; checked before (limit/redis.h) */
+    const char *redis_prefix;
+    int64_t redis_timeout_ms;
+    enum limit_fallback limit_fallback;
     bool trusts_proxy;
 };
 

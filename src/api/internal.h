@@ -44,6 +44,7 @@ struct api_loop {
     struct store_link *links[STORE_LINKS_PER_LOOP_MAX];
     uint32_t link_count;
     struct ingest *ingest;
+    struct limit_redis *redis; /* of the first loop; NULL: none */
     struct event_decoder *decoder;
     struct errand_inbox *inbox;
     struct access_snapshot *access; /* renewed at each look-up */

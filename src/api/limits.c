@@ -85,10 +85,16 @@ tell(struct api_request *request, const struct limit_answer *answer)
 static void
 refuse(struct api_request *request, const struct limit_answer *answer)
 {
-    const struct limit_state state = limit_state(request->loop->api->limit, answer);
+    struct limit_state state;
     struct diag diag = DIAG_INIT;
     char wait[24];
 
+    if (answer->is_unknown) {
+        http_reply_error(request->exchange, ERR_NOT_READY,
+                         "what this may send is not known at the moment: send again soon", NULL);
+        return;
+    }
+    state = limit_state(request->loop->api->limit, answer);
     (void)snprintf(wait, sizeof(wait), "%" PRIu64, seconds_of_ns(answer->wait_ns));
     add_fields(request, answer);
     http_reply_header(request->exchange, "Retry-After", slice_of_text(wait));

@@ -279,6 +279,13 @@ is_postgres_url(const char *text)
     return strncmp(text, "postgres://", 11) == 0 || strncmp(text, "postgresql://", 13) == 0;
 }
 
+/* Schemes of which the rest may hold a password. */
+static bool
+may_hold_password(const char *text)
+{
+    return is_postgres_url(text) || strncmp(text, "redis://", 8) == 0;
+}
+
 bool
 config_is_postgres(const struct config *config)
 {
@@ -310,7 +317,7 @@ config_hide_passwords(int argc, char **argv)
                           ? strchr(argv[i], '=') + 1
                           : argv[i];
 
-        if (is_postgres_url(value))
+        if (may_hold_password(value))
             hide_password(value);
     }
 }

@@ -22,7 +22,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define CONFIG_SETTINGS_MAX 64
+#define CONFIG_SETTINGS_MAX 96
 /* Where a value came from: 0, its default; else one of these, or the number of its line in the
  * file, which is smaller. */
 #define CONFIG_FROM_ENVIRONMENT (UINT32_MAX - 1)
@@ -53,6 +53,10 @@ struct config {
 
     uint64_t limits[LIMIT_WHO_COUNT][LIMIT_WHAT_COUNT]; /* a second; 0: none */
     uint64_t limit_burst_ms;
+    char *redis; /* NULL: none; may hold a password */
+    char *redis_prefix;
+    uint64_t redis_timeout_ms;
+    char *limit_fallback; /* local, open, closed */
 
     uint64_t loop_threads; /* auto: half the cores this process may use */
     uint64_t connections_max;
@@ -111,8 +115,8 @@ bool config_is_given(const struct config *config, const char *name);
 void config_name_source(const struct config *config, const char *name, struct diag *diag);
 /* Whether `store` is the URL of a PostgreSQL database (by its beginning), not embedded. */
 bool config_is_postgres(const struct config *config);
-/* Overwrites the passwords of postgres:// URLs among the words of the command line, which `ps`
- * shows to everybody. Called when they have been read. */
+/* Overwrites the passwords of postgres:// and redis:// URLs among the words of the command line,
+ * which `ps` shows to everybody. Called when they have been read. */
 void config_hide_passwords(int argc, char **argv);
 
 /* The table as text for --help: flag, range, default, what it is. */

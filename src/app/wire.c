@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "event/limits.h"
+#include "limit/redis.h"
 #include "metric/metric.h"
 #include "store/embedded/embedded.h"
 #include "store/postgres/postgres.h"
@@ -170,6 +171,14 @@ open_eraser(struct program *program, struct diag *diag)
     return err;
 }
 
+static enum limit_fallback
+fallback_of(const struct config *config)
+{
+    if (strcmp(config->limit_fallback, "local") == 0)
+        return LIMIT_LOCAL;
+    return strcmp(config->limit_fallback, "open") == 0 ? LIMIT_OPEN : LIMIT_CLOSED;
+}
+
 static enum err
 open_api(struct program *program, struct diag *diag)
 {
@@ -195,6 +204,10 @@ open_api(struct program *program, struct diag *diag)
         .is_throttled = strcmp(config->login_throttle, "on") == 0,
         .limits = config->limits,
         .limit_burst_ms = config->limit_burst_ms,
+        .redis = config->redis,
+        .redis_prefix = config->redis_prefix,
+        .redis_timeout_ms = (int64_t)config->redis_timeout_ms,
+        .limit_fallback = fallback_of(config),
         .trusts_proxy = strcmp(config->trust_proxy, "on") == 0,
     };
 
@@ -250,6 +263,12 @@ check_addresses(const struct config *config, struct diag *diag)
         err = browser_check_origins(config->origins, diag);
         if (err == ERR_INVALID)
             config_name_source(config, "origins", diag);
+    }
+    if (err == ERR_OK && config->redis != NULL) {
+        err = limit_redis_check(config->redis, config->redis_prefix, diag);
+        if (err == ERR_INVALID)
+            config_name_source(config, strcmp(diag->field, "redis") == 0 ? "redis" : "redis-prefix",
+                               diag);
     }
     if (err != ERR_OK || !config_is_postgres(config))
         return err;

@@ -130,3 +130,12 @@ random_unit(struct random_source *source)
 {
     return (double)(random_u64(source) >> 11) * 0x1.0p-53;
 }
+
+int64_t
+random_backoff_ms(int64_t *wait_ms, int64_t min_ms, int64_t max_ms)
+{
+    *wait_ms = *wait_ms == 0 ? min_ms : *wait_ms * 2;
+    if (*wait_ms > max_ms)
+        *wait_ms = max_ms;
+    return *wait_ms - (int64_t)random_below(random_system(), (uint64_t)*wait_ms / 2);
+}

@@ -31,11 +31,21 @@ enum limit_what { LIMIT_EVENTS, LIMIT_REQUESTS, LIMIT_BYTES, LIMIT_WHAT_COUNT };
 #define LIMIT_PER_SECOND_MAX UINT64_C(1000000000000)
 #define LIMIT_BURST_MS_MAX UINT64_C(3600000)
 
+/* What holds while limits are kept together with other processes (share.h) and these cannot be
+ * asked. */
+enum limit_fallback {
+    LIMIT_LOCAL,  /* each process lets in the whole rate by itself */
+    LIMIT_OPEN,   /* everything is let in */
+    LIMIT_CLOSED, /* nothing is */
+};
+
 struct limit_config {
     uint64_t per_second[LIMIT_WHO_COUNT][LIMIT_WHAT_COUNT]; /* 0: no limit; ≤ _PER_SECOND_MAX */
     uint64_t burst_ms;    /* what may come at once: of so long. 1 … LIMIT_BURST_MS_MAX */
     uint32_t entries_max; /* remembered of each who; rounded up to a power of two, 8 at least */
     struct random_source *random; /* the secret of the tables' hash */
+    bool is_shared;               /* kept together with other processes */
+    enum limit_fallback fallback;
 };
 
 /* Whose request it is; 0: nobody's, not limited. */
@@ -46,6 +56,7 @@ struct limit_ids {
 /* The limit that has refused, or the one with the smallest share left. */
 struct limit_answer {
     bool is_limited; /* false: no limit was asked; nothing below holds */
+    bool is_unknown; /* refused since the others cannot be asked; nothing else here holds */
     enum limit_who who;
     enum limit_what what;
     int64_t debt_ns; /* until its whole quota is there again */
@@ -81,6 +92,7 @@ void limit_count(struct limit *limit, const struct limit_ids *ids,
 /* Counts `costs` of the same request no more. */
 void limit_give(struct limit *limit, const struct limit_ids *ids,
                 const uint64_t costs[LIMIT_WHAT_COUNT]);
+enum limit_fallback limit_fallback(const struct limit *limit);
 struct limit_state limit_state(const struct limit *limit, const struct limit_answer *answer);
 /* "key", "events": for metrics, fields and words. */
 const char *limit_who_name(enum limit_who who);

@@ -11,22 +11,19 @@
  * run. A request takes one at a time, in the order key, project, address, and gives back what it
  * took where a later one refuses: two loops never wait for each other's locks. Meanwhile another
  * request may be refused that had room a moment later.
+ *
+ * Where limits are kept together with other processes, what is counted is noted beside the entry
+ * too (share.c).
  */
-#include "limit/limit.h"
+#include "limit/inside.h"
 
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/mem.h"
-#include "limit/bucket.h"
 
 #include <assert.h>
-#include <sched.h>
-#include <stdatomic.h>
 #include <string.h>
 
-#define WAYS 8
-#define LOCKS 64
-#define SPINS 100 /* then the holder of a lock has lost its core */
 #define NS_PER_MS INT64_C(1000000)
 
 COUNTER_LABEL_DEFINE(refused_key, "potik_limited_total", "requests refused by a limit", "who",
@@ -35,28 +32,17 @@ COUNTER_LABEL_DEFINE(refused_project, "potik_limited_total", "requests refused b
                      "project");
 COUNTER_LABEL_DEFINE(refused_address, "potik_limited_total", "requests refused by a limit", "who",
                      "address");
-
-struct entry {
-    uint64_t hash;                     /* of a free one anything: its buckets are full */
-    int64_t full_ns[LIMIT_WHAT_COUNT]; /* bucket.h; of a limit that is absent 0 */
-};
-
-struct table {
-    struct entry *entries; /* NULL: no limit for this who */
-    uint64_t set_mask;
-    struct bucket_rate rates[LIMIT_WHAT_COUNT]; /* per_second 0: no limit */
-};
-
-struct limit {
-    uint64_t key[3]; /* of hash_id; the last two odd */
-    struct table tables[LIMIT_WHO_COUNT];
-    _Atomic bool locks[LOCKS];
-};
+COUNTER_DEFINE(fallbacks, "potik_limit_fallback_total",
+               "requests decided by limit-fallback, since Redis was away");
 
 /* One who's part of a request. */
 struct part {
+    struct limit *limit;
     const struct table *table;
+    enum limit_who who;
+    uint64_t id;
     uint64_t hash;
+    uint64_t first; /* place of its set's first entry */
     _Atomic bool *lock;
 };
 
@@ -90,10 +76,10 @@ table_init(struct table *table, const struct limit_config *config, enum limit_wh
     }
     if (!has_any)
         return ERR_OK;
-    while (sets * WAYS < config->entries_max)
+    while (sets * LIMIT_WAYS < config->entries_max)
         sets *= 2;
     table->set_mask = sets - 1;
-    table->entries = MEM_NEW(struct entry, sets * WAYS);
+    table->entries = MEM_NEW(struct entry, sets * LIMIT_WAYS);
     return table->entries != NULL ? ERR_OK : ERR_NOMEM;
 }
 
@@ -119,6 +105,11 @@ limit_new(const struct limit_config *config, struct limit **ret_limit, struct di
     random_fill(config->random, (uint8_t *)limit->key, sizeof(limit->key));
     limit->key[1] |= 1;
     limit->key[2] |= 1;
+    limit->fallback = config->fallback;
+    if (config->is_shared && share_init(limit) != ERR_OK) {
+        diag_set(diag, "limits: out of memory");
+        return ERR_NOMEM;
+    }
     *ret_limit = MOVE(limit);
     return ERR_OK;
 }
@@ -132,6 +123,7 @@ limit_free(struct limit **place)
         return;
     for (int who = 0; who < LIMIT_WHO_COUNT; who++)
         mem_free(limit->tables[who].entries);
+    share_fini(limit);
     mem_free(limit);
     *place = NULL;
 }
@@ -140,20 +132,6 @@ bool
 limit_has(const struct limit *limit, enum limit_who who)
 {
     return limit != NULL && limit->tables[who].entries != NULL;
-}
-
-static void
-lock(_Atomic bool *taken)
-{
-    for (unsigned tries = 1; atomic_exchange_explicit(taken, true, memory_order_acquire); tries++)
-        if (tries % SPINS == 0)
-            (void)sched_yield();
-}
-
-static void
-unlock(_Atomic bool *taken)
-{
-    atomic_store_explicit(taken, false, memory_order_release);
 }
 
 static int64_t
@@ -170,17 +148,27 @@ all_full_ns(const struct entry *entry)
 static struct entry *
 find_entry(const struct part *part)
 {
-    struct entry *set = &part->table->entries[(part->hash & part->table->set_mask) * WAYS];
+    struct entry *set = &part->table->entries[part->first];
     struct entry *soonest = &set[0];
 
-    for (int way = 0; way < WAYS; way++)
+    for (int way = 0; way < LIMIT_WAYS; way++)
         if (set[way].hash == part->hash)
             return &set[way];
-    for (int way = 1; way < WAYS; way++)
+    for (int way = 1; way < LIMIT_WAYS; way++)
         if (all_full_ns(&set[way]) < all_full_ns(soonest))
             soonest = &set[way];
     *soonest = (struct entry){.hash = part->hash};
+    if (part->table->shares != NULL)
+        share_begin(part->limit, part->who, (uint64_t)(soonest - part->table->entries), part->id);
     return soonest;
+}
+
+/* So much was counted, or given back: the others are told. Under the lock. */
+static inline void
+note_share(const struct part *part, const struct entry *entry, const int64_t *cost_ns)
+{
+    if (part->table->shares != NULL)
+        share_add(part->limit, part->who, (uint64_t)(entry - part->table->entries), cost_ns);
 }
 
 /* --- asking --------------------------------------------------------------------------------- */
@@ -200,9 +188,13 @@ find_part(struct limit *limit, const struct limit_ids *ids, int who, struct part
 {
     if (limit->tables[who].entries == NULL || ids->ids[who] == 0)
         return false;
+    ret_part->limit = limit;
     ret_part->table = &limit->tables[who];
+    ret_part->who = (enum limit_who)who;
+    ret_part->id = ids->ids[who];
     ret_part->hash = hash_id(limit, ids->ids[who]);
-    ret_part->lock = &limit->locks[ret_part->hash % LOCKS];
+    ret_part->first = (ret_part->hash & ret_part->table->set_mask) * LIMIT_WAYS;
+    ret_part->lock = limit_lock_of(limit, ret_part->hash & ret_part->table->set_mask);
     return true;
 }
 
@@ -230,14 +222,16 @@ take_simply(const struct part *part, int who, struct entry *entry, const uint64_
             int64_t now_ns, struct limit_answer *answer)
 {
     int64_t full_ns[LIMIT_WHAT_COUNT];
+    int64_t cost_ns[LIMIT_WHAT_COUNT];
     int64_t most_ns = answer->debt_ns; /* 0 before anything has been asked */
     int most = -1;
 
     for (int what = 0; what < LIMIT_WHAT_COUNT; what++) {
         const struct bucket_rate *rate = &part->table->rates[what];
-        const int64_t owed_ns = bucket_debt_ns(entry->full_ns[what], now_ns) +
-                                (int64_t)((wide)costs[what] * rate->unit_time >> 32);
+        int64_t owed_ns;
 
+        cost_ns[what] = (int64_t)((wide)costs[what] * rate->unit_time >> 32);
+        owed_ns = bucket_debt_ns(entry->full_ns[what], now_ns) + cost_ns[what];
         if (owed_ns > rate->burst_ns)
             return false;
         full_ns[what] = now_ns + owed_ns;
@@ -245,6 +239,7 @@ take_simply(const struct part *part, int who, struct entry *entry, const uint64_
         most_ns = owed_ns > most_ns ? owed_ns : most_ns;
     }
     memcpy(entry->full_ns, full_ns, sizeof(full_ns));
+    note_share(part, entry, cost_ns);
     if (most >= 0)
         *answer = (struct limit_answer){.is_limited = true,
                                         .who = (enum limit_who)who,
@@ -259,6 +254,7 @@ take(const struct part *part, int who, struct entry *entry, const uint64_t *cost
      const uint64_t *paid, int64_t now_ns, struct limit_answer *answer)
 {
     int64_t full_ns[LIMIT_WHAT_COUNT];
+    int64_t new_ns[LIMIT_WHAT_COUNT] = {0};
 
     for (int what = 0; what < LIMIT_WHAT_COUNT; what++) {
         const struct bucket_rate *rate = &part->table->rates[what];
@@ -276,7 +272,8 @@ take(const struct part *part, int who, struct entry *entry, const uint64_t *cost
         if (cost_ns != paid_ns)
             wait_ns = bucket_wait_ns(rate, debt_ns, cost_ns);
         if (wait_ns == 0 && answer->wait_ns == 0) {
-            full_ns[what] = bucket_take(full_ns[what], cost_ns - paid_ns, now_ns);
+            new_ns[what] = cost_ns - paid_ns;
+            full_ns[what] = bucket_take(full_ns[what], new_ns[what], now_ns);
             debt_ns = full_ns[what] - now_ns;
         }
         if (wait_ns != 0 || answer->wait_ns == 0)
@@ -285,6 +282,7 @@ take(const struct part *part, int who, struct entry *entry, const uint64_t *cost
     if (answer->wait_ns != 0)
         return false;
     memcpy(entry->full_ns, full_ns, sizeof(full_ns));
+    note_share(part, entry, new_ns);
     return true;
 }
 
@@ -292,16 +290,19 @@ static void
 give_back(const struct part *part, const uint64_t *costs, const uint64_t *paid)
 {
     struct entry *entry;
+    int64_t back_ns[LIMIT_WHAT_COUNT];
 
-    lock(part->lock);
+    limit_lock(part->lock);
     entry = find_entry(part);
     for (int what = 0; what < LIMIT_WHAT_COUNT; what++) {
         const struct bucket_rate *rate = &part->table->rates[what];
 
-        entry->full_ns[what] -= bucket_cost_ns(rate, costs[what]) -
-                                (paid == NULL ? 0 : bucket_cost_ns(rate, paid[what]));
+        back_ns[what] = (paid == NULL ? 0 : bucket_cost_ns(rate, paid[what])) -
+                        bucket_cost_ns(rate, costs[what]);
+        entry->full_ns[what] += back_ns[what];
     }
-    unlock(part->lock);
+    note_share(part, entry, back_ns);
+    limit_unlock(part->lock);
 }
 
 static void
@@ -310,6 +311,25 @@ count_refused(enum limit_who who)
     static struct counter *const refused[] = {&refused_key, &refused_project, &refused_address};
 
     counter_add(refused[who], 1);
+}
+
+/* Whether what is known here decides, though the others cannot be asked. */
+static bool
+counts(const struct limit *limit)
+{
+    return limit != NULL && (!atomic_load_explicit(&limit->is_away, memory_order_relaxed) ||
+                             limit->fallback == LIMIT_LOCAL);
+}
+
+static bool
+take_without(const struct limit *limit, struct limit_answer *ret_answer)
+{
+    *ret_answer = (struct limit_answer){.is_limited = false};
+    if (limit == NULL)
+        return true;
+    counter_add(&fallbacks, 1);
+    ret_answer->is_unknown = limit->fallback == LIMIT_CLOSED;
+    return limit->fallback == LIMIT_OPEN;
 }
 
 bool
@@ -324,17 +344,21 @@ limit_take(struct limit *limit, const struct limit_ids *ids, const uint64_t cost
     bool is_taken[LIMIT_WHO_COUNT] = {false};
     bool is_let_in = true;
 
-    for (int who = 0; limit != NULL && is_let_in && who < LIMIT_WHO_COUNT; who++) {
+    if (!counts(limit))
+        return take_without(limit, ret_answer);
+    if (atomic_load_explicit(&limit->is_away, memory_order_relaxed))
+        counter_add(&fallbacks, 1);
+    for (int who = 0; is_let_in && who < LIMIT_WHO_COUNT; who++) {
         struct entry *entry;
 
         if (!find_part(limit, ids, who, &parts[who]))
             continue;
-        lock(parts[who].lock);
+        limit_lock(parts[who].lock);
         entry = find_entry(&parts[who]);
         is_let_in = is_taken[who] =
             (is_simple && take_simply(&parts[who], who, entry, costs, now_ns, &answer)) ||
             take(&parts[who], who, entry, costs, paid, now_ns, &answer);
-        unlock(parts[who].lock);
+        limit_unlock(parts[who].lock);
     }
     for (int who = 0; !is_let_in && who < LIMIT_WHO_COUNT; who++)
         if (is_taken[who])
@@ -349,32 +373,43 @@ void
 limit_count(struct limit *limit, const struct limit_ids *ids,
             const uint64_t costs[LIMIT_WHAT_COUNT], int64_t now_ns)
 {
-    for (int who = 0; limit != NULL && who < LIMIT_WHO_COUNT; who++) {
+    for (int who = 0; counts(limit) && who < LIMIT_WHO_COUNT; who++) {
+        int64_t cost_ns[LIMIT_WHAT_COUNT] = {0};
         struct part part;
         struct entry *entry;
 
         if (!find_part(limit, ids, who, &part))
             continue;
-        lock(part.lock);
+        limit_lock(part.lock);
         entry = find_entry(&part);
-        for (int what = 0; what < LIMIT_WHAT_COUNT; what++)
-            if (part.table->rates[what].per_second != 0)
-                entry->full_ns[what] =
-                    bucket_take(entry->full_ns[what],
-                                bucket_cost_ns(&part.table->rates[what], costs[what]), now_ns);
-        unlock(part.lock);
+        for (int what = 0; what < LIMIT_WHAT_COUNT; what++) {
+            const struct bucket_rate *rate = &part.table->rates[what];
+
+            if (rate->per_second == 0)
+                continue;
+            cost_ns[what] = bucket_cost_ns(rate, costs[what]);
+            entry->full_ns[what] = bucket_take(entry->full_ns[what], cost_ns[what], now_ns);
+        }
+        note_share(&part, entry, cost_ns);
+        limit_unlock(part.lock);
     }
 }
 
 void
 limit_give(struct limit *limit, const struct limit_ids *ids, const uint64_t costs[LIMIT_WHAT_COUNT])
 {
-    for (int who = 0; limit != NULL && who < LIMIT_WHO_COUNT; who++) {
+    for (int who = 0; counts(limit) && who < LIMIT_WHO_COUNT; who++) {
         struct part part;
 
         if (find_part(limit, ids, who, &part))
             give_back(&part, costs, NULL);
     }
+}
+
+enum limit_fallback
+limit_fallback(const struct limit *limit)
+{
+    return limit->fallback;
 }
 
 struct limit_state

@@ -6,8 +6,8 @@
 #ifndef POTIK_STORE_POSTGRES_LINK_INSIDE_H
 #define POTIK_STORE_POSTGRES_LINK_INSIDE_H
 
+#include "base/resolver.h"
 #include "store/postgres/link_rows.h"
-#include "store/postgres/resolver.h"
 #include "store/postgres/store_postgres.h"
 
 #define LINK_STATEMENT_APPEND "potik_append"

@@ -6,9 +6,9 @@
  */
 #include "base/counter.h"
 #include "base/random.h"
+#include "base/resolver.h"
 #include "codec/hash.h"
 #include "postgres_sql.h"
-#include "store/postgres/resolver.h"
 #include "store/postgres/store_postgres.h"
 #include <sodium.h>
 #include <sys/eventfd.h>
@@ -250,10 +250,7 @@ postgres_warning(struct store *base, struct diag *ret_words)
 int64_t
 postgres_backoff(int64_t *backoff_ms)
 {
-    *backoff_ms = *backoff_ms == 0 ? POSTGRES_BACKOFF_MS_MIN : *backoff_ms * 2;
-    if (*backoff_ms > POSTGRES_BACKOFF_MS_MAX)
-        *backoff_ms = POSTGRES_BACKOFF_MS_MAX;
-    return *backoff_ms - (int64_t)random_below(random_system(), (uint64_t)*backoff_ms / 2);
+    return random_backoff_ms(backoff_ms, POSTGRES_BACKOFF_MS_MIN, POSTGRES_BACKOFF_MS_MAX);
 }
 
 /* --- the check of a new connection ----------------------------------------------------------- */

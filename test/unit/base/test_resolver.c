@@ -1,8 +1,8 @@
 /*
- * test_link_resolver - names to addresses off the loop, and lists of them.
+ * test_resolver - names to addresses off the loop, and lists of them.
  */
-#include "store/postgres/resolver.h"
-#include "test.h"
+#include "../test.h"
+#include "base/resolver.h"
 #include <poll.h>
 
 static int
@@ -35,7 +35,7 @@ wait_answer(const struct resolver_request *request)
 }
 
 static void
-test_link_resolver__what_needs_no_name_server_is_answered_at_once(void **state)
+test_resolver__what_needs_no_name_server_is_answered_at_once(void **state)
 {
     static const struct {
         const char *hosts;
@@ -70,7 +70,7 @@ test_link_resolver__what_needs_no_name_server_is_answered_at_once(void **state)
 }
 
 static void
-test_link_resolver__a_name_is_looked_up_by_the_thread(void **state)
+test_resolver__a_name_is_looked_up_by_the_thread(void **state)
 {
     const struct resolver_address *addresses = NULL;
     struct resolver_request *request = NULL;
@@ -88,7 +88,7 @@ test_link_resolver__a_name_is_looked_up_by_the_thread(void **state)
 }
 
 static void
-test_link_resolver__a_name_without_address_is_named(void **state)
+test_resolver__a_name_without_address_is_named(void **state)
 {
     const struct resolver_address *addresses = NULL;
     struct resolver_request *request = NULL;
@@ -103,7 +103,7 @@ test_link_resolver__a_name_without_address_is_named(void **state)
 }
 
 static void
-test_link_resolver__requests_may_be_dropped_before_their_answer(void **state)
+test_resolver__requests_may_be_dropped_before_their_answer(void **state)
 {
     for (int i = 0; i < 32; i++) {
         struct resolver_request *request = NULL;
@@ -115,7 +115,7 @@ test_link_resolver__requests_may_be_dropped_before_their_answer(void **state)
 }
 
 static void
-test_link_resolver__lists_that_do_not_go_together_are_refused(void **state)
+test_resolver__lists_that_do_not_go_together_are_refused(void **state)
 {
     static const char *const hosts[] = {"a,b,c", "/1,/2,/3,/4,/5,/6,/7,/8,/9,/10,/11,/12,/13,/14,"
                                                  "/15,/16,/17"};
@@ -136,8 +136,7 @@ test_link_resolver__lists_that_do_not_go_together_are_refused(void **state)
 int
 main(void)
 {
-#define RESOLVER_TEST(name)                                                                        \
-    cmocka_unit_test_setup_teardown(test_link_resolver__##name, setup, teardown)
+#define RESOLVER_TEST(name) cmocka_unit_test_setup_teardown(test_resolver__##name, setup, teardown)
     const struct CMUnitTest tests[] = {
         RESOLVER_TEST(what_needs_no_name_server_is_answered_at_once),
         RESOLVER_TEST(a_name_is_looked_up_by_the_thread),

@@ -1,13 +1,12 @@
 /*
  * resolver - from the host names of a URL to addresses, off the loops: getaddrinfo blocks.
  *
- * Layer 3 (store/postgres). One thread for all links of a store, started with it. A link asks, and
- * watches the request's eventfd; it may drop the request at any time (its deadline passed), the
- * thread then throws the answer away. What needs no name server (addresses, unix sockets) is
- * answered within the call.
+ * Layer 0. One thread for all who ask of one resolver. Who asks watches the request's eventfd, and
+ * may drop the request at any time (its deadline passed); the thread then throws the answer away.
+ * What needs no name server (addresses, unix sockets) is answered within the call.
  */
-#ifndef POTIK_STORE_POSTGRES_RESOLVER_H
-#define POTIK_STORE_POSTGRES_RESOLVER_H
+#ifndef POTIK_BASE_RESOLVER_H
+#define POTIK_BASE_RESOLVER_H
 
 #include "base/diag.h"
 #include "base/err.h"

@@ -1,10 +1,10 @@
 /*
  * resolver - see resolver.h.
  *
- * A request is held by two, the link and the thread, and freed by the last to let go. The thread
+ * A request is held by two, who asks and the thread, and freed by the last to let go. The thread
  * writes the answer, then `is_answered`, then the eventfd.
  */
-#include "store/postgres/resolver.h"
+#include "base/resolver.h"
 
 #include "base/file.h"
 #include "base/mem.h"
