@@ -14,6 +14,7 @@ import path from 'node:path';
 import {
   Ledger, Potik, Program, atLeast, atMost, load, machineFacts, median, openFigures, program, sleep, top,
 } from './harness.mjs';
+import { NO_REDIS, Redis } from '../test/flow/redis.mjs';
 
 const words = process.argv.slice(2);
 const option = (name) => (words.includes(name) ? words[words.indexOf(name) + 1] : undefined);
@@ -24,6 +25,8 @@ const rounds = quick ? 1 : 3;
 const stored = quick ? 500_000 : 5_000_000;
 const tries = quick ? 100 : 1000;
 const HASH_MIB = 19;
+const REQUESTS_PER_SECOND = 60000; /* of single events: docs/PERFORMANCE.md */
+const TELLINGS_PER_SECOND = 100; /* at the most: limit/redis_inside.h */
 
 const folder = fs.mkdtempSync(path.join(option('--dir') ?? path.join(top, 'build'), 'bench-'));
 process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
@@ -44,7 +47,7 @@ function request(server, method, route, { token, body, agent } = {}) {
     const sent = http.request({ host, port, method, path: route, headers, agent }, (reply) => {
       let out = '';
       reply.on('data', (part) => { out += part; });
-      reply.on('end', () => resolve({ status: reply.statusCode, json: out.startsWith('{') ? JSON.parse(out) : null }));
+      reply.on('end', () => resolve({ status: reply.statusCode, text: out, json: out.startsWith('{') ? JSON.parse(out) : null }));
     });
     sent.on('error', reject);
     sent.end(text);
@@ -279,6 +282,7 @@ async function counted(name, credential, events, flags = []) {
   spawnSync('callgrind_control', ['-i', 'on', String(traced.pid)]);
   await load(traced, { connections: 4, batch: 1, events, seed: 901, ...route });
   spawnSync('callgrind_control', ['-i', 'off', String(traced.pid)]);
+  const tellings = Number(/^potik_redis_exchanges_total (\d+)$/m.exec((await request(traced, 'GET', '/metrics')).text)?.[1]);
   await traced.stop();
   const files = fs.readdirSync(dataDir).filter((each) => each.startsWith('callgrind.out')).map((each) => path.join(dataDir, each));
   const loops = files.filter((file) => inclusive([file], 'auth_check') > 0);
@@ -287,7 +291,11 @@ async function counted(name, credential, events, flags = []) {
   figure(`${name}: instructions of a single-event request`, all / events, 'instr.');
   figure('  of them checking who asks (auth_check)', check / events, 'instr.');
   const limits = inclusive(loops, 'limits_take_head') + inclusive(loops, 'limits_take_events');
-  return { share: check / all * 100, limits: limits / events, withLimits: all / (all - limits) };
+  const telling = inclusive(loops, 'limit_redis_ready');
+  const without = all - limits - telling;
+  /* Under callgrind time is slow: what a second costs is put beside what a second brings at full speed. */
+  const tellingAtSpeed = tellings > 0 ? telling / tellings * TELLINGS_PER_SECOND / REQUESTS_PER_SECOND * events : 0;
+  return { share: check / all * 100, limits: limits / events, telling: telling / tellings, withLimits: (without + limits + tellingAtSpeed) / without };
 }
 
 async function instructions() {
@@ -299,6 +307,15 @@ async function instructions() {
   const limited = await counted('key, nine limits', 'key', events, limits);
   figure('  of them counting for limits', limited.limits, 'instr.');
   figure('  whole ÷ whole without that', limited.withLimits, '×', atMost(1.05, ' ×'));
+  if (NO_REDIS !== false) {
+    console.error(`Redis is left out: ${NO_REDIS}`);
+    return;
+  }
+  const redis = await Redis.start();
+  const shared = await counted('key, nine limits in Redis', 'key', events, [...limits, '--redis', redis.url]).finally(() => redis.close());
+  figure('  of them counting for limits', shared.limits, 'instr.');
+  figure('  telling Redis, once', shared.telling, 'instr.');
+  figure(`  whole ÷ whole without both, at ${REQUESTS_PER_SECOND} requests and ${TELLINGS_PER_SECOND} tellings a second`, shared.withLimits, '×', atMost(1.05, ' ×'));
 }
 
 write({ facts: machineFacts(folder) });

@@ -115,7 +115,8 @@ take(struct api_request *request, bool is_stranger, const uint64_t *costs, const
     struct api *api = request->loop->api;
     const struct limit_ids names = name_who(request, is_stranger);
 
-    if (limit_take(api->limit, &names, costs, paid, clock_steady_ns(api->config.clock), ret_answer))
+    if (limit_take(api->limit, &names, costs, paid, http_loop_now_ns(request->loop->http),
+                   ret_answer))
         return true;
     if (paid != NULL)
         limit_give(api->limit, &names,
@@ -137,7 +138,7 @@ count(const struct api_request *request, const uint64_t costs[LIMIT_WHAT_COUNT])
     const struct api *api = request->loop->api;
     const struct limit_ids names = name_who(request, false);
 
-    limit_count(api->limit, &names, costs, clock_steady_ns(api->config.clock));
+    limit_count(api->limit, &names, costs, http_loop_now_ns(request->loop->http));
 }
 
 /*

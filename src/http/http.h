@@ -163,5 +163,7 @@ MUST_USE enum err
 http_loop_watch(struct http_loop *loop, int fd, uint32_t events,
                 void (*ready)(void *loop_state, void *arg, uint32_t events), void *arg);
 uint32_t http_loop_number(const struct http_loop *loop); /* 0 … loops − 1 */
+/* The steady clock's time when this turn began: good for what may be some milliseconds late. */
+int64_t http_loop_now_ns(const struct http_loop *loop);
 
 #endif

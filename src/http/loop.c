@@ -431,6 +431,12 @@ http_loop_number(const struct http_loop *loop)
     return loop->number;
 }
 
+int64_t
+http_loop_now_ns(const struct http_loop *loop)
+{
+    return loop->now_ns;
+}
+
 enum err
 http_loop_watch(struct http_loop *loop, int fd, uint32_t events,
                 void (*ready)(void *loop_state, void *arg, uint32_t events), void *arg)

@@ -68,7 +68,9 @@ limit_lock_of(struct limit *limit, uint64_t set)
     return &limit->locks[set % LIMIT_LOCKS];
 }
 
-/* share.c. Under the entry's lock, all but the first two. */
+/* share.c. Under the entry's lock, all but the first two. What is untold stays within
+ * SHARE_UNTOLD_NS_MAX, and what the rate has let in since: no sum overflows. */
+#define SHARE_UNTOLD_NS_MAX (INT64_MAX / 2)
 MUST_USE enum err share_init(struct limit *limit);
 void share_fini(struct limit *limit);
 /* The entry at `place` is of `id` from now on. */
@@ -76,5 +78,21 @@ void share_begin(struct limit *limit, enum limit_who who, uint64_t place, uint64
 /* So much was counted, or less than 0: given back. */
 void share_add(struct limit *limit, enum limit_who who, uint64_t place,
                const int64_t cost_ns[LIMIT_WHAT_COUNT]);
+/* The entry has something to tell for the first time. */
+void share_enqueue(struct limit *limit, enum limit_who who, uint64_t place);
+
+/* share_add of costs that had room in the bucket. */
+static inline void
+share_add_few(struct limit *limit, enum limit_who who, uint64_t place,
+              const int64_t cost_ns[LIMIT_WHAT_COUNT])
+{
+    struct share *share = &limit->tables[who].shares[place];
+
+#pragma GCC unroll 3
+    for (int what = 0; what < LIMIT_WHAT_COUNT; what++)
+        share->untold_ns[what] += cost_ns[what];
+    if (__builtin_expect(!share->is_queued, false))
+        share_enqueue(limit, who, place);
+}
 
 #endif

@@ -144,14 +144,13 @@ all_full_ns(const struct entry *entry)
     return latest;
 }
 
-/* The entry of this id; a new one is full. Under the lock. */
 static struct entry *
-find_entry(const struct part *part)
+find_other_entry(const struct part *part)
 {
     struct entry *set = &part->table->entries[part->first];
     struct entry *soonest = &set[0];
 
-    for (int way = 0; way < LIMIT_WAYS; way++)
+    for (int way = 1; way < LIMIT_WAYS; way++)
         if (set[way].hash == part->hash)
             return &set[way];
     for (int way = 1; way < LIMIT_WAYS; way++)
@@ -161,6 +160,15 @@ find_entry(const struct part *part)
     if (part->table->shares != NULL)
         share_begin(part->limit, part->who, (uint64_t)(soonest - part->table->entries), part->id);
     return soonest;
+}
+
+/* The entry of this id; a new one is full. Under the lock. Mostly it is the first of its set. */
+static inline struct entry *
+find_entry(const struct part *part)
+{
+    struct entry *first = &part->table->entries[part->first];
+
+    return first->hash == part->hash ? first : find_other_entry(part);
 }
 
 /* So much was counted, or given back: the others are told. Under the lock. */
@@ -174,7 +182,7 @@ note_share(const struct part *part, const struct entry *entry, const int64_t *co
 /* --- asking --------------------------------------------------------------------------------- */
 
 /* Keyed, since addresses are chosen by who sends: nobody can aim two at one set. */
-static uint64_t
+static inline uint64_t
 hash_id(const struct limit *limit, uint64_t id)
 {
     const wide product = (wide)(id ^ limit->key[0]) * limit->key[1];
@@ -183,7 +191,7 @@ hash_id(const struct limit *limit, uint64_t id)
     return (uint64_t)again ^ (uint64_t)(again >> 64);
 }
 
-static bool
+static inline bool
 find_part(struct limit *limit, const struct limit_ids *ids, int who, struct part *ret_part)
 {
     if (limit->tables[who].entries == NULL || ids->ids[who] == 0)
@@ -211,41 +219,6 @@ note(struct limit_answer *answer, int who, int what, int64_t debt_ns, int64_t wa
     answer->what = (enum limit_what)what;
     answer->debt_ns = debt_ns;
     answer->wait_ns = wait_ns;
-}
-
-/*
- * The common case, as `take` would do it: nothing was paid before, and the costs fit into every
- * burst beside what is owed. false: nothing was done.
- */
-static bool
-take_simply(const struct part *part, int who, struct entry *entry, const uint64_t *costs,
-            int64_t now_ns, struct limit_answer *answer)
-{
-    int64_t full_ns[LIMIT_WHAT_COUNT];
-    int64_t cost_ns[LIMIT_WHAT_COUNT];
-    int64_t most_ns = answer->debt_ns; /* 0 before anything has been asked */
-    int most = -1;
-
-    for (int what = 0; what < LIMIT_WHAT_COUNT; what++) {
-        const struct bucket_rate *rate = &part->table->rates[what];
-        int64_t owed_ns;
-
-        cost_ns[what] = (int64_t)((wide)costs[what] * rate->unit_time >> 32);
-        owed_ns = bucket_debt_ns(entry->full_ns[what], now_ns) + cost_ns[what];
-        if (owed_ns > rate->burst_ns)
-            return false;
-        full_ns[what] = now_ns + owed_ns;
-        most = owed_ns > most_ns ? what : most;
-        most_ns = owed_ns > most_ns ? owed_ns : most_ns;
-    }
-    memcpy(entry->full_ns, full_ns, sizeof(full_ns));
-    note_share(part, entry, cost_ns);
-    if (most >= 0)
-        *answer = (struct limit_answer){.is_limited = true,
-                                        .who = (enum limit_who)who,
-                                        .what = (enum limit_what)most,
-                                        .debt_ns = most_ns};
-    return true;
 }
 
 /* All of one who's limits, or none. Under the lock. */
@@ -313,6 +286,73 @@ count_refused(enum limit_who who)
     counter_add(refused[who], 1);
 }
 
+/* What of one who's three buckets would be full when, with these costs; false: one has no room. */
+static inline bool
+add_costs(const struct table *table, const struct entry *entry, const uint64_t *costs,
+          int64_t now_ns, int64_t cost_ns[LIMIT_WHAT_COUNT], int64_t full_ns[LIMIT_WHAT_COUNT])
+{
+    const int64_t full_ns_max = now_ns + table->rates[0].burst_ns; /* all have the same burst */
+
+#pragma GCC unroll 3
+    for (int what = 0; what < LIMIT_WHAT_COUNT; what++) {
+        cost_ns[what] = (int64_t)((wide)costs[what] * table->rates[what].unit_time >> 32);
+        full_ns[what] =
+            (entry->full_ns[what] > now_ns ? entry->full_ns[what] : now_ns) + cost_ns[what];
+        if (full_ns[what] > full_ns_max)
+            return false;
+    }
+    return true;
+}
+
+/*
+ * The common case, as `take` would do it, in half the instructions: nothing was paid before, and
+ * the costs (below 2^32) fit into every burst beside what is owed. Takes one who after the other;
+ * gives the first that could not be taken so, or LIMIT_WHO_COUNT.
+ */
+static int
+take_simply(struct limit *limit, const struct limit_ids *ids, const uint64_t *costs, int64_t now_ns,
+            struct limit_answer *answer)
+{
+    int64_t most_ns = now_ns;
+    int most = -1;
+    int first = LIMIT_WHO_COUNT;
+
+    for (int who = 0; who < LIMIT_WHO_COUNT; who++) {
+        int64_t full_ns[LIMIT_WHAT_COUNT];
+        int64_t cost_ns[LIMIT_WHAT_COUNT];
+        struct part part;
+        struct entry *entry;
+        bool is_taken;
+
+        if (!find_part(limit, ids, who, &part))
+            continue;
+        limit_lock(part.lock);
+        entry = find_entry(&part);
+        is_taken = add_costs(part.table, entry, costs, now_ns, cost_ns, full_ns);
+        if (is_taken) {
+            memcpy(entry->full_ns, full_ns, sizeof(full_ns));
+            if (part.table->shares != NULL)
+                share_add_few(limit, part.who, (uint64_t)(entry - part.table->entries), cost_ns);
+        }
+        limit_unlock(part.lock);
+        if (!is_taken) {
+            first = who;
+            break;
+        }
+#pragma GCC unroll 3
+        for (int what = 0; what < LIMIT_WHAT_COUNT; what++) {
+            most = full_ns[what] > most_ns ? who * LIMIT_WHAT_COUNT + what : most;
+            most_ns = full_ns[what] > most_ns ? full_ns[what] : most_ns;
+        }
+    }
+    if (most >= 0)
+        *answer = (struct limit_answer){.is_limited = true,
+                                        .who = (enum limit_who)(most / LIMIT_WHAT_COUNT),
+                                        .what = (enum limit_what)(most % LIMIT_WHAT_COUNT),
+                                        .debt_ns = most_ns - now_ns};
+    return first;
+}
+
 /* Whether what is known here decides, though the others cannot be asked. */
 static bool
 counts(const struct limit *limit)
@@ -332,41 +372,50 @@ take_without(const struct limit *limit, struct limit_answer *ret_answer)
     return limit->fallback == LIMIT_OPEN;
 }
 
-bool
-limit_take(struct limit *limit, const struct limit_ids *ids, const uint64_t costs[LIMIT_WHAT_COUNT],
-           const uint64_t paid[LIMIT_WHAT_COUNT], int64_t now_ns, struct limit_answer *ret_answer)
+/* All of it, or nothing; of the whos before `first` it has been taken. */
+static bool
+take_slowly(struct limit *limit, const struct limit_ids *ids, int first, const uint64_t *costs,
+            const uint64_t *paid, int64_t now_ns, struct limit_answer *answer)
 {
     struct part parts[LIMIT_WHO_COUNT];
-    struct limit_answer answer = {.is_limited = false};
-    const bool is_simple =
-        paid == NULL &&
-        (costs[LIMIT_EVENTS] | costs[LIMIT_REQUESTS] | costs[LIMIT_BYTES]) >> 32 == 0;
     bool is_taken[LIMIT_WHO_COUNT] = {false};
     bool is_let_in = true;
 
-    if (!counts(limit))
-        return take_without(limit, ret_answer);
-    if (atomic_load_explicit(&limit->is_away, memory_order_relaxed))
-        counter_add(&fallbacks, 1);
     for (int who = 0; is_let_in && who < LIMIT_WHO_COUNT; who++) {
-        struct entry *entry;
-
         if (!find_part(limit, ids, who, &parts[who]))
             continue;
-        limit_lock(parts[who].lock);
-        entry = find_entry(&parts[who]);
-        is_let_in = is_taken[who] =
-            (is_simple && take_simply(&parts[who], who, entry, costs, now_ns, &answer)) ||
-            take(&parts[who], who, entry, costs, paid, now_ns, &answer);
-        limit_unlock(parts[who].lock);
+        if (who >= first) {
+            limit_lock(parts[who].lock);
+            is_let_in =
+                take(&parts[who], who, find_entry(&parts[who]), costs, paid, now_ns, answer);
+            limit_unlock(parts[who].lock);
+        }
+        is_taken[who] = is_let_in;
     }
     for (int who = 0; !is_let_in && who < LIMIT_WHO_COUNT; who++)
         if (is_taken[who])
             give_back(&parts[who], costs, paid);
     if (!is_let_in)
-        count_refused(answer.who);
-    *ret_answer = answer;
+        count_refused(answer->who);
     return is_let_in;
+}
+
+bool
+limit_take(struct limit *limit, const struct limit_ids *ids, const uint64_t costs[LIMIT_WHAT_COUNT],
+           const uint64_t paid[LIMIT_WHAT_COUNT], int64_t now_ns, struct limit_answer *ret_answer)
+{
+    int first = 0;
+
+    if (!counts(limit))
+        return take_without(limit, ret_answer);
+    if (atomic_load_explicit(&limit->is_away, memory_order_relaxed))
+        counter_add(&fallbacks, 1);
+    *ret_answer = (struct limit_answer){.is_limited = false};
+    if (paid == NULL &&
+        (costs[LIMIT_EVENTS] | costs[LIMIT_REQUESTS] | costs[LIMIT_BYTES]) >> 32 == 0)
+        first = take_simply(limit, ids, costs, now_ns, ret_answer);
+    return first == LIMIT_WHO_COUNT ||
+           take_slowly(limit, ids, first, costs, paid, now_ns, ret_answer);
 }
 
 void

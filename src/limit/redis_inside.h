@@ -15,7 +15,7 @@
 #include <hiredis/async.h>
 
 #define REDIS_PARTS_MAX 1000 /* told at once; the rest right after the answer */
-#define REDIS_TELL_EACH_NS (INT64_C(5) * 1000000) /* at the most so often */
+#define REDIS_TELL_EACH_NS (INT64_C(10) * 1000000) /* at the most so often */
 #define REDIS_COMMAND_BYTES_MAX (1024 * 1024)
 
 enum redis_state {

@@ -94,9 +94,12 @@ share_begin(struct limit *limit, enum limit_who who, uint64_t place, uint64_t id
     memset(share->untold_ns, 0, sizeof(share->untold_ns)); /* it stays queued, where it was */
 }
 
-static void
-enqueue(struct queue *queue, enum limit_who who, uint64_t place)
+void
+share_enqueue(struct limit *limit, enum limit_who who, uint64_t place)
 {
+    struct queue *queue = limit->queue;
+
+    limit->tables[who].shares[place].is_queued = true;
     limit_lock(&queue->lock);
     assert(queue->count < queue->size);
     queue->places[(queue->first + queue->count++) % queue->size] = (struct place){place, who};
@@ -107,6 +110,18 @@ enqueue(struct queue *queue, enum limit_who who, uint64_t place)
     limit_unlock(&queue->lock);
 }
 
+static int64_t
+add_within_bounds(int64_t untold_ns, int64_t cost_ns)
+{
+    int64_t sum_ns;
+
+    if (__builtin_add_overflow(untold_ns, cost_ns, &sum_ns))
+        return cost_ns > 0 ? SHARE_UNTOLD_NS_MAX : -SHARE_UNTOLD_NS_MAX;
+    if (sum_ns > SHARE_UNTOLD_NS_MAX)
+        return SHARE_UNTOLD_NS_MAX;
+    return sum_ns < -SHARE_UNTOLD_NS_MAX ? -SHARE_UNTOLD_NS_MAX : sum_ns;
+}
+
 void
 share_add(struct limit *limit, enum limit_who who, uint64_t place,
           const int64_t cost_ns[LIMIT_WHAT_COUNT])
@@ -114,12 +129,9 @@ share_add(struct limit *limit, enum limit_who who, uint64_t place,
     struct share *share = &limit->tables[who].shares[place];
 
     for (int what = 0; what < LIMIT_WHAT_COUNT; what++)
-        if (__builtin_add_overflow(share->untold_ns[what], cost_ns[what], &share->untold_ns[what]))
-            share->untold_ns[what] = cost_ns[what] > 0 ? INT64_MAX : INT64_MIN;
-    if (!share->is_queued) {
-        share->is_queued = true;
-        enqueue(limit->queue, who, place);
-    }
+        share->untold_ns[what] = add_within_bounds(share->untold_ns[what], cost_ns[what]);
+    if (!share->is_queued)
+        share_enqueue(limit, who, place);
 }
 
 /* --- telling ---------------------------------------------------------------------------------- */

@@ -80,7 +80,7 @@ test('two nodes together let in the rate, within one percent', { skip }, async (
   assert.ok(seen[429] > seen[200], 'far more was sent');
   for (const { server, client } of nodes) {
     const asked = await metric(server, 'potik_redis_exchanges_total');
-    assert.ok(asked > 50 && asked < 220 * (seen.ms / 1000), `asked ${asked} times in ${seen.ms.toFixed(0)} ms`);
+    assert.ok(asked > 50 && asked < 110 * (seen.ms / 1000), `asked ${asked} times in ${seen.ms.toFixed(0)} ms`);
     assert.equal(await metric(server, 'potik_limit_fallback_total'), 0);
     assert.equal((await client.stats('top-events', {})).rows[0][1], client.acked.size);
   }
@@ -92,19 +92,22 @@ test('two nodes together let in the rate, within one percent', { skip }, async (
 test('a node that comes late, or slept, learns what the others have let in', { skip }, async (t) => {
   const redis = await redisFor(t);
   const flags = ['--limit-project-events', '1', '--limit-burst', '200s'];
+  /* So many are owed there, at a second each, less those that the test has taken; an answer is on its way by then. */
+  const told = (events) => until(`${events} are told`, () => owedSeconds(redis, 'potik:limit:project:1') > events - 10);
+  const send = async ({ client }, count) => (await client.post(Array.from({ length: count }, event))).status;
   const first = await nodeFor(t, redis.url, flags);
-  assert.equal((await first.client.post(Array.from({ length: 150 }, event))).status, 200);
-  await until('it is told', async () => (await metric(first.server, 'potik_redis_exchanges_total')) >= 1);
+  assert.equal(await send(first, 150), 200);
+  await told(150);
   const second = await nodeFor(t, redis.url, flags);
-  assert.equal((await second.client.post([event()])).status, 200); /* asks */
-  await until('it is told', async () => (await metric(second.server, 'potik_redis_exchanges_total')) >= 1);
-  const refused = await second.client.post(Array.from({ length: 60 }, event));
-  assert.equal(refused.status, 429, refused.text);
-  assert.equal((await second.client.post(Array.from({ length: 40 }, event))).status, 200);
-  await until('it is told', async () => (await metric(second.server, 'potik_redis_exchanges_total')) >= 2);
-  assert.equal((await first.client.post([event()])).status, 200);
-  await until('it is told', async () => (await metric(first.server, 'potik_redis_exchanges_total')) >= 2);
-  assert.equal((await first.client.post(Array.from({ length: 20 }, event))).status, 429);
+  assert.equal(await send(second, 15), 200); /* it knows of none: this asks */
+  await told(165);
+  assert.equal(await send(second, 60), 429);
+  assert.equal(await send(second, 25), 200);
+  await told(190);
+  const before = await metric(first.server, 'potik_redis_exchanges_total');
+  assert.equal(await send(first, 1), 200); /* it knows of 150 */
+  await until('it has asked', async () => (await metric(first.server, 'potik_redis_exchanges_total')) > before);
+  assert.equal(await send(first, 30), 429);
 });
 
 for (const [mode, expects] of Object.entries({
