@@ -33,6 +33,8 @@ struct config {
     char *config;
     char *data_dir;
     char *listen;
+    char *tls_cert; /* PEM files, both or neither (NULL) */
+    char *tls_key;
     char *store; /* may hold a password: shown by postgres_describe_url alone */
     char *time_zone;
     char *log_format; /* auto, text, json */

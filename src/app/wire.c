@@ -216,6 +216,8 @@ open_server(struct program *program, struct diag *diag)
     const struct config *config = program->config;
     struct http_config http = {
         .listen = config->listen,
+        .tls_cert = config->tls_cert,
+        .tls_key = config->tls_key,
         .loops = (uint32_t)config->loop_threads,
         .connections_max = (uint32_t)config->connections_max,
         .pipeline_max = (uint32_t)config->pipeline_max,
@@ -238,6 +240,27 @@ open_server(struct program *program, struct diag *diag)
     return http_server_start(&http, &program->server, diag);
 }
 
+static enum err
+check_tls(const struct config *config, struct diag *diag)
+{
+    enum err err;
+
+    if (config->tls_cert == NULL)
+        return ERR_OK;
+    if (strncmp(config->listen, "unix:", 5) == 0) {
+        diag_set_field(diag, "tls-cert",
+                       "tls-cert: a unix socket takes no TLS, its bytes do not leave this machine; "
+                       "leave tls-cert and tls-key out, or listen on HOST:PORT");
+        config_name_source(config, "tls-cert", diag);
+        return ERR_INVALID;
+    }
+    err = http_check_tls(config->tls_cert, config->tls_key, diag);
+    if (err == ERR_INVALID)
+        config_name_source(config, strcmp(diag->field, "tls-key") == 0 ? "tls-key" : "tls-cert",
+                           diag);
+    return err;
+}
+
 /* What a person has mistyped, and only another layer can tell: it is told with its source. */
 static enum err
 check_addresses(const struct config *config, struct diag *diag)
@@ -246,6 +269,8 @@ check_addresses(const struct config *config, struct diag *diag)
 
     if (err == ERR_INVALID)
         config_name_source(config, "listen", diag);
+    if (err == ERR_OK)
+        err = check_tls(config, diag);
     if (err == ERR_OK) {
         err = browser_check_origins(config->origins, diag);
         if (err == ERR_INVALID)

@@ -64,7 +64,9 @@ struct http_handler {
 };
 
 struct http_config {
-    const char *listen;       /* "127.0.0.1:8700", "[::1]:0", "unix:/path" */
+    const char *listen;   /* "127.0.0.1:8700", "[::1]:0", "unix:/path" */
+    const char *tls_cert; /* PEM files, both or neither; NULL: plain HTTP. Not with unix: */
+    const char *tls_key;
     uint32_t loops;           /* 1 … 256 */
     uint32_t connections_max; /* all loops together */
     uint32_t pipeline_max;    /* requests under way a connection: 1 … 64 */
@@ -91,7 +93,8 @@ struct http_server;
  * ERR_INVALID: listen. */
 MUST_USE enum err http_server_start(const struct http_config *config,
                                     struct http_server **ret_server, struct diag *diag);
-/* "http://127.0.0.1:8700", "http://[::1]:8700" or "unix:/path": valid while the server lives. */
+/* With TLS "https://…", else "http://127.0.0.1:8700", "http://[::1]:8700" or "unix:/path": valid
+ * while the server lives. */
 const char *http_server_address(const struct http_server *server);
 /* Stop accepting, let requests under way end for at most drain_ms, close the rest, join the loops.
  * After it http_loop_post gives false; what it took before has been run. Threads that post must end
@@ -101,6 +104,18 @@ void http_server_drain(struct http_server *server, int64_t drain_ms);
  * ERR_INVALID.
  */
 MUST_USE enum err http_check_listen(const char *listen, struct diag *diag);
+/* Whether the two PEM files will do. ERR_INVALID: one sentence with file and reason, whose field is
+ * the setting ("tls-cert", "tls-key"). ERR_NOMEM. */
+MUST_USE enum err http_check_tls(const char *cert_path, const char *key_path, struct diag *diag);
+/* Of a server with TLS, on one thread: both files anew, for connections from now on. On an error,
+ * as above, what was in force stays. */
+MUST_USE enum err http_server_reload_tls(struct http_server *server, struct diag *diag);
+struct http_tls_facts {
+    int64_t valid_from_s; /* of the certificate, unix time */
+    int64_t valid_until_s;
+    bool is_key_private; /* nobody but its owner may read the key's file */
+};
+struct http_tls_facts http_server_tls_facts(struct http_server *server);
 /* Drains if that has not been done, and frees. Takes NULL. */
 void http_server_stop(struct http_server **server, int64_t drain_ms);
 

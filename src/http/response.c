@@ -163,6 +163,8 @@ put_head(char *to, const struct http_exchange *exchange, int status, struct slic
     to = put(to, id.ptr, id.len);
     to = PUT(to, "\r\n");
     to = put(to, fields.ptr, fields.len);
+    if (exchange->connection->tls != NULL && secure_wants_hsts(exchange))
+        to = PUT(to, "Strict-Transport-Security: max-age=31536000\r\n");
     if (exchange->is_closing)
         to = PUT(to, "Connection: close\r\n");
     else if (exchange->head.minor == 0)
