@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/log.h"
+#include "codec/address.h"
 #include "codec/zone.h"
 #include "http/http.h"
 #include "limit/limit.h"
@@ -50,7 +51,7 @@ struct api_config {
     bool is_throttled;
     const uint64_t (*limits)[LIMIT_WHAT_COUNT]; /* a second, of each limit_who; 0: none */
     uint64_t limit_burst_ms;
-    bool trusts_proxy;
+    struct address_set proxies; /* whose X-Forwarded-For is believed; empty: nobody's */
 };
 
 struct api;

@@ -50,8 +50,8 @@ struct config {
     uint64_t token_life_ms;
     uint64_t refresh_life_ms;
     char *origins;        /* NULL: none */
-    char *login_throttle; /* on, off; so is the next */
-    char *trust_proxy;
+    char *login_throttle; /* on, off */
+    char *trusted_proxy;  /* NULL: none */
 
     uint64_t limits[LIMIT_WHO_COUNT][LIMIT_WHAT_COUNT]; /* a second; 0: none */
     uint64_t limit_burst_ms;

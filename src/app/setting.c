@@ -69,8 +69,8 @@ const struct setting settings[] = {
     CHOICE_ROW("login-throttle", login_throttle, "on", "on|off", "slow down who fails to log in"),
     TEXT_ROW("origins", origins, NULL, "https://HOST[:PORT],…", false,
              "of web pages that may ask from a browser; sending events is open to all"),
-    CHOICE_ROW("trust-proxy", trust_proxy, "off", "on|off",
-               "the client is the last of X-Forwarded-For: only behind a proxy that sets it"),
+    TEXT_ROW("trusted-proxy", trusted_proxy, NULL, "ADDRESS[/BITS],… or unix", false,
+             "proxies whose X-Forwarded-For tells the client's address"),
 
     NUMBER_ROW(SETTING_COUNT, "limit-key-events", limits[LIMIT_KEY][LIMIT_EVENTS], "0", 0,
                LIMIT_PER_SECOND_MAX, false, "events a second from one key, or one account; 0: no limit"),

@@ -195,9 +195,14 @@ open_api(struct program *program, struct diag *diag)
         .is_throttled = strcmp(config->login_throttle, "on") == 0,
         .limits = config->limits,
         .limit_burst_ms = config->limit_burst_ms,
-        .trusts_proxy = strcmp(config->trust_proxy, "on") == 0,
     };
 
+    if (config->trusted_proxy != NULL) {
+        enum err err = address_set_parse(slice_of_text(config->trusted_proxy), &api.proxies, diag);
+
+        if (err != ERR_OK)
+            return err;
+    }
     for (int i = 0; i < DESK_LANES; i++) {
         enum err err = wire_open_account(config, false, &api.desk_links[i], diag);
 
@@ -275,6 +280,13 @@ check_addresses(const struct config *config, struct diag *diag)
         err = browser_check_origins(config->origins, diag);
         if (err == ERR_INVALID)
             config_name_source(config, "origins", diag);
+    }
+    if (err == ERR_OK && config->trusted_proxy != NULL) {
+        struct address_set proxies;
+
+        err = address_set_parse(slice_of_text(config->trusted_proxy), &proxies, diag);
+        if (err == ERR_INVALID)
+            config_name_source(config, "trusted-proxy", diag);
     }
     if (err != ERR_OK || !config_is_postgres(config))
         return err;

@@ -191,6 +191,21 @@ http_header(const struct http_exchange *exchange, const char *name)
 }
 
 struct slice
+http_header_at(const struct http_exchange *exchange, const char *name, uint32_t i)
+{
+    size_t name_len = strlen(name);
+
+    for (unsigned at = 0; at < exchange->head.field_count; at++) {
+        if (field_is(exchange, at, name, name_len) && i-- == 0) {
+            const struct http_field *field = &exchange->head.fields[at];
+
+            return slice_of(exchange->head_bytes + field->value_at, field->value_len);
+        }
+    }
+    return SLICE_NONE;
+}
+
+struct slice
 http_authorization(const struct http_exchange *exchange, uint32_t *ret_count)
 {
     const struct http_request *request = &exchange->request;

@@ -138,7 +138,9 @@ http_query(const struct http_exchange *exchange); /* raw, without '?'; ptr NULL:
  * tells. */
 struct slice http_header(const struct http_exchange *exchange, const char *name);
 uint32_t http_header_count(const struct http_exchange *exchange, const char *name);
-/* As the two above, of `authorization`, without a search. */
+/* Value `i` of a field that stands http_header_count times, in their order. */
+struct slice http_header_at(const struct http_exchange *exchange, const char *name, uint32_t i);
+/* As those above, of `authorization`, without a search. */
 struct slice http_authorization(const struct http_exchange *exchange, uint32_t *ret_count);
 struct slice http_request_id(const struct http_exchange *exchange); /* echoed or made */
 /* Content-Length, or −1 (none, or chunked). */
