@@ -229,6 +229,53 @@ handle_turn_end(void *loop_state)
     }
 }
 
+/* --- the access log ---------------------------------------------------------------------------*/
+
+/* Who was let in, by what. */
+static const char *
+credential_of(const struct api_request *request)
+{
+    if (request == NULL || request->actor.id == 0)
+        return "none";
+    if (request->login.login_id != 0)
+        return "token";
+    return request->route->auth == ROUTE_WRITE ? "write" : "read";
+}
+
+static void
+handle_done(void *loop_state, const struct http_exchange *exchange)
+{
+    struct api_loop *loop = loop_state;
+    const struct api *api = loop->api;
+    const struct api_request *request = http_user(exchange);
+    char room[ADDRESS_TEXT_BYTES];
+    struct access_line line = {
+        .now_us = clock_wall_us(api->config.clock),
+        .request_id = http_request_id(exchange),
+        .outcome = http_outcome(exchange),
+        .peer = http_peer(exchange),
+        .credential = credential_of(request),
+    };
+
+    line.duration_us = (clock_steady_ns(api->config.clock) - line.outcome.began_ns) / 1000;
+    if (line.outcome.has_head) {
+        line.method =
+            http_method(exchange) == HTTP_OTHER ? SLICE("OTHER") : http_method_text(exchange);
+        line.peer = api_peer(api, exchange, room);
+    }
+    if (request != NULL && request->route != NULL)
+        line.route = request->route->pattern;
+    access_lines_add(&loop->access_lines, &line);
+}
+
+static void
+handle_turn_sent(void *loop_state)
+{
+    struct api_loop *loop = loop_state;
+
+    access_lines_write(&loop->access_lines);
+}
+
 /* --- a loop's start and stop ------------------------------------------------------------------*/
 
 static void
@@ -245,6 +292,7 @@ loop_free(struct api_loop **place)
     event_decoder_free(&loop->decoder);
     access_release(&loop->access);
     auth_forget(loop);
+    access_lines_fini(&loop->access_lines);
     buf_fini(&loop->reply);
     mem_free(loop);
     *place = NULL;
@@ -325,6 +373,7 @@ handle_loop_start(void *app, struct http_loop *http, void **ret_loop_state, stru
     loop->http = http;
     loop->uploads.bytes_max = api->config.upload_bytes_max;
     buf_init(&loop->reply, REPLY_BYTES_MAX);
+    access_lines_init(&loop->access_lines, api->config.access_log);
     access_renew(api->config.access, &loop->access);
     err = open_links(loop, diag);
     if (err == ERR_OK)
@@ -360,6 +409,8 @@ api_handler(void)
         .end = handle_end,
         .gone = handle_gone,
         .turn_end = handle_turn_end,
+        .done = handle_done,
+        .turn_sent = handle_turn_sent,
         .error_body = error_add_body,
     };
 

@@ -18,6 +18,7 @@
 
 #include "account/access.h"
 #include "account/password.h"
+#include "api/access_log.h"
 #include "api/desk.h"
 #include "base/clock.h"
 #include "base/diag.h"
@@ -51,7 +52,8 @@ struct api_config {
     bool is_throttled;
     const uint64_t (*limits)[LIMIT_WHAT_COUNT]; /* a second, of each limit_who; 0: none */
     uint64_t limit_burst_ms;
-    struct address_set proxies; /* whose X-Forwarded-For is believed; empty: nobody's */
+    struct access_log *access_log; /* NULL: none */
+    struct address_set proxies;    /* whose X-Forwarded-For is believed; empty: nobody's */
 };
 
 struct api;

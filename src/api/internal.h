@@ -59,6 +59,7 @@ struct api_loop {
     } last_token;
     struct buf reply; /* emptied for each reply */
     struct upload_budget uploads;
+    struct access_lines access_lines;
     struct store_position position; /* the last one told, and its text */
     char position_text[STORE_POSITION_TEXT];
 };

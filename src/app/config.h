@@ -40,6 +40,7 @@ struct config {
     char *log_format; /* auto, text, json */
     char *log_level;  /* debug, info, warn, error */
     char *log_file;   /* NULL: stderr */
+    char *access_log; /* NULL: none; "-": stderr */
 
     uint64_t store_timeout_ms; /* the three: of a PostgreSQL store */
     uint64_t store_connect_timeout_ms;

@@ -187,18 +187,34 @@ reopen_log(const char *path)
                  LOG_TEXT("next", "lines go to the file as it was"));
 }
 
+static void
+reopen_access_log(const struct program *program)
+{
+    struct diag diag = DIAG_INIT;
+    const char *path = program->config->access_log;
+
+    if (access_log_reopen(program->access_log, &diag) == ERR_OK)
+        LOG_INFO("access_log.reopened", LOG_TEXT("file", path));
+    else
+        LOG_WARN("access_log.not_reopened", LOG_TEXT("reason", diag.message),
+                 LOG_TEXT("next", "lines go to the file as it was"));
+}
+
 /* SIGHUP: what can be opened or loaded anew is. false: there is no such thing, and the signal means
  * that the terminal was closed. */
 static bool
 take_up_anew(const struct program *program)
 {
     const struct config *config = program->config;
+    bool has_access_file = config->access_log != NULL && strcmp(config->access_log, "-") != 0;
 
     if (config->log_file != NULL)
         reopen_log(config->log_file);
+    if (has_access_file)
+        reopen_access_log(program);
     if (config->tls_cert != NULL)
         certificate_reload(program->server, config);
-    return config->log_file != NULL || config->tls_cert != NULL;
+    return config->log_file != NULL || config->tls_cert != NULL || has_access_file;
 }
 
 /* Returns when the program is to stop. */

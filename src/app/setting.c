@@ -57,6 +57,8 @@ const struct setting settings[] = {
     CHOICE_ROW("log-level", log_level, "info", "debug|info|warn|error", "the lowest level written"),
     TEXT_ROW("log-file", log_file, NULL, "a file", false,
              "instead of stderr; SIGHUP opens it anew, after it was renamed"),
+    TEXT_ROW("access-log", access_log, NULL, "a file, or - for stderr", false,
+             "one line of JSON a request; SIGHUP opens the file anew"),
 
     NUMBER_ROW(SETTING_MS, "token-life", token_life_ms, "15min", MINUTE, 24 * HOUR, false,
                "of an access token; what a login may do is looked up all the same"),

@@ -195,6 +195,7 @@ open_api(struct program *program, struct diag *diag)
         .is_throttled = strcmp(config->login_throttle, "on") == 0,
         .limits = config->limits,
         .limit_burst_ms = config->limit_burst_ms,
+        .access_log = program->access_log,
     };
 
     if (config->trusted_proxy != NULL) {
@@ -239,6 +240,7 @@ open_server(struct program *program, struct diag *diag)
         .clock = clock_system(),
         .sink = log_sink_default(),
         .handler = api_handler(),
+        .tells_done = program->access_log != NULL,
         .app = program->api,
     };
 
@@ -318,6 +320,8 @@ wire_open(const struct config *config, void (*fatal)(void *state, const char *re
         err = wire_open_warehouse(config, program.store, &program.warehouse, diag);
     if (err == ERR_OK)
         err = open_eraser(&program, diag);
+    if (err == ERR_OK && config->access_log != NULL)
+        err = access_log_open(config->access_log, &program.access_log, diag);
     if (err == ERR_OK)
         err = open_api(&program, diag);
     if (err == ERR_OK)
@@ -337,6 +341,7 @@ wire_close(struct program *program, int64_t seal_ms_max)
         http_server_drain(program->server, 0); /* does nothing the second time */
     api_free(&program->api); /* its threads post to the loops: they end before these are freed */
     http_server_stop(&program->server, 0);
+    access_log_free(&program->access_log);
     eraser_free(&program->eraser);
     if (program->warehouse != NULL)
         warehouse_close(&program->warehouse, seal_ms_max);

@@ -153,6 +153,7 @@ connection_close(struct connection *connection)
     while (exchange != NULL) {
         struct http_exchange *next = exchange->next;
 
+        exchange_done(exchange);
         exchange_gone(exchange);
         exchange_recycle(loop, exchange);
         exchange = next;

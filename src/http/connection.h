@@ -68,6 +68,10 @@ struct http_exchange {
     bool is_closing; /* the connection ends after this reply */
     bool is_broken;  /* no memory for the reply: the connection is cut */
     bool has_retry_after;
+    bool has_head;   /* a whole one, parsed */
+    uint16_t status; /* of the reply; 0: none */
+    enum err err;    /* of an error reply */
+    int64_t began_ns;
     size_t sent; /* of `reply` */
     char *head_bytes;
     size_t head_len;
@@ -292,6 +296,8 @@ MUST_USE bool exchange_drop_empty(struct http_exchange *exchange);
 struct http_exchange *exchange_take(struct http_loop *loop);
 void exchange_recycle(struct http_loop *loop, struct http_exchange *exchange);
 void exchange_free(struct http_exchange *exchange);
+/* It is over: told where the configuration says so, before it is recycled. */
+void exchange_done(const struct http_exchange *exchange);
 /* Tells the handler that no reply can be given, if it holds the exchange. */
 void exchange_gone(struct http_exchange *exchange);
 

@@ -76,6 +76,9 @@ exchange_take(struct http_loop *loop)
     exchange->is_closing = false;
     exchange->is_broken = false;
     exchange->has_retry_after = false;
+    exchange->has_head = false;
+    exchange->status = 0;
+    exchange->err = ERR_OK;
     exchange->sent = 0;
     exchange->head_len = 0;
     exchange->body_bytes = 0;
@@ -128,6 +131,28 @@ exchange_gone(struct http_exchange *exchange)
         return;
     exchange->is_with_handler = false;
     loop->config->handler->gone(loop->app_state, exchange);
+}
+
+void
+exchange_done(const struct http_exchange *exchange)
+{
+    struct http_loop *loop = exchange->connection->loop;
+
+    if (loop->config->tells_done && (exchange->has_head || exchange->status != 0))
+        loop->config->handler->done(loop->app_state, exchange);
+}
+
+struct http_outcome
+http_outcome(const struct http_exchange *exchange)
+{
+    return (struct http_outcome){
+        .status = exchange->status,
+        .err = exchange->err,
+        .has_head = exchange->has_head,
+        .bytes_in = exchange->head_len + exchange->body_bytes,
+        .bytes_out = exchange->sent,
+        .began_ns = exchange->began_ns,
+    };
 }
 
 /* --- what the handler asks --------------------------------------------------------------------*/

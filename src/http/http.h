@@ -58,6 +58,12 @@ struct http_handler {
     void (*gone)(void *loop_state, struct http_exchange *exchange);
     /* Everything that was ready has been handed over: commit the batch, reply. Once every turn. */
     void (*turn_end)(void *loop_state);
+    /* Only with tells_done. An exchange whose head was whole, or that got a reply, is over: the
+     * reply has left, whole or cut, or (status 0) the client went away before one. Its last call
+     * but `gone`. */
+    void (*done)(void *loop_state, const struct http_exchange *exchange);
+    /* Only with tells_done. After a turn's replies. */
+    void (*turn_sent)(void *loop_state);
     /* The server's own error replies get their body here: append JSON for err to `body`. */
     void (*error_body)(struct buf *body, enum err err, const char *message, const char *field,
                        struct slice request_id);
@@ -85,6 +91,7 @@ struct http_config {
     const struct clock *clock;
     const struct log_sink *sink;
     const struct http_handler *handler;
+    bool tells_done; /* call `done` and `turn_sent` */
     void *app;
 };
 
@@ -168,6 +175,19 @@ http_reply(struct http_exchange *exchange, int status, const char *content_type,
 void http_reply_error(struct http_exchange *exchange, enum err err, const char *message,
                       const char *field);
 bool http_is_replied(const struct http_exchange *exchange);
+/* An error that a reply given by http_reply tells, for http_outcome. */
+void http_note_error(struct http_exchange *exchange, enum err err);
+
+/* How it went; whole within `done`. */
+struct http_outcome {
+    int status;         /* 0: no reply was given */
+    enum err err;       /* of an error reply, else ERR_OK */
+    bool has_head;      /* it was read; else method, path and header fields are not to be asked */
+    uint64_t bytes_in;  /* head, and body without chunking */
+    uint64_t bytes_out; /* of the reply, that have left */
+    int64_t began_ns;   /* the turn of its first byte, steady clock */
+};
+struct http_outcome http_outcome(const struct http_exchange *exchange);
 
 /* --- the loop ---------------------------------------------------------------------------------*/
 /* From any thread: run(arg) on the loop's thread, in its next turn. false: the channel is full

@@ -361,6 +361,8 @@ take_turn(struct http_loop *loop)
         listener_resume(loop);
     loop->config->handler->turn_end(loop->app_state);
     flush_replies(loop);
+    if (loop->config->tells_done)
+        loop->config->handler->turn_sent(loop->app_state);
     if (loop->dead != NULL)
         free_dead(loop);
     if (loop->has_removed_watches)

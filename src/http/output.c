@@ -53,6 +53,7 @@ retire(struct connection *connection, size_t sent)
         if (connection->first == NULL)
             connection->last = NULL;
         connection->exchange_count--;
+        exchange_done(exchange);
         exchange_recycle(loop, exchange);
         if (is_closing)
             return false;

@@ -198,8 +198,8 @@ use_key(SSL_CTX *context, const char *cert_path, const char *path, struct http_t
                       "is locked by a passphrase, which nobody could type in; give a key without");
     if (key == NULL)
         return refuse(diag, field, path, "holds no private key in PEM");
-    /* The mistake that is often made, a new certificate beside the old key: OpenSSL would keep a key
-     * of another kind for itself. */
+    /* The mistake that is often made, a new certificate beside the old key: OpenSSL would keep a
+     * key of another kind for itself. */
     if (X509_check_private_key(SSL_CTX_get0_certificate(context), key) != 1) {
         ERR_clear_error();
         diag_set_field(diag, field, "%s: %s: is not the key of the certificate in %s", field, path,
