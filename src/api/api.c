@@ -217,6 +217,20 @@ handle_gone(void *loop_state, struct http_exchange *exchange)
 }
 
 static void
+handle_done(void *loop_state, const struct http_exchange *exchange)
+{
+    api_note_done(loop_state, exchange);
+}
+
+static void
+handle_turn_sent(void *loop_state)
+{
+    struct api_loop *loop = loop_state;
+
+    access_lines_write(&loop->access_lines);
+}
+
+static void
 handle_turn_end(void *loop_state)
 {
     struct api_loop *loop = loop_state;
@@ -227,53 +241,6 @@ handle_turn_end(void *loop_state)
         buf_fini(&loop->reply);
         buf_init(&loop->reply, REPLY_BYTES_MAX);
     }
-}
-
-/* --- the access log ---------------------------------------------------------------------------*/
-
-/* Who was let in, by what. */
-static const char *
-credential_of(const struct api_request *request)
-{
-    if (request == NULL || request->actor.id == 0)
-        return "none";
-    if (request->login.login_id != 0)
-        return "token";
-    return request->route->auth == ROUTE_WRITE ? "write" : "read";
-}
-
-static void
-handle_done(void *loop_state, const struct http_exchange *exchange)
-{
-    struct api_loop *loop = loop_state;
-    const struct api *api = loop->api;
-    const struct api_request *request = http_user(exchange);
-    char room[ADDRESS_TEXT_BYTES];
-    struct access_line line = {
-        .now_us = clock_wall_us(api->config.clock),
-        .request_id = http_request_id(exchange),
-        .outcome = http_outcome(exchange),
-        .peer = http_peer(exchange),
-        .credential = credential_of(request),
-    };
-
-    line.duration_us = (clock_steady_ns(api->config.clock) - line.outcome.began_ns) / 1000;
-    if (line.outcome.has_head) {
-        line.method =
-            http_method(exchange) == HTTP_OTHER ? SLICE("OTHER") : http_method_text(exchange);
-        line.peer = api_peer(api, exchange, room);
-    }
-    if (request != NULL && request->route != NULL)
-        line.route = request->route->pattern;
-    access_lines_add(&loop->access_lines, &line);
-}
-
-static void
-handle_turn_sent(void *loop_state)
-{
-    struct api_loop *loop = loop_state;
-
-    access_lines_write(&loop->access_lines);
 }
 
 /* --- a loop's start and stop ------------------------------------------------------------------*/

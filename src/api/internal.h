@@ -127,6 +127,9 @@ void api_format_peer(const struct api_request *request, char ret_from[ACCOUNT_FR
 /* A 401's header field and its line in the log. */
 void api_note_refused(struct api *api, struct http_exchange *exchange, const char *reason);
 
+/* The exchange is over: its line, where there is an access log. */
+void api_note_done(struct api_loop *loop, const struct http_exchange *exchange);
+
 /* The query string, decoded into the exchange's arena. A reply has been given if false. */
 MUST_USE bool
 api_query_pairs(struct api_request *request, struct url_pair **ret_pairs, size_t *ret_count);

@@ -1,6 +1,6 @@
 /*
  * reply - what all resources of this room ask of a request and reply with: bodies, the query
- * string, jobs, the client's address.
+ * string, jobs, the client's address; and the line of the access log that tells of it.
  *
  * Layer 6, on the loops.
  */
@@ -164,4 +164,42 @@ api_job_gone(struct api_request *request)
 {
     if (request->errand != NULL)
         errand_abandon(request->errand);
+}
+
+/* --- the access log ---------------------------------------------------------------------------*/
+
+/* Who was let in, by what. */
+static const char *
+credential_of(const struct api_request *request)
+{
+    if (request == NULL || request->actor.id == 0)
+        return "none";
+    if (request->login.login_id != 0)
+        return "token";
+    return request->route->auth == ROUTE_WRITE ? "write" : "read";
+}
+
+void
+api_note_done(struct api_loop *loop, const struct http_exchange *exchange)
+{
+    const struct api *api = loop->api;
+    const struct api_request *request = http_user(exchange);
+    char room[ADDRESS_TEXT_BYTES];
+    struct access_line line = {
+        .now_us = clock_wall_us(api->config.clock),
+        .request_id = http_request_id(exchange),
+        .outcome = http_outcome(exchange),
+        .peer = http_peer(exchange),
+        .credential = credential_of(request),
+    };
+
+    line.duration_us = (clock_steady_ns(api->config.clock) - line.outcome.began_ns) / 1000;
+    if (line.outcome.has_head) {
+        line.method =
+            http_method(exchange) == HTTP_OTHER ? SLICE("OTHER") : http_method_text(exchange);
+        line.peer = api_peer(api, exchange, room);
+    }
+    if (request != NULL && request->route != NULL)
+        line.route = request->route->pattern;
+    access_lines_add(&loop->access_lines, &line);
 }

@@ -14,6 +14,7 @@
 
 #include "base/file_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -126,6 +127,7 @@ file_stream_add(struct file_stream *stream, const char *bytes, size_t len)
     enum stream_kind kind = (enum stream_kind)atomic_load(&stream->kind);
     size_t taken = 0;
 
+    assert(bytes != NULL);
     while (taken < len) {
         size_t piece = kind == STREAM_PLAIN ? len - taken : piece_len(bytes + taken, len - taken);
         ssize_t put = give(stream->fd, kind, bytes + taken, piece);
