@@ -113,6 +113,7 @@ piece_len(const char *bytes, size_t len)
 {
     const char *newline;
 
+    assert(bytes != NULL);
     if (len <= PIPE_BUF)
         return len;
     newline = memrchr(bytes, '\n', PIPE_BUF);
@@ -127,7 +128,6 @@ file_stream_add(struct file_stream *stream, const char *bytes, size_t len)
     enum stream_kind kind = (enum stream_kind)atomic_load(&stream->kind);
     size_t taken = 0;
 
-    assert(bytes != NULL);
     while (taken < len) {
         size_t piece = kind == STREAM_PLAIN ? len - taken : piece_len(bytes + taken, len - taken);
         ssize_t put = give(stream->fd, kind, bytes + taken, piece);

@@ -29,7 +29,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#define HANDSHAKES_A_TURN 64
+#define HANDSHAKES_A_TURN 8
 #define RECORD_BYTES 16384
 #define SEND_BYTES_A_TURN ((size_t)1024 * 1024) /* then others are served; epoll comes back */
 #define TLS_FIRST_BYTE 0x16                     /* a record of kind handshake: RFC 8446 §5.1 */
