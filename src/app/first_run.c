@@ -112,7 +112,7 @@ put_in_force(struct account *account, const char *path, struct first_run *run, s
 
 /* --- the file's lines -------------------------------------------------------------------------*/
 
-/* All lines of `old` that do not begin with `name=`. */
+/* All lines of `old` that do not begin with `name`. */
 static void
 add_other_lines(struct buf *text, const struct buf *old, const char *name)
 {
@@ -287,19 +287,19 @@ static enum err
 write_address(const char *data_dir, const char *address, const char *ca, struct diag *diag)
 {
     char path[FILE_PATH_MAX];
-    char line[FILE_PATH_MAX + 16] = "";
+    char line[FILE_PATH_MAX + 16];
     enum err err;
 
-    if (!file_path(path, data_dir, "first-run.txt"))
+    if (!file_path(path, data_dir, "first-run.txt") ||
+        snprintf(line, sizeof(line), "server=%s\n", address) >= (int)sizeof(line))
         return ERR_IO;
-    if (ca != NULL)
-        (void)snprintf(line, sizeof(line), "ca=%s\n", ca);
-    err = rewrite(path, "", "ca=", line, diag);
+    err = rewrite(path, line, "server=", "", diag);
     if (err != ERR_OK)
         return err;
-    if (snprintf(line, sizeof(line), "server=%s\n", address) >= (int)sizeof(line))
+    line[0] = '\0';
+    if (ca != NULL && snprintf(line, sizeof(line), "ca=%s\n", ca) >= (int)sizeof(line))
         return ERR_IO;
-    return rewrite(path, line, "server=", "", diag);
+    return rewrite(path, "", "ca=", line, diag);
 }
 
 static void

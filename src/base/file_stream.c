@@ -66,7 +66,8 @@ file_stream_open(struct file_stream *stream, const char *path, struct diag *diag
 {
     bool is_stderr = strcmp(path, "-") == 0;
     enum stream_kind kind = STREAM_NONBLOCK;
-    CLOSE_FD int fd = is_stderr ? open_stderr(&kind) : open_without_blocking(path, O_CREAT);
+    int fd = is_stderr ? open_stderr(&kind) : open_without_blocking(path, O_CREAT);
+    enum err err = ERR_OK;
 
     if (fd < 0 && errno == ENXIO && !is_stderr) {
         diag_set(diag, "open %s: nobody reads that pipe", path);
@@ -78,12 +79,14 @@ file_stream_open(struct file_stream *stream, const char *path, struct diag *diag
         kind = kind_of(fd);
     if (stream->fd < 0) {
         stream->fd = fd;
-        fd = -1;
-    } else if (dup3(fd, stream->fd, O_CLOEXEC) < 0) { /* its number stays: others write to it */
-        return file_failed("open", path, errno, diag);
+    } else { /* its number stays: others write to it */
+        if (dup3(fd, stream->fd, O_CLOEXEC) < 0)
+            err = file_failed("open", path, errno, diag);
+        file_close(&fd);
     }
-    atomic_store(&stream->kind, (int)kind);
-    return ERR_OK;
+    if (err == ERR_OK)
+        atomic_store(&stream->kind, (int)kind);
+    return err;
 }
 
 void
