@@ -295,7 +295,7 @@ async function counted(name, credential, events, flags = []) {
   const without = all - limits - telling;
   /* Under callgrind time is slow: what a second costs is put beside what a second brings at full speed. */
   const tellingAtSpeed = tellings > 0 ? telling / tellings * TELLINGS_PER_SECOND / REQUESTS_PER_SECOND * events : 0;
-  return { share: check / all * 100, limits: limits / events, telling: telling / tellings, withLimits: (without + limits + tellingAtSpeed) / without };
+  return { whole: all / events, share: check / all * 100, limits: limits / events, telling: telling / tellings, withLimits: (without + limits + tellingAtSpeed) / without };
 }
 
 async function instructions() {
@@ -307,6 +307,8 @@ async function instructions() {
   const limited = await counted('key, nine limits', 'key', events, limits);
   figure('  of them counting for limits', limited.limits, 'instr.');
   figure('  whole ÷ whole without that', limited.withLimits, '×', atMost(1.05, ' ×'));
+  const told = await counted('key, access log', 'key', events, ['--access-log', path.join(folder, 'access.log')]);
+  figure('  ÷ without an access log', told.whole / key.whole, '×', atMost(1.1, ' ×'));
   if (NO_REDIS !== false) {
     console.error(`Redis is left out: ${NO_REDIS}`);
     return;

@@ -219,6 +219,20 @@ handle_gone(void *loop_state, struct http_exchange *exchange)
 }
 
 static void
+handle_done(void *loop_state, const struct http_exchange *exchange)
+{
+    api_note_done(loop_state, exchange);
+}
+
+static void
+handle_turn_sent(void *loop_state)
+{
+    struct api_loop *loop = loop_state;
+
+    access_lines_write(&loop->access_lines);
+}
+
+static void
 handle_turn_end(void *loop_state)
 {
     struct api_loop *loop = loop_state;
@@ -248,6 +262,7 @@ loop_free(struct api_loop **place)
     event_decoder_free(&loop->decoder);
     access_release(&loop->access);
     auth_forget(loop);
+    access_lines_fini(&loop->access_lines);
     buf_fini(&loop->reply);
     mem_free(loop);
     *place = NULL;
@@ -360,6 +375,7 @@ handle_loop_start(void *app, struct http_loop *http, void **ret_loop_state, stru
     loop->http = http;
     loop->uploads.bytes_max = api->config.upload_bytes_max;
     buf_init(&loop->reply, REPLY_BYTES_MAX);
+    access_lines_init(&loop->access_lines, api->config.access_log);
     access_renew(api->config.access, &loop->access);
     err = open_links(loop, diag);
     if (err == ERR_OK)
@@ -397,6 +413,8 @@ api_handler(void)
         .end = handle_end,
         .gone = handle_gone,
         .turn_end = handle_turn_end,
+        .done = handle_done,
+        .turn_sent = handle_turn_sent,
         .error_body = error_add_body,
     };
 

@@ -18,10 +18,12 @@
 
 #include "account/access.h"
 #include "account/password.h"
+#include "api/access_log.h"
 #include "api/desk.h"
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/log.h"
+#include "codec/address.h"
 #include "codec/zone.h"
 #include "http/http.h"
 #include "limit/limit.h"
@@ -54,7 +56,8 @@ struct api_config {
     const char *redis_prefix;
     int64_t redis_timeout_ms;
     enum limit_fallback limit_fallback;
-    bool trusts_proxy;
+    struct access_log *access_log; /* NULL: none */
+    struct address_set proxies;    /* whose X-Forwarded-For is believed; empty: nobody's */
 };
 
 struct api;

@@ -141,6 +141,8 @@ post_done(struct ingest_request *ingest)
     buf_clear(&loop->reply);
     status = verdicts_write(&loop->reply, ingest, position_text(loop, ingest->position),
                             post->wants_results, http_request_id(exchange));
+    if (status != 200)
+        http_note_error(exchange, ERR_ALL_REJECTED);
     api_reply_json(post->request, status, &loop->reply);
 }
 

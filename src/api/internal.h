@@ -60,6 +60,7 @@ struct api_loop {
     } last_token;
     struct buf reply; /* emptied for each reply */
     struct upload_budget uploads;
+    struct access_lines access_lines;
     struct store_position position; /* the last one told, and its text */
     char position_text[STORE_POSITION_TEXT];
 };
@@ -114,11 +115,21 @@ void limits_count_body(struct api_request *request);
 void api_reply_diag(struct api_request *request, enum err err, const struct diag *diag);
 void api_reply_json(struct api_request *request, int status, const struct buf *body);
 
-/* The client's address: the peer's, or (trusts_proxy) the last of X-Forwarded-For. */
-struct slice api_peer(const struct api *api, const struct http_exchange *exchange);
+/*
+ * The client's address: the peer's; where that is a trusted proxy, the rightmost of X-Forwarded-For
+ * that is none (codec/address.h). Where the field is missing, or has no address there, the peer's.
+ * The text is the peer's own or stands in `room`.
+ */
+struct slice api_peer(const struct api *api, const struct http_exchange *exchange,
+                      char room[ADDRESS_TEXT_BYTES]);
+/* Its network, as http_peer_network. */
+uint64_t api_peer_network(const struct api *api, const struct http_exchange *exchange);
 void api_format_peer(const struct api_request *request, char ret_from[ACCOUNT_FROM_BYTES + 1]);
 /* A 401's header field and its line in the log. */
 void api_note_refused(struct api *api, struct http_exchange *exchange, const char *reason);
+
+/* The exchange is over: its line, where there is an access log. */
+void api_note_done(struct api_loop *loop, const struct http_exchange *exchange);
 
 /* The query string, decoded into the exchange's arena. A reply has been given if false. */
 MUST_USE bool

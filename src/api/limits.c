@@ -13,7 +13,6 @@
  */
 #include "api/internal.h"
 
-#include "codec/address.h"
 #include "event/limits.h"
 
 #include <inttypes.h>
@@ -29,12 +28,8 @@ name_who(const struct api_request *request, bool is_stranger)
     const struct api *api = request->loop->api;
     struct limit_ids names = {{0}};
 
-    if (limit_has(api->limit, LIMIT_ADDRESS)) {
-        if (api->config.trusts_proxy)
-            names.ids[LIMIT_ADDRESS] = address_network(api_peer(api, request->exchange));
-        if (names.ids[LIMIT_ADDRESS] == 0) /* the field is no address: the proxy's own, then */
-            names.ids[LIMIT_ADDRESS] = http_peer_network(request->exchange);
-    }
+    if (limit_has(api->limit, LIMIT_ADDRESS))
+        names.ids[LIMIT_ADDRESS] = api_peer_network(api, request->exchange);
     if (!is_stranger) {
         if (request->actor.id != 0)
             names.ids[LIMIT_KEY] = request->actor.id << 2 | (uint64_t)request->actor.kind;

@@ -1,6 +1,6 @@
 /*
  * reply - what all resources of this room ask of a request and reply with: bodies, the query
- * string, jobs, the client's address.
+ * string, jobs, the client's address; and the line of the access log that tells of it.
  *
  * Layer 6, on the loops.
  */
@@ -21,44 +21,95 @@ api_reply_json(struct api_request *request, int status, const struct buf *body)
         http_reply(request->exchange, status, "application/json", buf_slice(body));
 }
 
-struct slice
-api_peer(const struct api *api, const struct http_exchange *exchange)
+static bool
+is_trusted(const struct address_set *proxies, struct slice peer)
 {
-    struct slice peer = http_peer(exchange);
-    struct slice forwarded =
-        api->config.trusts_proxy ? http_header(exchange, "x-forwarded-for") : SLICE_NONE;
+    struct address address;
 
-    /* Repeated, the fields are one list: http_header gives the first, so it is not taken. */
-    if (forwarded.ptr == NULL || http_header_count(exchange, "x-forwarded-for") != 1)
-        return peer;
-    for (size_t i = forwarded.len; i > 0; i--) {
-        if (forwarded.ptr[i - 1] == ',') {
-            forwarded = slice_of(forwarded.ptr + i, forwarded.len - i);
+    return address_parse(peer, &address) ? address_set_has(proxies, &address)
+                                         : proxies->has_unix && slice_equal(peer, SLICE("unix"));
+}
+
+/* Repeated fields are one list (RFC 9110 §5.3): a proxy may add its line behind the client's.
+ * false: the peer is the client. */
+static bool
+find_forwarded(const struct address_set *proxies, const struct http_exchange *exchange,
+               struct address *ret_address)
+{
+    static const char name[] = "x-forwarded-for";
+    bool is_found = false;
+
+    if (http_header(exchange, name).ptr == NULL || !is_trusted(proxies, http_peer(exchange)))
+        return false;
+    for (uint32_t i = http_header_count(exchange, name); i-- > 0;) {
+        struct address address;
+
+        switch (address_walk(proxies, http_header_at(exchange, name, i), &address)) {
+        case ADDRESS_CLIENT:
+            *ret_address = address;
+            return true;
+        case ADDRESS_PROXY: /* the client is one of ours, if nothing stands before it */
+            *ret_address = address;
+            is_found = true;
             break;
+        case ADDRESS_NONE:
+            break;
+        case ADDRESS_BROKEN:
+            return false;
         }
     }
-    forwarded = slice_trim(forwarded);
-    return forwarded.len == 0 || forwarded.len > ACCOUNT_FROM_BYTES ? peer : forwarded;
+    return is_found;
+}
+
+static bool
+is_forwarded(const struct api *api, const struct http_exchange *exchange,
+             struct address *ret_address)
+{
+    const struct address_set *proxies = &api->config.proxies;
+
+    return (proxies->count != 0 || proxies->has_unix) &&
+           find_forwarded(proxies, exchange, ret_address);
+}
+
+struct slice
+api_peer(const struct api *api, const struct http_exchange *exchange, char room[ADDRESS_TEXT_BYTES])
+{
+    struct address address;
+
+    if (!is_forwarded(api, exchange, &address))
+        return http_peer(exchange);
+    address_format(&address, room);
+    return slice_of_text(room);
+}
+
+uint64_t
+api_peer_network(const struct api *api, const struct http_exchange *exchange)
+{
+    struct address address;
+
+    return is_forwarded(api, exchange, &address) ? address_network_of(&address)
+                                                 : http_peer_network(exchange);
 }
 
 void
 api_format_peer(const struct api_request *request, char ret_from[ACCOUNT_FROM_BYTES + 1])
 {
-    struct slice peer = api_peer(request->loop->api, request->exchange);
+    char room[ADDRESS_TEXT_BYTES];
+    struct slice peer = api_peer(request->loop->api, request->exchange, room);
     size_t len = peer.len < ACCOUNT_FROM_BYTES ? peer.len : ACCOUNT_FROM_BYTES;
 
-    /* X-Forwarded-For is anybody's text: only what stands in addresses goes into rows. */
-    for (size_t i = 0; i < len; i++)
-        ret_from[i] = peer.ptr[i] > ' ' && peer.ptr[i] < 0x7f ? peer.ptr[i] : '?';
+    memcpy(ret_from, peer.ptr, len);
     ret_from[len] = '\0';
 }
 
 void
 api_note_refused(struct api *api, struct http_exchange *exchange, const char *reason)
 {
+    char room[ADDRESS_TEXT_BYTES];
+
     http_reply_header(exchange, "WWW-Authenticate", SLICE("Bearer realm=\"potik\""));
     refusal_tell(&api->refusals, api->config.sink, clock_steady_ns(api->config.clock),
-                 http_request_id(exchange), api_peer(api, exchange), reason);
+                 http_request_id(exchange), api_peer(api, exchange, room), reason);
 }
 
 bool
@@ -113,4 +164,42 @@ api_job_gone(struct api_request *request)
 {
     if (request->errand != NULL)
         errand_abandon(request->errand);
+}
+
+/* --- the access log ---------------------------------------------------------------------------*/
+
+/* Who was let in, by what. */
+static const char *
+credential_of(const struct api_request *request)
+{
+    if (request == NULL || request->actor.id == 0)
+        return "none";
+    if (request->login.login_id != 0)
+        return "token";
+    return request->route->auth == ROUTE_WRITE ? "write" : "read";
+}
+
+void
+api_note_done(struct api_loop *loop, const struct http_exchange *exchange)
+{
+    const struct api *api = loop->api;
+    const struct api_request *request = http_user(exchange);
+    char room[ADDRESS_TEXT_BYTES];
+    struct access_line line = {
+        .now_us = clock_wall_us(api->config.clock),
+        .request_id = http_request_id(exchange),
+        .outcome = http_outcome(exchange),
+        .peer = http_peer(exchange),
+        .credential = credential_of(request),
+    };
+
+    line.duration_us = (clock_steady_ns(api->config.clock) - line.outcome.began_ns) / 1000;
+    if (line.outcome.has_head) {
+        line.method =
+            http_method(exchange) == HTTP_OTHER ? SLICE("OTHER") : http_method_text(exchange);
+        line.peer = api_peer(api, exchange, room);
+    }
+    if (request != NULL && request->route != NULL)
+        line.route = request->route->pattern;
+    access_lines_add(&loop->access_lines, &line);
 }

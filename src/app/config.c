@@ -22,7 +22,7 @@
 
 /* Variables of the client commands: not settings of the server, but known. */
 static const char *const known_variables[] = {"POTIK_SERVER", "POTIK_KEY", "POTIK_READ_KEY",
-                                              "POTIK_TOKEN"};
+                                              "POTIK_TOKEN", "POTIK_CA"};
 
 /* --- the four sources -------------------------------------------------------------------------*/
 
@@ -336,6 +336,15 @@ check_whole(const struct config *config, struct diag *diag)
                        (int)(len < 64 ? len : 64), config->store,
                        config->store[len] != '\0' ? "…" : "");
         config_name_source(config, "store", diag);
+        return ERR_INVALID;
+    }
+    if ((config->tls_cert == NULL) != (config->tls_key == NULL)) {
+        const char *given = config->tls_cert != NULL ? "tls-cert" : "tls-key";
+        const char *missing = config->tls_cert != NULL ? "tls-key" : "tls-cert";
+
+        diag_set_field(diag, given, "%s: needs %s, too: a certificate and its key go together",
+                       given, missing);
+        config_name_source(config, given, diag);
         return ERR_INVALID;
     }
     if (config->young_ids_seal > config->young_ids_max / 2) {

@@ -33,11 +33,14 @@ struct config {
     char *config;
     char *data_dir;
     char *listen;
+    char *tls_cert; /* PEM files, both or neither (NULL) */
+    char *tls_key;
     char *store; /* may hold a password: shown by postgres_describe_url alone */
     char *time_zone;
     char *log_format; /* auto, text, json */
     char *log_level;  /* debug, info, warn, error */
     char *log_file;   /* NULL: stderr */
+    char *access_log; /* NULL: none; "-": stderr */
 
     uint64_t store_timeout_ms; /* the three: of a PostgreSQL store */
     uint64_t store_connect_timeout_ms;
@@ -48,8 +51,8 @@ struct config {
     uint64_t token_life_ms;
     uint64_t refresh_life_ms;
     char *origins;        /* NULL: none */
-    char *login_throttle; /* on, off; so is the next */
-    char *trust_proxy;
+    char *login_throttle; /* on, off */
+    char *trusted_proxy;  /* NULL: none */
 
     uint64_t limits[LIMIT_WHO_COUNT][LIMIT_WHAT_COUNT]; /* a second; 0: none */
     uint64_t limit_burst_ms;

@@ -8,8 +8,10 @@
 #include "base/mem.h"
 #include "codec/hash.h"
 
+#include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FIRST_RUN_BYTES_MAX 4096
@@ -110,7 +112,7 @@ put_in_force(struct account *account, const char *path, struct first_run *run, s
 
 /* --- the file's lines -------------------------------------------------------------------------*/
 
-/* All lines of `old` that do not begin with `name=`. */
+/* All lines of `old` that do not begin with `name`. */
 static void
 add_other_lines(struct buf *text, const struct buf *old, const char *name)
 {
@@ -282,21 +284,32 @@ first_run_ensure(struct account *account, const char *data_dir, const char *time
 }
 
 static enum err
-write_address(const char *data_dir, const char *address, struct diag *diag)
+write_address(const char *data_dir, const char *address, const char *ca, struct diag *diag)
 {
     char path[FILE_PATH_MAX];
     char line[FILE_PATH_MAX + 16];
+    enum err err;
 
     if (!file_path(path, data_dir, "first-run.txt") ||
         snprintf(line, sizeof(line), "server=%s\n", address) >= (int)sizeof(line))
         return ERR_IO;
-    return rewrite(path, line, "server=", "", diag);
+    err = rewrite(path, line, "server=", "", diag);
+    if (err != ERR_OK)
+        return err;
+    line[0] = '\0';
+    if (ca != NULL && snprintf(line, sizeof(line), "ca=%s\n", ca) >= (int)sizeof(line))
+        return ERR_IO;
+    return rewrite(path, "", "ca=", line, diag);
 }
 
 static void
-tell(const struct first_run *run, const char *data_dir, const char *address)
+tell(const struct first_run *run, const char *data_dir, const char *address, const char *ca)
 {
     bool is_unix = strncmp(address, "unix:", 5) == 0;
+    const char *trust = ca != NULL ? "--cacert " : is_unix ? "--unix-socket " : "";
+    const char *gap = ca != NULL ? " " : "";
+
+    ca = ca != NULL ? ca : "";
 
     fprintf(stderr,
             "\n"
@@ -308,14 +321,14 @@ tell(const struct first_run *run, const char *data_dir, const char *address)
             "\n"
             "Try it:\n"
             "\n"
-            "  curl %s%s%s/v1/events -H 'Authorization: Bearer %s' \\\n"
+            "  curl %s%s%s%s%s/v1/events -H 'Authorization: Bearer %s' \\\n"
             "    -d '{\"event_id\":\"1\",\"event_type\":\"hello\",\"user_id\":\"me\"}'\n"
-            "  curl %s%s%s/v1/stats/dau -H 'Authorization: Bearer %s'\n"
+            "  curl %s%s%s%s%s/v1/stats/dau -H 'Authorization: Bearer %s'\n"
             "\n",
-            data_dir, run->write_key, run->read_key, is_unix ? "--unix-socket " : "",
+            data_dir, run->write_key, run->read_key, trust, ca, gap,
             is_unix ? address + 5 : address, is_unix ? " http://localhost" : "", run->write_key,
-            is_unix ? "--unix-socket " : "", is_unix ? address + 5 : address,
-            is_unix ? " http://localhost" : "", run->read_key);
+            trust, ca, gap, is_unix ? address + 5 : address, is_unix ? " http://localhost" : "",
+            run->read_key);
 }
 
 static void
@@ -360,15 +373,19 @@ is_known_node(const char *data_dir)
 }
 
 enum err
-first_run_tell(struct first_run *run, const char *data_dir, const char *address, struct diag *diag)
+first_run_tell(struct first_run *run, const char *data_dir, const char *address, const char *cert,
+               struct diag *diag)
 {
+    char place[PATH_MAX];
+    /* Whoever reads it stands in another folder, perhaps. */
+    const char *ca = cert != NULL ? realpath(cert, place) : NULL;
     bool is_known = is_known_node(data_dir);
-    enum err err = write_address(data_dir, address, diag);
+    enum err err = write_address(data_dir, address, ca, diag);
 
     if (run->is_admin_new)
         tell_admin(run, data_dir);
     if (run->is_first)
-        tell(run, data_dir, address);
+        tell(run, data_dir, address, ca);
     else if (run->is_shared && !is_known)
         tell_where_keys_are(data_dir);
     sodium_memzero(run, sizeof(*run));

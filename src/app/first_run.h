@@ -42,8 +42,10 @@ first_run_ensure(struct account *account, const char *data_dir, const char *time
 /*
  * Writes first-run.txt with this address; of a first run the keys are told on stderr with a curl
  * line that works as it stands, and so is a new administrator's password. All in `run` is wiped.
+ * `cert`: the server's certificate (NULL: it has none), which clients that read the file then trust
+ * for this server, whoever signed it.
  */
-MUST_USE enum err
-first_run_tell(struct first_run *run, const char *data_dir, const char *address, struct diag *diag);
+MUST_USE enum err first_run_tell(struct first_run *run, const char *data_dir, const char *address,
+                                 const char *cert, struct diag *diag);
 
 #endif

@@ -14,6 +14,7 @@
  */
 #include "app/lifecycle.h"
 
+#include "app/certificate.h"
 #include "app/disk.h"
 #include "app/wire.h"
 #include "app/workers.h"
@@ -186,23 +187,51 @@ reopen_log(const char *path)
                  LOG_TEXT("next", "lines go to the file as it was"));
 }
 
-/* Returns when the program is to stop. SIGHUP says so where there is no log file: the terminal was
- * closed. */
+static void
+reopen_access_log(const struct program *program)
+{
+    struct diag diag = DIAG_INIT;
+    const char *path = program->config->access_log;
+
+    if (access_log_reopen(program->access_log, &diag) == ERR_OK)
+        LOG_INFO("access_log.reopened", LOG_TEXT("file", path));
+    else
+        LOG_WARN("access_log.not_reopened", LOG_TEXT("reason", diag.message),
+                 LOG_TEXT("next", "lines go to the file as it was"));
+}
+
+/* SIGHUP: what can be opened or loaded anew is. false: there is no such thing, and the signal means
+ * that the terminal was closed. */
+static bool
+take_up_anew(const struct program *program)
+{
+    const struct config *config = program->config;
+    bool has_access_file = config->access_log != NULL && strcmp(config->access_log, "-") != 0;
+
+    if (config->log_file != NULL)
+        reopen_log(config->log_file);
+    if (has_access_file)
+        reopen_access_log(program);
+    if (config->tls_cert != NULL)
+        certificate_reload(program->server, config);
+    return config->log_file != NULL || config->tls_cert != NULL || has_access_file;
+}
+
+/* Returns when the program is to stop. */
 static void
 wait_for_signal(const struct program *program, const sigset_t *signals)
 {
     static struct disk_watch watch;
     const struct timespec pause = {.tv_sec = LOOK_S};
-    const char *log_file = program->config->log_file;
 
     for (;;) {
         int number;
 
         look_around(program, &watch);
         number = sigtimedwait(signals, NULL, &pause);
-        if (number == SIGHUP && log_file != NULL)
-            reopen_log(log_file);
-        else if (number > 0 || (errno != EAGAIN && errno != EINTR))
+        if (number == SIGHUP && take_up_anew(program))
+            continue;
+        if (number > 0 || (errno != EAGAIN && errno != EINTR))
             return;
     }
 }
@@ -240,13 +269,17 @@ static enum err
 announce(struct program *program, struct diag *diag)
 {
     const char *address = http_server_address(program->server);
-    enum err err = first_run_tell(&program->first_run, program->config->data_dir, address, diag);
+    enum err err = first_run_tell(&program->first_run, program->config->data_dir, address,
+                                  program->config->tls_cert, diag);
 
     if (err != ERR_OK)
         return err;
-    if (!is_loopback(program->config->listen))
+    if (program->config->tls_cert != NULL)
+        certificate_look(program->server, program->config);
+    else if (!is_loopback(program->config->listen))
         LOG_WARN("listen.no_tls", LOG_TEXT("address", address),
-                 LOG_TEXT("reason", "keys and events travel in the clear; put TLS in front"));
+                 LOG_TEXT("reason", "keys and events travel in the clear; set tls-cert and "
+                                    "tls-key, or put TLS in front"));
     LOG_INFO("start.done", LOG_TEXT("address", address),
              LOG_TEXT("data_dir", program->config->data_dir));
     printf("listening on %s\n", address);

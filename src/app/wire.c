@@ -208,9 +208,15 @@ open_api(struct program *program, struct diag *diag)
         .redis_prefix = config->redis_prefix,
         .redis_timeout_ms = (int64_t)config->redis_timeout_ms,
         .limit_fallback = fallback_of(config),
-        .trusts_proxy = strcmp(config->trust_proxy, "on") == 0,
+        .access_log = program->access_log,
     };
 
+    if (config->trusted_proxy != NULL) {
+        enum err err = address_set_parse(slice_of_text(config->trusted_proxy), &api.proxies, diag);
+
+        if (err != ERR_OK)
+            return err;
+    }
     for (int i = 0; i < DESK_LANES; i++) {
         enum err err = wire_open_account(config, false, &api.desk_links[i], diag);
 
@@ -229,6 +235,8 @@ open_server(struct program *program, struct diag *diag)
     const struct config *config = program->config;
     struct http_config http = {
         .listen = config->listen,
+        .tls_cert = config->tls_cert,
+        .tls_key = config->tls_key,
         .loops = (uint32_t)config->loop_threads,
         .connections_max = (uint32_t)config->connections_max,
         .pipeline_max = (uint32_t)config->pipeline_max,
@@ -245,10 +253,32 @@ open_server(struct program *program, struct diag *diag)
         .clock = clock_system(),
         .sink = log_sink_default(),
         .handler = api_handler(),
+        .tells_done = program->access_log != NULL,
         .app = program->api,
     };
 
     return http_server_start(&http, &program->server, diag);
+}
+
+static enum err
+check_tls(const struct config *config, struct diag *diag)
+{
+    enum err err;
+
+    if (config->tls_cert == NULL)
+        return ERR_OK;
+    if (strncmp(config->listen, "unix:", 5) == 0) {
+        diag_set_field(diag, "tls-cert",
+                       "tls-cert: a unix socket takes no TLS, its bytes do not leave this machine; "
+                       "leave tls-cert and tls-key out, or listen on HOST:PORT");
+        config_name_source(config, "tls-cert", diag);
+        return ERR_INVALID;
+    }
+    err = http_check_tls(config->tls_cert, config->tls_key, diag);
+    if (err == ERR_INVALID)
+        config_name_source(config, strcmp(diag->field, "tls-key") == 0 ? "tls-key" : "tls-cert",
+                           diag);
+    return err;
 }
 
 /* What a person has mistyped, and only another layer can tell: it is told with its source. */
@@ -259,6 +289,8 @@ check_addresses(const struct config *config, struct diag *diag)
 
     if (err == ERR_INVALID)
         config_name_source(config, "listen", diag);
+    if (err == ERR_OK)
+        err = check_tls(config, diag);
     if (err == ERR_OK) {
         err = browser_check_origins(config->origins, diag);
         if (err == ERR_INVALID)
@@ -269,6 +301,13 @@ check_addresses(const struct config *config, struct diag *diag)
         if (err == ERR_INVALID)
             config_name_source(config, strcmp(diag->field, "redis") == 0 ? "redis" : "redis-prefix",
                                diag);
+    }
+    if (err == ERR_OK && config->trusted_proxy != NULL) {
+        struct address_set proxies;
+
+        err = address_set_parse(slice_of_text(config->trusted_proxy), &proxies, diag);
+        if (err == ERR_INVALID)
+            config_name_source(config, "trusted-proxy", diag);
     }
     if (err != ERR_OK || !config_is_postgres(config))
         return err;
@@ -300,6 +339,8 @@ wire_open(const struct config *config, void (*fatal)(void *state, const char *re
         err = wire_open_warehouse(config, program.store, &program.warehouse, diag);
     if (err == ERR_OK)
         err = open_eraser(&program, diag);
+    if (err == ERR_OK && config->access_log != NULL)
+        err = access_log_open(config->access_log, &program.access_log, diag);
     if (err == ERR_OK)
         err = open_api(&program, diag);
     if (err == ERR_OK)
@@ -319,6 +360,7 @@ wire_close(struct program *program, int64_t seal_ms_max)
         http_server_drain(program->server, 0); /* does nothing the second time */
     api_free(&program->api); /* its threads post to the loops: they end before these are freed */
     http_server_stop(&program->server, 0);
+    access_log_free(&program->access_log);
     eraser_free(&program->eraser);
     if (program->warehouse != NULL)
         warehouse_close(&program->warehouse, seal_ms_max);

@@ -22,6 +22,7 @@ struct program {
     struct first_run first_run;
     struct access_table *access;
     struct warehouse *warehouse;
+    struct access_log *access_log; /* NULL: none */
     struct api *api;
     struct eraser *eraser;      /* until the workers have it */
     struct http_server *server; /* listening, loops serving */

@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/slice.h"
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -111,6 +112,20 @@ struct file_list {
 };
 MUST_USE enum err file_list_dir(const char *dir, struct file_list *ret_list, struct diag *diag);
 void file_list_free(struct file_list *list);
+
+/* Where lines are added and never waited for: a file, a pipe, a terminal, stderr. */
+struct file_stream {
+    int fd; /* −1 before the first open */
+    _Atomic int kind;
+};
+/* At the end of the file of this name, made if absent (0600); "-": stderr. Of one that is open: the
+ * new one in its place, while other threads add to it. Not by two threads at once. On an error all
+ * stays. */
+MUST_USE enum err file_stream_open(struct file_stream *stream, const char *path, struct diag *diag);
+void file_stream_close(struct file_stream *stream);
+/* Whole lines, from any thread. Returns how many bytes were taken without waiting; a pipe takes
+ * whole lines. */
+size_t file_stream_add(struct file_stream *stream, const char *bytes, size_t len);
 
 /* Exclusive flock without waiting; ERR_LOCKED if held. Held until the fd is closed. */
 MUST_USE enum err file_lock(int fd, const char *path, struct diag *diag);

@@ -23,6 +23,7 @@
 struct found {
     char server[CLIENT_URL_BYTES];
     char key[KEY_BYTES_MAX];
+    char ca[CLIENT_URL_BYTES];
 };
 
 static volatile sig_atomic_t is_interrupted;
@@ -180,6 +181,19 @@ complete_server(char server[CLIENT_URL_BYTES])
     memcpy(server, "http://", 7);
 }
 
+/* "": none was given. A name that is too long would silently be another file's. */
+static enum err
+find_ca(const char *given, struct slice named, char ret_ca[CLIENT_URL_BYTES], struct diag *diag)
+{
+    struct slice value = given != NULL ? slice_of_text(given) : named;
+
+    ret_ca[0] = '\0';
+    if (value.len == 0 || copy_value(value, ret_ca, CLIENT_URL_BYTES))
+        return ERR_OK;
+    diag_set(diag, "the name of the file of --ca is longer than %d bytes", CLIENT_URL_BYTES - 1);
+    return ERR_INVALID;
+}
+
 static enum err
 discover(const struct client_flags *flags, enum client_key which, struct found *ret_found,
          struct diag *diag)
@@ -192,6 +206,7 @@ discover(const struct client_flags *flags, enum client_key which, struct found *
     char path[FILE_PATH_MAX];
     struct slice text, value;
     struct buf buf;
+    enum err err = ERR_OK;
     bool is_good;
 
     data_dir = is_dir_given ? data_dir : "potik-data";
@@ -218,13 +233,16 @@ discover(const struct client_flags *flags, enum client_key which, struct found *
                 : is_same   ? value_of(text, which == CLIENT_WRITE_KEY ? "write_key" : "read_key")
                             : SLICE_NONE;
         is_good = copy_value(value, ret_found->key, sizeof(ret_found->key));
-        if (!is_good)
+        if (is_good)
+            err = find_ca(first_of(flags->ca, "POTIK_CA"),
+                          is_same ? value_of(text, "ca") : SLICE_NONE, ret_found->ca, diag);
+        else
             tell_no_key(which, wrong, path, is_same ? SLICE_NONE : named, ret_found->server, diag);
     }
     if (buf.ptr != NULL)
         sodium_memzero(buf.ptr, buf.len);
     buf_fini(&buf);
-    return is_good ? ERR_OK : ERR_ABSENT;
+    return is_good ? err : ERR_ABSENT;
 }
 
 static enum err
@@ -247,9 +265,9 @@ set_server(struct client *client, const char *server, struct diag *diag)
     memcpy(client->base, server, len + 1);
     while (len != 0 && client->base[len - 1] == '/')
         client->base[--len] = '\0';
-    client->is_loopback = has_start(client->base, "http://127.") ||
-                          has_start(client->base, "http://[::1]") ||
-                          has_start(client->base, "http://localhost");
+    server = strstr(client->base, "://") + 3;
+    client->is_loopback =
+        has_start(server, "127.") || has_start(server, "[::1]") || has_start(server, "localhost");
     return ERR_OK;
 }
 
@@ -300,6 +318,7 @@ client_open(const struct client_flags *flags, enum client_key which, struct clie
         err = set_project(client, flags->project, diag);
     if (err == ERR_OK)
         err = set_key(client, found.key, diag);
+    memcpy(client->ca, found.ca, sizeof(client->ca));
     sodium_memzero(&found, sizeof(found));
     if (err != ERR_OK)
         return err;
@@ -333,6 +352,8 @@ client_prepare(const struct client *client, CURL *easy, const char *url)
     (void)curl_easy_setopt(easy, CURLOPT_USERAGENT, "potik/" POTIK_VERSION);
     if (client->unix_path[0] != '\0')
         (void)curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, client->unix_path);
+    if (client->ca[0] != '\0')
+        (void)curl_easy_setopt(easy, CURLOPT_CAINFO, client->ca);
     if (client->is_loopback)
         (void)curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* whatever http_proxy says */
 }
@@ -392,9 +413,33 @@ check_interrupt(void *state, curl_off_t total, curl_off_t now, curl_off_t up_tot
     return client_is_interrupted() ? 1 : 0;
 }
 
+/* The reasons of TLS that a person can do something about; NULL: another. */
+static const char *
+tls_cure(const struct client *client, CURLcode code)
+{
+    if (code == CURLE_SSL_CACERT_BADFILE)
+        return "the file of --ca (or POTIK_CA) cannot be read, or holds no certificate in PEM";
+    if (code == CURLE_SSL_CONNECT_ERROR && has_start(client->base, "https://"))
+        return "no TLS connection came about: does the server speak https there, or plain http://?";
+    if (code != CURLE_PEER_FAILED_VERIFICATION)
+        return NULL;
+    return client->ca[0] != '\0' ? "its certificate is not trusted: it is not signed by those in "
+                                   "the file of --ca, is "
+                                   "not made out for this name or address, or has expired"
+                                 : "its certificate is not trusted: if it is signed by an "
+                                   "authority of your own, or by "
+                                   "itself, pass --ca FILE (PEM; or set POTIK_CA)";
+}
+
 void
 client_explain_silence(const struct client *client, CURLcode code, struct diag *diag)
 {
+    const char *cure = tls_cure(client, code);
+
+    if (cure != NULL) {
+        diag_set(diag, "no reply from %s: %s (%s)", client->base, cure, curl_easy_strerror(code));
+        return;
+    }
     diag_set(diag, "no reply from %s%s%s: %s",
              client->unix_path[0] != '\0' ? "unix:" : client->base, client->unix_path,
              code == CURLE_COULDNT_CONNECT ? " (is `potik serve` running?)" : "",

@@ -8,6 +8,11 @@
  * file, which is only sent to the server the file names (or where --data-dir was given), so that a
  * key of this machine does not go to another. Data folder: --data-dir, else POTIK_DATA_DIR, else
  * ./potik-data. Servers: http://…, https://…, unix:/path; HOST:PORT is http.
+ *
+ * Of https the certificate must lead to an authority the system trusts; or to one in the PEM file
+ * of
+ * --ca, else POTIK_CA, else of `ca=` in that file (the server's own certificate), where its server
+ * is asked.
  */
 #ifndef POTIK_CLI_CLIENT_H
 #define POTIK_CLI_CLIENT_H
@@ -25,14 +30,16 @@ struct client_flags {
     const char *key;
     const char *data_dir;
     const char *project;
+    const char *ca;
 };
 /* The rows every client command puts into its table of flags, and their lines of help. */
-#define CLIENT_FLAG_COUNT 4
+#define CLIENT_FLAG_COUNT 5
 #define CLIENT_FLAGS(flags)                                                                        \
     {.name = "server", .text = &(flags).server}, {.name = "key", .text = &(flags).key},            \
         {.name = "data-dir", .text = &(flags).data_dir},                                           \
+        {.name = "project", .text = &(flags).project},                                             \
     {                                                                                              \
-        .name = "project", .text = &(flags).project                                                \
+        .name = "ca", .text = &(flags).ca                                                          \
     }
 #define CLIENT_FLAGS_HELP                                                                           \
     "  --server URL     HOST:PORT, http://…, https://… or unix:/path; else POTIK_SERVER, else " \
@@ -43,6 +50,9 @@ struct client_flags {
     "                   to send: else POTIK_KEY, or the key in DIR/first-run.txt\n"                 \
     "                   without --key, and before the others: the token of a login in "             \
     "POTIK_TOKEN\n"                                                                                 \
+    "  --ca FILE        for https://: certificates (PEM) to trust instead of the system's; else "   \
+    "POTIK_CA,\n"                                                                                   \
+    "                   else what DIR/first-run.txt names\n"                                        \
     "  --project ID     of an account with several projects: which of them\n"                       \
     "  --data-dir DIR   where first-run.txt stands; else POTIK_DATA_DIR, else ./potik-data\n"
 
@@ -52,6 +62,7 @@ struct client_flags {
 struct client {
     char base[CLIENT_URL_BYTES];      /* "http://127.0.0.1:8700", no slash at the end */
     char unix_path[CLIENT_URL_BYTES]; /* "": none */
+    char ca[CLIENT_URL_BYTES];        /* a file's name; "": what the system trusts */
     bool is_loopback;
     char project[32];           /* "project=7", for the query; "": not named */
     struct curl_slist *headers; /* Authorization */
@@ -76,8 +87,15 @@ void client_reply_fini(struct client_reply *reply);
  * ERR_NOMEM. */
 MUST_USE enum err
 client_get(struct client *client, const char *path, struct client_reply *reply, struct diag *diag);
-/* "no reply from SERVER (is `potik serve` running?): REASON", for a transfer that failed. */
+/* "no reply from SERVER (is `potik serve` running?): REASON", for a transfer that failed; where the
+ * server is not trusted, what to do. */
 void client_explain_silence(const struct client *client, CURLcode code, struct diag *diag);
+/* The server was found, and not trusted: nothing to try again. */
+static inline bool
+client_is_distrusted(CURLcode code)
+{
+    return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
+}
 /* What stays the same for every request of this client: address, key, protocols. */
 void client_prepare(const struct client *client, CURL *easy, const char *url);
 

@@ -268,6 +268,11 @@ finish_slot(struct sender *sender, struct slot *slot, CURLcode code)
         struct diag diag = DIAG_INIT;
 
         client_explain_silence(sender->config.client, code, &diag);
+        if (client_is_distrusted(code)) { /* will not be trusted the next time either */
+            slot->state = SLOT_FREE;
+            fail(sender, ERR_IO, diag.message);
+            return;
+        }
         retry_later(sender, slot, 0, diag.message);
         if (sender->err == ERR_OK && !sender->is_silent && sender->config.silent != NULL)
             sender->config.silent(sender->config.state, curl_easy_strerror(code));

@@ -30,6 +30,16 @@ connection_want(struct connection *connection, uint32_t events)
 }
 
 void
+connection_update_out(struct connection *connection)
+{
+    bool is_wanted = (connection->is_write_blocked && !connection->writes_when_readable) ||
+                     connection->reads_when_writable;
+
+    connection_want(connection, is_wanted ? connection->events | EPOLLOUT
+                                          : connection->events & ~(uint32_t)EPOLLOUT);
+}
+
+void
 connection_schedule(struct connection *connection)
 {
     struct http_loop *loop = connection->loop;
@@ -80,9 +90,9 @@ connection_take(struct http_loop *loop)
     return connection;
 }
 
-/* Over connections_max: 503 and the end, through the same path as any reply. */
-static void
-refuse_connection(struct connection *connection)
+/* Through the same path as any reply. */
+void
+connection_refuse(struct connection *connection)
 {
     struct http_exchange *exchange = exchange_begin(connection);
 
@@ -118,8 +128,11 @@ connection_open(struct http_loop *loop, int fd, const void *address, bool is_ref
     deadline_init(&connection->deadline);
     connection->idle_from_ns = loop->now_ns;
     write_peer(connection, address);
-    if (is_refused)
-        refuse_connection(connection);
+    connection->is_refused = is_refused;
+    if (loop->server->tls != NULL && !secure_open(connection))
+        connection_close(connection);
+    else if (is_refused && connection->tls == NULL)
+        connection_refuse(connection);
     if (connection->state == CONNECTION_DEAD)
         return;
     connection_schedule(connection);
@@ -134,10 +147,13 @@ connection_close(struct connection *connection)
     struct http_exchange *exchange = connection->first;
 
     assert(connection->state != CONNECTION_DEAD);
+    if (connection->tls != NULL)
+        secure_close(connection);
     connection->state = CONNECTION_DEAD;
     while (exchange != NULL) {
         struct http_exchange *next = exchange->next;
 
+        exchange_done(exchange);
         exchange_gone(exchange);
         exchange_recycle(loop, exchange);
         exchange = next;
@@ -185,6 +201,8 @@ connection_end(struct connection *connection)
         connection_close(connection);
         return;
     }
+    if (connection->tls != NULL)
+        secure_end(connection);
     if (shutdown(connection->fd, SHUT_WR) != 0) {
         connection_close(connection);
         return;
@@ -272,22 +290,37 @@ read_ended(struct connection *connection)
         connection_schedule(connection);
 }
 
+static ssize_t
+receive(const struct connection *connection, size_t want, bool *ret_has_more)
+{
+    ssize_t got;
+
+    do
+        got = recv(connection->fd, connection->loop->scratch, want, 0);
+    while (got < 0 && errno == EINTR);
+    *ret_has_more = (size_t)got == want;
+    if (got < 0)
+        return errno == EAGAIN || errno == EWOULDBLOCK ? RECEIVED_NOTHING : RECEIVED_FAILURE;
+    return got;
+}
+
 void
 connection_read(struct connection *connection)
 {
     struct http_loop *loop = connection->loop;
     size_t want = read_size(connection);
-    ssize_t got;
+    bool has_more = false;
+    /* Who lingers has said goodbye: what still comes is dropped as it is. */
+    ssize_t got = connection->tls == NULL || connection->state == CONNECTION_LINGERING
+                      ? receive(connection, want, &has_more)
+                      : secure_receive(connection, want, &has_more);
 
-    do
-        got = recv(connection->fd, loop->scratch, want, 0);
-    while (got < 0 && errno == EINTR);
     if (got < 0) {
-        if (errno != EAGAIN && errno != EWOULDBLOCK)
+        if (got == RECEIVED_FAILURE)
             connection_close(connection);
         return;
     }
-    if (got == 0) {
+    if (got == RECEIVED_END) {
         read_ended(connection);
         return;
     }
@@ -299,8 +332,20 @@ connection_read(struct connection *connection)
         connection_input(connection, loop->scratch, (size_t)got);
         connection_schedule(connection);
     }
-    if ((size_t)got == want && connection->state != CONNECTION_DEAD && !is_paused(connection))
+    if (!has_more || connection->state == CONNECTION_DEAD)
+        return;
+    if (!is_paused(connection))
         loop_more_later(loop, connection);
+    else if (connection->tls != NULL) /* epoll may not name it again: output.c resumes it */
+        connection_want(connection, connection->events & ~(uint32_t)EPOLLIN);
+}
+
+void
+connection_read_more(struct connection *connection)
+{
+    if (connection->state == CONNECTION_LINGERING ||
+        (connection->state == CONNECTION_OPEN && !is_paused(connection)))
+        connection_read(connection);
 }
 
 void
@@ -317,8 +362,11 @@ connection_resume(struct connection *connection)
             connection->leftover = NULL;
         }
     }
-    if (!is_paused(connection) && !connection->is_input_ended)
+    if (!is_paused(connection) && !connection->is_input_ended) {
         connection_want(connection, connection->events | EPOLLIN);
+        if (connection->tls != NULL)
+            loop_more_later(connection->loop, connection);
+    }
     connection_schedule(connection);
 }
 
@@ -333,6 +381,8 @@ connection_ready(struct connection *connection, uint32_t events)
         connection_close(connection);
         return;
     }
+    if (connection->tls != NULL)
+        events = secure_events(connection, events);
     if ((events & EPOLLOUT) != 0)
         loop_flush_later(connection->loop, connection);
     if ((events & EPOLLIN) == 0)
@@ -388,6 +438,7 @@ connection_expire(struct connection *connection)
     if (exchange == NULL) {
         if (connection->first == NULL && connection->leftover == NULL &&
             connection->idle_from_ns + config->idle_timeout_ms * 1000000 <= loop->now_ns) {
+            secure_expired(connection);
             connection_close(connection);
             return;
         }

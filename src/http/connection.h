@@ -28,6 +28,7 @@
 #include "http/parser.h"
 #include "http/request.h"
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #define HTTP_PIPELINE_LIMIT 64
 #define HTTP_READ_SMALL_BYTES 16384  /* a read between bodies, and so the most kept as leftover */
@@ -67,6 +68,10 @@ struct http_exchange {
     bool is_closing; /* the connection ends after this reply */
     bool is_broken;  /* no memory for the reply: the connection is cut */
     bool has_retry_after;
+    bool has_head;   /* a whole one, parsed */
+    uint16_t status; /* of the reply; 0: none */
+    enum err err;    /* of an error reply */
+    int64_t began_ns;
     size_t sent; /* of `reply` */
     char *head_bytes;
     size_t head_len;
@@ -98,6 +103,11 @@ struct connection {
     bool is_in_flush;
     bool is_in_more;
     bool is_in_resume;
+    bool is_handshaking; /* these: of a connection with a link, secure.c */
+    bool is_unseen;      /* no byte of the client's has been looked at */
+    bool reads_when_writable;
+    bool writes_when_readable;
+    struct tls_link *tls; /* NULL: plain */
     struct http_loop *loop;
     struct connection *next; /* all of the loop */
     struct connection *previous;
@@ -158,6 +168,7 @@ struct http_loop {
     int64_t date_s;
     char date[32]; /* "Sun, 06 Nov 1994 08:49:37 GMT" */
     uint64_t turn_bytes;
+    uint32_t turn_handshakes;
     uint64_t id_next;
     char id_prefix[16];
     size_t id_prefix_len;
@@ -182,6 +193,7 @@ struct http_loop {
 
 struct http_server {
     struct http_config config;
+    struct tls *tls; /* NULL: plain */
     struct http_loop *loops;
     char *address;
     char *unix_path; /* NULL: TCP */
@@ -220,6 +232,8 @@ void connection_free(struct connection *connection);
 void connection_ready(struct connection *connection, uint32_t events);
 /* One read within the turn's budget. */
 void connection_read(struct connection *connection);
+/* The same for one of the queue `more`, which may be paused or dead by now. */
+void connection_read_more(struct connection *connection);
 void connection_resume(struct connection *connection);
 void connection_expire(struct connection *connection);
 /* At once: `gone` for whatever has no reply. The struct itself goes at the end of the turn. */
@@ -230,8 +244,35 @@ void connection_stop(struct connection *connection);
 /* Sets the deadline to the earliest that holds now. */
 void connection_schedule(struct connection *connection);
 void connection_want(struct connection *connection, uint32_t events);
+/* EPOLLOUT as what waits for it says. */
+void connection_update_out(struct connection *connection);
+/* Over connections_max: 503 and the end. */
+void connection_refuse(struct connection *connection);
 /* All replies have left and no further request will be read. */
 void connection_end(struct connection *connection);
+
+/* --- secure.c: TLS, of connections with a link
+ * --------------------------------------------------*/
+#define RECEIVED_END 0
+#define RECEIVED_NOTHING (-1) /* for now */
+#define RECEIVED_FAILURE (-2) /* the connection is to be closed */
+struct iovec;
+/* A link for a new connection; false: no memory. */
+MUST_USE bool secure_open(struct connection *connection);
+/* One read's worth into the loop's scratch: bytes, or RECEIVED_…; may refuse and so reply. */
+ssize_t secure_receive(struct connection *connection, size_t want, bool *ret_has_more);
+/* Bytes taken of `parts`, `total` together, or RECEIVED_FAILURE. */
+ssize_t
+secure_send(struct connection *connection, const struct iovec *parts, size_t count, size_t total);
+/* What epoll's events mean to who reads and writes through the link. */
+uint32_t secure_events(struct connection *connection, uint32_t events);
+/* Its idle deadline has passed. */
+void secure_expired(const struct connection *connection);
+/* All replies have left. */
+void secure_end(struct connection *connection);
+/* Frees the link, saying goodbye where that can be understood. */
+void secure_close(struct connection *connection);
+bool secure_wants_hsts(const struct http_exchange *exchange);
 
 /* --- output.c: replies leave
  * --------------------------------------------------------------------*/
@@ -255,6 +296,8 @@ MUST_USE bool exchange_drop_empty(struct http_exchange *exchange);
 struct http_exchange *exchange_take(struct http_loop *loop);
 void exchange_recycle(struct http_loop *loop, struct http_exchange *exchange);
 void exchange_free(struct http_exchange *exchange);
+/* It is over: told where the configuration says so, before it is recycled. */
+void exchange_done(const struct http_exchange *exchange);
 /* Tells the handler that no reply can be given, if it holds the exchange. */
 void exchange_gone(struct http_exchange *exchange);
 

@@ -76,6 +76,9 @@ exchange_take(struct http_loop *loop)
     exchange->is_closing = false;
     exchange->is_broken = false;
     exchange->has_retry_after = false;
+    exchange->has_head = false;
+    exchange->status = 0;
+    exchange->err = ERR_OK;
     exchange->sent = 0;
     exchange->head_len = 0;
     exchange->body_bytes = 0;
@@ -128,6 +131,28 @@ exchange_gone(struct http_exchange *exchange)
         return;
     exchange->is_with_handler = false;
     loop->config->handler->gone(loop->app_state, exchange);
+}
+
+void
+exchange_done(const struct http_exchange *exchange)
+{
+    struct http_loop *loop = exchange->connection->loop;
+
+    if (loop->config->tells_done && (exchange->has_head || exchange->status != 0))
+        loop->config->handler->done(loop->app_state, exchange);
+}
+
+struct http_outcome
+http_outcome(const struct http_exchange *exchange)
+{
+    return (struct http_outcome){
+        .status = exchange->status,
+        .err = exchange->err,
+        .has_head = exchange->has_head,
+        .bytes_in = exchange->head_len + exchange->body_bytes,
+        .bytes_out = exchange->sent,
+        .began_ns = exchange->began_ns,
+    };
 }
 
 /* --- what the handler asks --------------------------------------------------------------------*/
@@ -183,6 +208,21 @@ http_header(const struct http_exchange *exchange, const char *name)
     for (unsigned i = 0; i < exchange->head.field_count; i++) {
         if (field_is(exchange, i, name, name_len)) {
             const struct http_field *field = &exchange->head.fields[i];
+
+            return slice_of(exchange->head_bytes + field->value_at, field->value_len);
+        }
+    }
+    return SLICE_NONE;
+}
+
+struct slice
+http_header_at(const struct http_exchange *exchange, const char *name, uint32_t i)
+{
+    size_t name_len = strlen(name);
+
+    for (unsigned at = 0; at < exchange->head.field_count; at++) {
+        if (field_is(exchange, at, name, name_len) && i-- == 0) {
+            const struct http_field *field = &exchange->head.fields[at];
 
             return slice_of(exchange->head_bytes + field->value_at, field->value_len);
         }

@@ -58,13 +58,21 @@ struct http_handler {
     void (*gone)(void *loop_state, struct http_exchange *exchange);
     /* Everything that was ready has been handed over: commit the batch, reply. Once every turn. */
     void (*turn_end)(void *loop_state);
+    /* Only with tells_done. An exchange whose head was whole, or that got a reply, is over: the
+     * reply has left, whole or cut, or (status 0) the client went away before one. Its last call
+     * but `gone`. */
+    void (*done)(void *loop_state, const struct http_exchange *exchange);
+    /* Only with tells_done. After a turn's replies. */
+    void (*turn_sent)(void *loop_state);
     /* The server's own error replies get their body here: append JSON for err to `body`. */
     void (*error_body)(struct buf *body, enum err err, const char *message, const char *field,
                        struct slice request_id);
 };
 
 struct http_config {
-    const char *listen;       /* "127.0.0.1:8700", "[::1]:0", "unix:/path" */
+    const char *listen;   /* "127.0.0.1:8700", "[::1]:0", "unix:/path" */
+    const char *tls_cert; /* PEM files, both or neither; NULL: plain HTTP. Not with unix: */
+    const char *tls_key;
     uint32_t loops;           /* 1 … 256 */
     uint32_t connections_max; /* all loops together */
     uint32_t pipeline_max;    /* requests under way a connection: 1 … 64 */
@@ -83,6 +91,7 @@ struct http_config {
     const struct clock *clock;
     const struct log_sink *sink;
     const struct http_handler *handler;
+    bool tells_done; /* call `done` and `turn_sent` */
     void *app;
 };
 
@@ -91,7 +100,8 @@ struct http_server;
  * ERR_INVALID: listen. */
 MUST_USE enum err http_server_start(const struct http_config *config,
                                     struct http_server **ret_server, struct diag *diag);
-/* "http://127.0.0.1:8700", "http://[::1]:8700" or "unix:/path": valid while the server lives. */
+/* With TLS "https://…", else "http://127.0.0.1:8700", "http://[::1]:8700" or "unix:/path": valid
+ * while the server lives. */
 const char *http_server_address(const struct http_server *server);
 /* Stop accepting, let requests under way end for at most drain_ms, close the rest, join the loops.
  * After it http_loop_post gives false; what it took before has been run. Threads that post must end
@@ -101,6 +111,18 @@ void http_server_drain(struct http_server *server, int64_t drain_ms);
  * ERR_INVALID.
  */
 MUST_USE enum err http_check_listen(const char *listen, struct diag *diag);
+/* Whether the two PEM files will do. ERR_INVALID: one sentence with file and reason, whose field is
+ * the setting ("tls-cert", "tls-key"). ERR_NOMEM. */
+MUST_USE enum err http_check_tls(const char *cert_path, const char *key_path, struct diag *diag);
+/* Of a server with TLS, on one thread: both files anew, for connections from now on. On an error,
+ * as above, what was in force stays. */
+MUST_USE enum err http_server_reload_tls(struct http_server *server, struct diag *diag);
+struct http_tls_facts {
+    int64_t valid_from_s; /* of the certificate, unix time */
+    int64_t valid_until_s;
+    bool is_key_private; /* nobody but its owner may read the key's file */
+};
+struct http_tls_facts http_server_tls_facts(struct http_server *server);
 /* Drains if that has not been done, and frees. Takes NULL. */
 void http_server_stop(struct http_server **server, int64_t drain_ms);
 
@@ -123,7 +145,9 @@ http_query(const struct http_exchange *exchange); /* raw, without '?'; ptr NULL:
  * tells. */
 struct slice http_header(const struct http_exchange *exchange, const char *name);
 uint32_t http_header_count(const struct http_exchange *exchange, const char *name);
-/* As the two above, of `authorization`, without a search. */
+/* Value `i` of a field that stands http_header_count times, in their order. */
+struct slice http_header_at(const struct http_exchange *exchange, const char *name, uint32_t i);
+/* As those above, of `authorization`, without a search. */
 struct slice http_authorization(const struct http_exchange *exchange, uint32_t *ret_count);
 struct slice http_request_id(const struct http_exchange *exchange); /* echoed or made */
 /* Content-Length, or −1 (none, or chunked). */
@@ -151,6 +175,19 @@ http_reply(struct http_exchange *exchange, int status, const char *content_type,
 void http_reply_error(struct http_exchange *exchange, enum err err, const char *message,
                       const char *field);
 bool http_is_replied(const struct http_exchange *exchange);
+/* An error that a reply given by http_reply tells, for http_outcome. */
+void http_note_error(struct http_exchange *exchange, enum err err);
+
+/* How it went; whole within `done`. */
+struct http_outcome {
+    int status;         /* 0: no reply was given */
+    enum err err;       /* of an error reply, else ERR_OK */
+    bool has_head;      /* it was read; else method, path and header fields are not to be asked */
+    uint64_t bytes_in;  /* head, and body without chunking */
+    uint64_t bytes_out; /* of the reply, that have left */
+    int64_t began_ns;   /* the turn of its first byte, steady clock */
+};
+struct http_outcome http_outcome(const struct http_exchange *exchange);
 
 /* --- the loop ---------------------------------------------------------------------------------*/
 /* From any thread: run(arg) on the loop's thread, in its next turn. false: the channel is full

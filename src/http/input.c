@@ -25,6 +25,7 @@ exchange_begin(struct connection *connection)
     connection->last = exchange;
     connection->exchange_count++;
     connection->reading = exchange;
+    exchange->began_ns = loop->now_ns;
     connection->read_until_ns = loop_after_ms(loop, loop->config->head_timeout_ms);
     connection->request_until_ns = loop_after_ms(loop, loop->config->request_timeout_ms);
     return exchange;
@@ -104,6 +105,7 @@ head_ended(struct http_exchange *exchange, bool has_more_input)
     enum err err = http_request_read(&exchange->head, exchange->head_bytes, request, &reason);
 
     loop_count(&loop->requests);
+    exchange->has_head = true;
     if (err != ERR_OK) {
         exchange_refuse(exchange, err, reason);
         return;

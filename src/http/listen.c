@@ -195,7 +195,8 @@ write_address(struct http_server *server, int fd, struct diag *diag)
                     NI_NUMERICHOST | NI_NUMERICSERV) != 0)
         return fail(diag, server->config.listen, "cannot tell the address", errno);
     is_six = bound.ss_family == AF_INET6;
-    (void)snprintf(text, sizeof(text), is_six ? "http://[%s]:%s" : "http://%s:%s", host, port);
+    (void)snprintf(text, sizeof(text), is_six ? "%s://[%s]:%s" : "%s://%s:%s",
+                   server->tls != NULL ? "https" : "http", host, port);
     server->address = mem_strdup(text);
     return server->address != NULL ? ERR_OK : ERR_NOMEM;
 }

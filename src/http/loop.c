@@ -209,18 +209,24 @@ static void
 read_more(struct http_loop *loop)
 {
     struct connection *connection;
+    struct connection *end;
 
     while (loop->turn_bytes < loop->config->turn_bytes_max) {
         QUEUE_TAKE(loop, connection, more, is_in_more);
         if (connection == NULL)
             return;
-        if (connection->state != CONNECTION_DEAD)
-            connection_read(connection);
+        connection_read_more(connection);
     }
-    /* The rest is still readable: epoll names it again next turn. */
-    do
+    /* The rest is still readable: epoll names it again next turn. What lies in a link it does not
+     * name: that stays in the queue. */
+    end = loop->more_last;
+    if (end == NULL)
+        return;
+    do {
         QUEUE_TAKE(loop, connection, more, is_in_more);
-    while (connection != NULL);
+        if (connection->tls != NULL)
+            loop_more_later(loop, connection);
+    } while (connection != end);
 }
 
 static void
@@ -261,7 +267,7 @@ free_dead(struct http_loop *loop)
     while (connection != NULL) {
         struct connection *next = connection->next_dead;
 
-        if (connection->is_in_resume || connection->is_in_flush) {
+        if (connection->is_in_resume || connection->is_in_flush || connection->is_in_more) {
             connection->next_dead = loop->dead; /* a queue still names it: next turn */
             loop->dead = connection;
         } else {
@@ -295,7 +301,7 @@ wait_ms(const struct http_loop *loop)
     int64_t wait = deadline_wait_ns(&loop->wheel, loop->now_ns);
     int64_t until;
 
-    if (loop->resume_first != NULL)
+    if (loop->resume_first != NULL || loop->more_first != NULL)
         return 0;
     if (loop->listener.is_paused) {
         until = loop->listener.resume_ns - loop->now_ns;
@@ -343,6 +349,7 @@ take_turn(struct http_loop *loop)
     assert(count >= 0 || errno == EINTR);
     update_time(loop);
     loop->turn_bytes = 0;
+    loop->turn_handshakes = 0;
     resume_paused(loop);
     for (int i = 0; i < count; i++)
         dispatch(loop, &events[i]);
@@ -354,6 +361,8 @@ take_turn(struct http_loop *loop)
         listener_resume(loop);
     loop->config->handler->turn_end(loop->app_state);
     flush_replies(loop);
+    if (loop->config->tells_done)
+        loop->config->handler->turn_sent(loop->app_state);
     if (loop->dead != NULL)
         free_dead(loop);
     if (loop->has_removed_watches)
@@ -375,6 +384,8 @@ end_stop(struct http_loop *loop)
         connection_close(loop->connections);
     loop->config->handler->turn_end(loop->app_state);
     resume_paused(loop); /* empties the queues, so that nothing names the dead */
+    loop->turn_bytes = 0;
+    read_more(loop);
     flush_replies(loop);
     free_dead(loop);
     loop->config->handler->loop_stop(loop->app_state);

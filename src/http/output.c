@@ -53,6 +53,7 @@ retire(struct connection *connection, size_t sent)
         if (connection->first == NULL)
             connection->last = NULL;
         connection->exchange_count--;
+        exchange_done(exchange);
         exchange_recycle(loop, exchange);
         if (is_closing)
             return false;
@@ -71,8 +72,23 @@ write_blocked(struct connection *connection, bool is_blocked)
         connection->write_bytes = 0;
     }
     connection->is_write_blocked = is_blocked;
-    connection_want(connection, is_blocked ? connection->events | EPOLLOUT
-                                           : connection->events & ~(uint32_t)EPOLLOUT);
+    connection_update_out(connection);
+}
+
+/* Bytes that the socket took; < 0: the connection is to be closed. */
+static ssize_t
+send_parts(struct connection *connection, const struct msghdr *message, size_t total)
+{
+    ssize_t sent;
+
+    if (connection->tls != NULL)
+        return secure_send(connection, message->msg_iov, message->msg_iovlen, total);
+    do
+        sent = message->msg_iovlen == 1
+                   ? send(connection->fd, message->msg_iov->iov_base, total, MSG_NOSIGNAL)
+                   : sendmsg(connection->fd, message, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : sent;
 }
 
 void
@@ -89,16 +105,11 @@ connection_flush(struct connection *connection)
     for (size_t i = 0; i < message.msg_iovlen; i++)
         total += parts[i].iov_len;
     if (total > 0) {
-        do
-            sent = message.msg_iovlen == 1
-                       ? send(connection->fd, parts[0].iov_base, total, MSG_NOSIGNAL)
-                       : sendmsg(connection->fd, &message, MSG_NOSIGNAL);
-        while (sent < 0 && errno == EINTR);
-        if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+        sent = send_parts(connection, &message, total);
+        if (sent < 0) {
             connection_close(connection);
             return;
         }
-        sent = sent < 0 ? 0 : sent;
     }
     connection->write_bytes += (uint64_t)sent;
     goes_on = retire(connection, (size_t)sent);

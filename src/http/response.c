@@ -6,6 +6,7 @@
  */
 #include "http/connection.h"
 
+#include "base/put.h"
 #include <assert.h>
 
 #define HEAD_BYTES_MAX                                                                             \
@@ -63,29 +64,6 @@ reason_of(int status)
             return rows[i].reason;
     }
     return "Status";
-}
-
-/* Appends to room that has been reserved. */
-static char *
-put(char *to, const char *from, size_t len)
-{
-    memcpy(to, from, len);
-    return to + len;
-}
-
-#define PUT(to, literal) put((to), (literal), sizeof(literal) - 1)
-
-static char *
-put_u64(char *to, uint64_t value)
-{
-    char digits[20];
-    size_t at = sizeof(digits);
-
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value != 0);
-    return put(to, digits + at, sizeof(digits) - at);
 }
 
 static char *
@@ -163,6 +141,8 @@ put_head(char *to, const struct http_exchange *exchange, int status, struct slic
     to = put(to, id.ptr, id.len);
     to = PUT(to, "\r\n");
     to = put(to, fields.ptr, fields.len);
+    if (exchange->connection->tls != NULL && secure_wants_hsts(exchange))
+        to = PUT(to, "Strict-Transport-Security: max-age=31536000\r\n");
     if (exchange->is_closing)
         to = PUT(to, "Connection: close\r\n");
     else if (exchange->head.minor == 0)
@@ -192,6 +172,7 @@ http_reply(struct http_exchange *exchange, int status, const char *content_type,
     assert(status >= 200 && status <= 999);
     decide_end(exchange);
     exchange->is_replied = true;
+    exchange->status = (uint16_t)status;
     exchange->is_with_handler = false;
     if (buf_failed(&exchange->fields) ||
         !buf_reserve(reply, HEAD_BYTES_MAX + type.len + id.len + exchange->fields.len +
@@ -206,6 +187,12 @@ http_reply(struct http_exchange *exchange, int status, const char *content_type,
     loop_flush_later(exchange->connection->loop, exchange->connection);
     if (exchange->phase == EXCHANGE_BODY)
         exchange_notice_reply(exchange);
+}
+
+void
+http_note_error(struct http_exchange *exchange, enum err err)
+{
+    exchange->err = err;
 }
 
 void
@@ -235,6 +222,7 @@ http_reply_error(struct http_exchange *exchange, enum err err, const char *messa
     struct http_loop *loop = exchange->connection->loop;
     struct buf *body = &loop->error_body;
 
+    exchange->err = err;
     buf_clear(body);
     loop->config->handler->error_body(body, err, message, field, http_request_id(exchange));
     if (buf_failed(body))

@@ -6,6 +6,7 @@
 #include "http/connection.h"
 
 #include "base/file.h"
+#include "http/tls.h"
 #include <assert.h>
 #include <stdio.h>
 
@@ -40,6 +41,7 @@ free_server(struct http_server *server)
     }
     if (atomic_load(&server->shared_users) > 0)
         file_close(&server->shared_fd);
+    tls_free(&server->tls);
     pthread_cond_destroy(&server->start_moved);
     pthread_mutex_destroy(&server->start_lock);
     mem_free(server->address);
@@ -110,7 +112,10 @@ http_server_start(const struct http_config *config, struct http_server **ret_ser
     server = new_server(config);
     if (server == NULL)
         return ERR_NOMEM;
-    err = server_listen(server, diag);
+    err = config->tls_cert == NULL ? ERR_OK
+                                   : tls_new(config->tls_cert, config->tls_key, &server->tls, diag);
+    if (err == ERR_OK)
+        err = server_listen(server, diag);
     for (uint32_t i = 0; i < config->loops && err == ERR_OK; i++)
         err = loop_init(&server->loops[i], server, i, diag);
     if (err == ERR_OK)
@@ -119,7 +124,8 @@ http_server_start(const struct http_config *config, struct http_server **ret_ser
         http_server_stop(&server, 0);
         return err;
     }
-    server->config.listen = NULL; /* the caller's text may go */
+    server->config.listen = NULL; /* the caller's texts may go */
+    server->config.tls_cert = server->config.tls_key = NULL;
     *ret_server = server;
     return ERR_OK;
 }
@@ -128,6 +134,30 @@ const char *
 http_server_address(const struct http_server *server)
 {
     return server->address;
+}
+
+enum err
+http_check_tls(const char *cert_path, const char *key_path, struct diag *diag)
+{
+    struct tls *tls = NULL;
+    enum err err = tls_new(cert_path, key_path, &tls, diag);
+
+    tls_free(&tls);
+    return err;
+}
+
+enum err
+http_server_reload_tls(struct http_server *server, struct diag *diag)
+{
+    assert(server->tls != NULL);
+    return tls_reload(server->tls, diag);
+}
+
+struct http_tls_facts
+http_server_tls_facts(struct http_server *server)
+{
+    assert(server->tls != NULL);
+    return tls_facts(server->tls);
 }
 
 /* Gone already is well; anything else is told, and the next start clears it up. */

@@ -234,10 +234,10 @@ test('a hash of a lower cost is made anew at login', { skip }, async () => {
 });
 
 test('failed logins are slowed down, known or not, before anything is hashed', { skip }, async () => {
-  const own = await startServer({ flags: ['--trust-proxy', 'on'] });
+  const own = await startServer({ flags: ['--trusted-proxy', '127.0.0.1,10.0.0.0/8'] });
   try {
     const { email, password } = credentials(own);
-    const attempt = (who, secret, from) => post('/v1/auth/login', { email: who, password: secret }, { on: own, headers: { 'x-forwarded-for': `9.9.9.9, ${from}` } });
+    const attempt = (who, secret, from) => post('/v1/auth/login', { email: who, password: secret }, { on: own, headers: { 'x-forwarded-for': `9.9.9.9, ${from}, 10.1.2.3` } });
     for (const who of [email, 'nobody@example.com']) {
       const statuses = [];
       /* each from an address of its own */
@@ -251,6 +251,10 @@ test('failed logins are slowed down, known or not, before anything is hashed', {
     const statuses = [];
     for (let i = 0; i < 5; i++) statuses.push((await attempt(`u${i}@example.com`, 'not it at all', '2001:db8:1:2::' + i)).status);
     assert.deepEqual(statuses, [401, 401, 401, 401, 429]);
+    /* what is no address is not believed: then the proxy's own counts, and is slowed down */
+    const broken = [];
+    for (let i = 0; i < 5; i++) broken.push((await attempt(`v${i}@example.com`, 'not it at all', `unknown-${i}`)).status);
+    assert.deepEqual(broken, [401, 401, 401, 401, 429]);
     await until('the delay to end', async () => (await attempt(email, password, '192.0.2.251')).status === 200);
     assert.equal((await attempt(email, 'not it at all', '192.0.2.252')).status, 401, 'forgotten by the right password');
   } finally {

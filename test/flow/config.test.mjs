@@ -34,6 +34,8 @@ test('refused: exit 2 and one sentence that names setting, value and range', { s
     [['--store', 'postgres://user:secret@host:port/db'], /port/],
     [['--store', 'postgres://user@host/db?passwrod=secret'], /passwrod/],
     [['--store-timeout', '99ms'], /--store-timeout: "99ms".*100ms … 10min/],
+    [['--trusted-proxy', 'on'], /^potik: --trusted-proxy: "on" is no address, no network .* and not unix/],
+    [['--trusted-proxy', '::1,10.0.0.1/8'], /--trusted-proxy: "10\.0\.0\.1\/8" is no network: bits/],
     [['--auth-cache-max', '31'], /--auth-cache-max: "31".*1s … 720h/],
   ];
   for (const [words, message] of BAD) {

@@ -160,7 +160,7 @@ test('a length is a promise: what does not come is not counted, what comes is, h
 });
 
 test('an address without a key is limited; health and metrics are not', { skip }, async (t) => {
-  const { server, client } = await limited(t, ['--limit-address-requests', '1', '--limit-burst', '20s', '--trust-proxy', 'on']);
+  const { server, client } = await limited(t, ['--limit-address-requests', '1', '--limit-burst', '20s', '--trusted-proxy', '127.0.0.0/8']);
   const from = (address) => ({ 'x-forwarded-for': address });
   const ask = (address, target = '/v1/events') => client.get(target, { key: 'rk_wrong', headers: from(address) });
   for (let i = 0; i < 20; i++) assert.equal((await ask('192.0.2.7')).status, 401);
@@ -178,6 +178,31 @@ test('an address without a key is limited; health and metrics are not', { skip }
     assert.equal(reply.status, 200, target);
     assert.equal(reply.headers.ratelimit, undefined);
   }
+});
+
+test('whose X-Forwarded-For is believed: a trusted proxy, and the rightmost address that is none', { skip }, async (t) => {
+  const flags = ['--limit-address-requests', '1', '--limit-burst', '20s'];
+  const used = async ({ client }, fields) => {
+    for (let i = 0; i < 20; i++) {
+      const reply = await client.get('/v1/events', { headers: { 'x-forwarded-for': fields } });
+      if (reply.status === 429) return i;
+    }
+    return 20;
+  };
+  const trusting = await limited(t, [...flags, '--trusted-proxy', '127.0.0.1, 10.0.0.0/8']);
+  assert.equal(await used(trusting, '192.0.2.1'), 20);
+  assert.equal(await used(trusting, '6.6.6.6, 192.0.2.1, 10.0.0.1'), 0, 'the same client');
+  assert.equal(await used(trusting, ['6.6.6.6', '192.0.2.1']), 0, 'two fields are one list');
+  assert.equal(await used(trusting, ['192.0.2.1', '10.0.0.1']), 0, 'a proxy added a field of its own');
+  assert.equal(await used(trusting, '[2001:db8::1]:443, 10.0.0.1'), 20);
+  assert.equal(await used(trusting, '2001:db8::2'), 0, 'one network');
+  assert.equal(await used(trusting, '10.0.0.7, 10.0.0.1'), 20, 'the client stands within');
+  assert.equal(await used(trusting, '10.0.0.7'), 0);
+  assert.equal(await used(trusting, '192.0.2.2, unknown, 10.0.0.1'), 20, 'no address: that of the peer');
+  assert.equal(await used(trusting, '192.0.2.3, junk'), 0, 'the peer again');
+  const wary = await limited(t, [...flags, '--trusted-proxy', '10.0.0.0/8']);
+  assert.equal(await used(wary, '192.0.2.1'), 20);
+  assert.equal(await used(wary, '192.0.2.2'), 0, 'this peer is nobody to be believed');
 });
 
 test('questions are counted, too, and tell what is left; without limits nothing is told', { skip }, async (t) => {

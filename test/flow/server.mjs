@@ -18,6 +18,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import os from 'node:os';
 import path from 'node:path';
 import { createDatabase } from './postgres.mjs';
@@ -81,8 +82,10 @@ export async function until(what, probe, { limitMs = 10000, everyMs = 20 } = {})
 }
 
 export class Server {
-  /** `dataDir`: an existing folder (a restart), removed by close() only with ownsFolder. `wrapper`: words before the program. */
-  constructor({ dataDir = null, ownsFolder = dataDir === null, flags = [], env = {}, listen = '127.0.0.1:0', wrapper = [] } = {}) {
+  /** `dataDir`: an existing folder (a restart), removed by close() only with ownsFolder. `wrapper`: words before the program.
+   *  `ca`: the PEM text that requests to a server with TLS trust. */
+  constructor({ dataDir = null, ownsFolder = dataDir === null, flags = [], env = {}, listen = '127.0.0.1:0', wrapper = [], ca = undefined } = {}) {
+    this.ca = ca;
     this.ownsFolder = ownsFolder;
     this.dataDir = dataDir ?? temporaryFolder();
     this.stdout = '';
@@ -145,8 +148,9 @@ export class Server {
   request({ method = 'GET', path: target, headers = {}, body = null, agent = undefined, timeoutMs = 30000 }) {
     const place = this.socketPath !== null ? { socketPath: this.socketPath }
       : { host: new URL(this.address).hostname.replace(/^\[|\]$/g, ''), port: new URL(this.address).port };
+    const secure = this.address.startsWith('https:');
     return new Promise((resolve, reject) => {
-      const request = http.request({ ...place, method, path: target, headers, agent }, (response) => {
+      const request = (secure ? https : http).request({ ...place, ...(secure ? { ca: this.ca } : {}), method, path: target, headers, agent }, (response) => {
         const parts = [];
         response.on('data', (part) => parts.push(part));
         response.on('error', reject);
@@ -248,7 +252,7 @@ export class Client {
   /** A client may go on with another server (after a restart): client.server = … */
   constructor(server) {
     this.server = server;
-    this.agent = new http.Agent({ keepAlive: true, maxSockets: 8 });
+    this.agent = new (server.address?.startsWith('https:') ? https : http).Agent({ keepAlive: true, maxSockets: 8 });
     this.intended = new Set(); /* ids sent at least once */
     this.acked = new Set();    /* ids in a 2xx, accepted or duplicate */
     this.refused = new Map();  /* id → code */

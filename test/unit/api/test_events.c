@@ -105,6 +105,36 @@ http_reply_header(struct http_exchange *exchange, const char *name, struct slice
     fail();
 }
 
+void
+http_note_error(struct http_exchange *exchange, enum err err)
+{
+    exchange->err = err;
+}
+
+struct slice
+http_header_at(const struct http_exchange *exchange, const char *name, uint32_t i)
+{
+    (void)exchange, (void)name, (void)i;
+    fail();
+    return SLICE_NONE;
+}
+
+struct slice
+http_method_text(const struct http_exchange *exchange)
+{
+    (void)exchange;
+    fail();
+    return SLICE_NONE;
+}
+
+struct http_outcome
+http_outcome(const struct http_exchange *exchange)
+{
+    (void)exchange;
+    fail();
+    return (struct http_outcome){0};
+}
+
 uint64_t
 http_peer_network(const struct http_exchange *exchange)
 {
