@@ -5,6 +5,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import net from 'node:net';
+import { checkRaw } from './contract.mjs';
 import { Client, MISSING, SLOWNESS, startServer, until } from './server.mjs';
 
 const skip = MISSING;
@@ -35,6 +36,12 @@ function raw(pieces, { enough = null, keepOpen = false, onContinue = null } = {}
     const end = () => {
       clearTimeout(timer);
       socket.destroy();
+      try {
+        checkRaw(text);
+      } catch (error) {
+        reject(error);
+        return;
+      }
       resolve(text);
     };
     socket.on('data', (part) => {
