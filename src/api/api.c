@@ -440,6 +440,10 @@ api_route_facts(size_t i)
         [ROUTE_OPEN] = "open",   [ROUTE_WRITE] = "write", [ROUTE_READ] = "read",
         [ROUTE_LOGIN] = "login", [ROUTE_OWNER] = "owner", [ROUTE_ADMIN] = "admin"};
 
-    return (struct api_route_facts){router_method_name(routes[i].method), routes[i].pattern,
-                                    who[routes[i].auth]};
+    return (struct api_route_facts){
+        .method = router_method_name(routes[i].method),
+        .pattern = routes[i].pattern,
+        .who = who[routes[i].auth],
+        .parameters = routes[i].resource != NULL ? routes[i].resource->parameters : NULL,
+    };
 }
