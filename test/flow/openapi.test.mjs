@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { MISSING, OF_NO_STORE, farAhead, query, startServer, until } from './server.mjs';
+import { MISSING, OF_NO_STORE, TOP, farAhead, query, startServer, until } from './server.mjs';
 import { adminLogin, api, firstAdmin, logIn } from './access.mjs';
 import { NO_CONTRACT, checkReply, contract, deref, hasSeen } from './contract.mjs';
 import { fromNpm } from './npm.mjs';
@@ -55,11 +55,11 @@ test('the check sees what differs', { skip }, () => {
 test('the build refuses a document that is not the program\'s', { skip }, (t) => {
   const folder = fs.mkdtempSync('/tmp/potik-contract-');
   t.after(() => fs.rmSync(folder, { recursive: true }));
-  const whole = fs.readFileSync('openapi/openapi.yaml', 'utf8');
+  const whole = fs.readFileSync(path.join(TOP, 'openapi/openapi.yaml'), 'utf8');
   const build = (from, to) => {
     assert.ok(whole.includes(from), from);
     fs.writeFileSync(path.join(folder, 'changed.yaml'), whole.replace(from, to));
-    const how = spawnSync('tools/openapi', [path.join(folder, 'changed.yaml'), '--version', '1'], { encoding: 'utf8' });
+    const how = spawnSync(path.join(TOP, 'tools/openapi'), [path.join(folder, 'changed.yaml'), '--version', '1'], { encoding: 'utf8' });
     return how.status === 0 ? 'good' : how.stderr;
   };
   for (const [from, to, words] of [
@@ -78,6 +78,23 @@ test('the build refuses a document that is not the program\'s', { skip }, (t) =>
     ["schema: {$ref: '#/components/schemas/Error409'}", "schema: {$ref: '#/components/schemas/Error404'}", /nothing uses it|has the body of Error404/],
     ['openapi: 3.1.0', 'openapi: 3.1.0 ', /^good$/],
   ]) assert.match(build(from, to), words, `${from} → ${to}`);
+});
+
+test('contract_report: what a run has not seen is named, and an operation without a success fails it', { skip }, (t) => {
+  const folder = fs.mkdtempSync('/tmp/potik-seen-');
+  t.after(() => fs.rmSync(folder, { recursive: true }));
+  const report = (pairs) => {
+    fs.writeFileSync(path.join(folder, '1'), pairs.map((pair) => `${pair}\n`).join(''));
+    const { status, stdout } = spawnSync(path.join(TOP, 'tools/contract_report'), [TOOLS, folder], { encoding: 'utf8' });
+    return { status, stdout };
+  };
+  const all = contract().operations.flatMap((each) => Object.keys(each.operation.responses).map((status) => `${each.id} ${status}`));
+  assert.equal(report(all).status, 0);
+  const without = report(all.filter((pair) => pair !== 'logOut 204' && pair !== 'getDau 503'));
+  assert.equal(without.status, 1);
+  assert.match(without.stdout, /^  204: logOut$/m);
+  assert.match(without.stdout, /^  503: getDau$/m);
+  assert.match(without.stdout, /never answered with a success: logOut$/m);
 });
 
 /* --- every operation ------------------------------------------------------------------------------*/
