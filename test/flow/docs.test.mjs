@@ -45,6 +45,10 @@ test('the manual\'s files: as gzip or plain, with a tag that is answered by 304'
     const head = await ask(path, {}, 'HEAD');
     assert.deepEqual([head.status, head.bytes.length, head.headers['content-length']], [200, 0, String(plain.bytes.length)]);
   }
+  /* The names that the document tells of are those there are. */
+  const { enum: names } = (await ask('/openapi.json')).json.paths['/docs/{file}'].get.parameters.find((each) => each.name === 'file').schema;
+  for (const name of names) assert.equal((await ask(`/docs/${name}`)).status, 200, name);
+  for (const name of ['', 'docs.html', 'openapi.json', '..', 'page.css/', 'swagger-ui-bundle.js.map']) assert.equal((await ask(`/docs/${name}`)).status, 404, name);
   const policy = (await ask('/docs')).headers['content-security-policy'];
   assert.match(policy, /default-src 'none'/);
   assert.doesNotMatch(policy, /unsafe|\*|http/);
