@@ -1,5 +1,7 @@
 /*
- * api - the table of routes, and the way of a request through it. See api.h.
+ * api - the table of routes, and the way of a request through it. See api.h. The table itself is
+ * made at build time from openapi/openapi.yaml (tools/openapi), which says for each operation who
+ * may ask and what answers.
  *
  * The order of asking: the path decodes, 404, 405, 401, 403; then the resource's own head (415,
  * 413); then its body. What http asked before that is in http/.
@@ -18,41 +20,7 @@
 #define RESOURCE(name) .handler = &resource_route_handler, .resource = &name##_resource
 
 static const struct route routes[] = {
-    {HTTP_POST, "/v1/events", ROUTE_WRITE, .is_ingest = true, .handler = &events_post_handler},
-    {HTTP_GET, "/v1/events", ROUTE_READ, .handler = &events_list_handler},
-    {HTTP_GET, "/v1/users/{}/events", ROUTE_READ, .handler = &user_events_handler},
-    {HTTP_GET, "/v1/stats/{}", ROUTE_READ, .exists = stats_exists, .handler = &stats_handler},
-    {HTTP_POST, "/v1/auth/login", ROUTE_OPEN, .handler = &login_handler},
-    {HTTP_POST, "/v1/auth/refresh", ROUTE_OPEN, .handler = &refresh_handler},
-    {HTTP_POST, "/v1/auth/logout", ROUTE_LOGIN, .handler = &logout_handler},
-    {HTTP_GET, "/v1/auth/me", ROUTE_LOGIN, .handler = &me_handler},
-    {HTTP_POST, "/v1/auth/password", ROUTE_LOGIN, .handler = &own_password_handler},
-    {HTTP_GET, "/v1/projects", ROUTE_LOGIN, RESOURCE(projects_list)},
-    {HTTP_POST, "/v1/projects", ROUTE_ADMIN, RESOURCE(project_create)},
-    {HTTP_GET, "/v1/projects/{}", ROUTE_READ, RESOURCE(project_get)},
-    {HTTP_PATCH, "/v1/projects/{}", ROUTE_OWNER, RESOURCE(project_change)},
-    {HTTP_DELETE, "/v1/projects/{}", ROUTE_OWNER, RESOURCE(project_delete)},
-    {HTTP_GET, "/v1/projects/{}/keys", ROUTE_OWNER, RESOURCE(keys_list)},
-    {HTTP_POST, "/v1/projects/{}/keys", ROUTE_OWNER, RESOURCE(key_create)},
-    {HTTP_DELETE, "/v1/projects/{}/keys/{}", ROUTE_OWNER, RESOURCE(key_revoke)},
-    {HTTP_GET, "/v1/projects/{}/members", ROUTE_OWNER, RESOURCE(members_list)},
-    {HTTP_POST, "/v1/projects/{}/members", ROUTE_OWNER, RESOURCE(member_add)},
-    {HTTP_PUT, "/v1/projects/{}/members/{}", ROUTE_OWNER, RESOURCE(member_set)},
-    {HTTP_DELETE, "/v1/projects/{}/members/{}", ROUTE_OWNER, RESOURCE(member_remove)},
-    {HTTP_GET, "/v1/accounts", ROUTE_ADMIN, RESOURCE(accounts_list)},
-    {HTTP_POST, "/v1/accounts", ROUTE_ADMIN, RESOURCE(account_create)},
-    {HTTP_GET, "/v1/accounts/{}", ROUTE_ADMIN, RESOURCE(account_get)},
-    {HTTP_PATCH, "/v1/accounts/{}", ROUTE_ADMIN, RESOURCE(account_change)},
-    {HTTP_DELETE, "/v1/accounts/{}", ROUTE_ADMIN, RESOURCE(account_remove)},
-    {HTTP_GET, "/v1/audit", ROUTE_OWNER, RESOURCE(audit), .may_ask_all = true},
-    {HTTP_DELETE, "/v1/users/{}", ROUTE_OWNER, RESOURCE(person_forget)},
-    {HTTP_POST, "/v1/deletions", ROUTE_OWNER, RESOURCE(deletion)},
-    {HTTP_GET, "/v1/erasures", ROUTE_OWNER, RESOURCE(erasures_list), .may_ask_all = true},
-    {HTTP_GET, "/v1/erasures/{}", ROUTE_OWNER, RESOURCE(erasure_get), .may_ask_all = true},
-    {HTTP_GET, "/healthz", ROUTE_OPEN, .handler = &healthz_handler},
-    {HTTP_GET, "/readyz", ROUTE_OPEN, .handler = &readyz_handler},
-    {HTTP_GET, "/metrics", ROUTE_OPEN, .handler = &metrics_handler},
-    {HTTP_GET, "/", ROUTE_OPEN, .handler = &root_handler},
+#include "api_routes.h"
 };
 
 #define REPLY_BYTES_MAX (UINT64_C(64) * 1024 * 1024)
@@ -503,6 +471,7 @@ api_free(struct api **api)
     throttle_free(&(*api)->throttle);
     limit_free(&(*api)->limit);
     refusal_fini(&(*api)->refusals, (*api)->config.sink);
+    manual_fini(&(*api)->manual);
     mem_free(*api);
     *api = NULL;
 }
@@ -528,6 +497,10 @@ api_route_facts(size_t i)
         [ROUTE_OPEN] = "open",   [ROUTE_WRITE] = "write", [ROUTE_READ] = "read",
         [ROUTE_LOGIN] = "login", [ROUTE_OWNER] = "owner", [ROUTE_ADMIN] = "admin"};
 
-    return (struct api_route_facts){router_method_name(routes[i].method), routes[i].pattern,
-                                    who[routes[i].auth]};
+    return (struct api_route_facts){
+        .method = router_method_name(routes[i].method),
+        .pattern = routes[i].pattern,
+        .who = who[routes[i].auth],
+        .parameters = routes[i].resource != NULL ? routes[i].resource->parameters : NULL,
+    };
 }

@@ -71,6 +71,7 @@ struct api_route_facts {
     const char *method;
     const char *pattern;
     const char *who;
+    const char *const *parameters; /* of the query string, NULL behind the last; NULL: not told */
 };
 size_t api_route_count(void);
 struct api_route_facts api_route_facts(size_t i);

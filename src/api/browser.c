@@ -88,7 +88,7 @@ browser_add_fields(struct http_exchange *exchange, const char *origins, bool is_
     }
     http_reply_header(exchange, "X-Content-Type-Options", SLICE("nosniff"));
     http_reply_header(exchange, "Referrer-Policy", SLICE("no-referrer"));
-    if (path.len != 1) /* the plain page has its own */
+    if (path.len != 1 && !slice_equal(path, SLICE("/docs"))) /* the two pages have their own */
         http_reply_header(exchange, "Content-Security-Policy",
                           SLICE("default-src 'none'; frame-ancestors 'none'"));
     if (path.len >= 4 && memcmp(path.ptr, "/v1/", 4) == 0)

@@ -10,6 +10,7 @@
 #include "api/body.h"
 #include "api/desk.h"
 #include "api/failed_logins.h"
+#include "api/manual.h"
 #include "api/query.h"
 #include "api/refusal.h"
 #include "api/resource.h"
@@ -33,6 +34,7 @@ struct api {
     struct throttle *throttle; /* NULL: off */
     struct limit *limit;       /* NULL: none */
     struct refusals refusals;
+    struct manual manual;
     struct failed_logins failed_logins;   /* the hasher's thread */
     _Atomic(const char *) unready_reason; /* NULL: none */
 };
@@ -174,7 +176,10 @@ extern const struct route_handler stats_handler;       /* stats.c */
 extern const struct route_handler healthz_handler;     /* health.c */
 extern const struct route_handler readyz_handler;
 extern const struct route_handler metrics_handler;
-extern const struct route_handler root_handler;  /* root.c */
+extern const struct route_handler root_handler;    /* root.c */
+extern const struct route_handler openapi_handler; /* manual.c */
+extern const struct route_handler docs_handler;
+extern const struct route_handler docs_file_handler;
 extern const struct route_handler login_handler; /* login.c */
 extern const struct route_handler refresh_handler;
 extern const struct route_handler logout_handler;
@@ -204,6 +209,7 @@ extern const struct resource_kind deletion_resource;
 extern const struct resource_kind erasures_list_resource;
 extern const struct resource_kind erasure_get_resource;
 bool stats_exists(const struct slice *segments);
+bool docs_file_exists(const struct slice *segments);
 /* "there is no such metric; there are: dau, …" */
 void stats_list(struct diag *ret_words);
 

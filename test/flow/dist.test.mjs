@@ -24,6 +24,7 @@ test('dist: the tarball runs without building', { skip: sanitized && 'the tarbal
     assert.match(name, /^potik-\d+\.\d+\.\d+-linux-(x86_64|aarch64)$/);
     const root = path.join(folder, name);
     for (const file of ['bin/potik', 'README.md', 'LICENSE', 'NOTICES']) assert.ok(fs.existsSync(path.join(root, file)), file);
+    assert.match(fs.readFileSync(path.join(root, 'NOTICES/swagger-ui'), 'utf8'), /SmartBear[^]*Apache License[^]*MIT/);
     const ran = spawnSync(path.join(root, 'bin/potik'), ['version'], { cwd: folder, env: {}, encoding: 'utf8' });
     assert.equal(ran.status, 0, ran.stderr);
     assert.match(ran.stdout, /\d+\.\d+\.\d+/);
@@ -60,6 +61,7 @@ test('dist: the Debian package: program, unit, settings, man page, and the libra
     for (const script of ['postinst', 'prerm', 'postrm']) words('sh', ['-n', within(`DEBIAN/${script}`)]);
     /* Inside is DuckDB alone; the rest comes from Debian, with its security updates. */
     assert.deepEqual(fs.readdirSync(within('usr/lib/potik/lib')), ['libduckdb.so']);
+    assert.ok(fs.readdirSync(within('usr/share/doc/potik/notices')).includes('swagger-ui'));
     const depends = words('dpkg-deb', ['-f', file, 'Depends']);
     for (const name of ['libc6', 'libcurl4', 'libpq5', 'libsodium23', 'libsqlite3-0', 'libssl3', 'libzstd1', 'zlib1g', 'tzdata']) assert.match(depends, new RegExp(`(^|, )${name}( |,|$)`, 'm'));
     /* The man page has every command, in the program's own words. */

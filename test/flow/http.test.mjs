@@ -5,6 +5,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import net from 'node:net';
+import { checkRaw } from './contract.mjs';
 import { Client, MISSING, SLOWNESS, startServer, until } from './server.mjs';
 
 const skip = MISSING;
@@ -35,6 +36,12 @@ function raw(pieces, { enough = null, keepOpen = false, onContinue = null } = {}
     const end = () => {
       clearTimeout(timer);
       socket.destroy();
+      try {
+        checkRaw(text);
+      } catch (error) {
+        reject(error);
+        return;
+      }
       resolve(text);
     };
     socket.on('data', (part) => {
@@ -99,7 +106,7 @@ test('paths and methods', { skip }, async (t) => {
     ['HEAD', '/', 200], ['HEAD', '/healthz', 200], ['HEAD', '/metrics', 200],
     ['GET', '/nowhere', 404, 'not_found'], ['GET', '/v1', 404, 'not_found'], ['GET', '/v1/events/', 404, 'not_found'],
     ['GET', '/v1/stats/nothing', 404, 'not_found'], ['POST', '/v1/stats/nothing', 404, 'not_found'],
-    ['GET', '/openapi.json', 404, 'not_found'], ['GET', '/docs', 404, 'not_found'],
+    ['GET', '/openapi.json', 200], ['GET', '/docs', 200], ['GET', '/docs/', 404, 'not_found'], ['GET', '/docs/start.js', 200], ['GET', '/docs/%73tart.js', 404, 'not_found'],
     ['GET', '/v1/users//events', 404, 'not_found'], ['GET', '/v1/%65vents', 404, 'not_found'],
     ['POST', '/healthz', 405, 'method_not_allowed', 'GET, HEAD'], ['DELETE', '/v1/events', 405, 'method_not_allowed', 'POST, GET, HEAD, OPTIONS'],
     ['POST', '/v1/stats/dau', 405, 'method_not_allowed', 'GET, HEAD'], ['PUT', '/', 405, 'method_not_allowed', 'GET, HEAD'],

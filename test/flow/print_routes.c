@@ -1,6 +1,8 @@
 /*
  * print_routes - the table of routes, for tests that go over all of them: a line each, METHOD
- * PATTERN WHO, where WHO is open, write, read, login, owner or admin.
+ * PATTERN WHO PARAMETER..., where WHO is open, write, read, login, owner or admin, and the
+ * parameters of the query string are told of the routes that a table has them of ("-": none, "?":
+ * not told).
  */
 #include "api/api.h"
 
@@ -12,7 +14,14 @@ main(void)
     for (size_t i = 0; i < api_route_count(); i++) {
         struct api_route_facts facts = api_route_facts(i);
 
-        printf("%s %s %s\n", facts.method, facts.pattern, facts.who);
+        printf("%s %s %s", facts.method, facts.pattern, facts.who);
+        if (facts.parameters == NULL)
+            printf(" ?");
+        else if (facts.parameters[0] == NULL)
+            printf(" -");
+        for (size_t k = 0; facts.parameters != NULL && facts.parameters[k] != NULL; k++)
+            printf(" %s", facts.parameters[k]);
+        printf("\n");
     }
     return 0;
 }

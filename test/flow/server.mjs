@@ -12,7 +12,8 @@
  * $POTIK_TEST_POSTGRES_ADMIN_URL (tools/with-postgres sets it), and a restart on the folder finds the same database.
  *
  * The program is $POTIK_BIN, else build/potik. A server is ended by its own process id, and nothing outlives the test file:
- * what is still running when node exits is killed. No dependencies beyond node 18.
+ * what is still running when node exits is killed. Each reply is held against the HTTP contract (contract.mjs). No dependencies beyond
+ * node 18, but for that check.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -21,6 +22,7 @@ import http from 'node:http';
 import https from 'node:https';
 import os from 'node:os';
 import path from 'node:path';
+import { checkReply } from './contract.mjs';
 import { createDatabase } from './postgres.mjs';
 
 export const TOP = path.resolve(path.dirname(new URL(import.meta.url).pathname), '../..');
@@ -144,7 +146,7 @@ export class Server {
     return this;
   }
 
-  /** One request on a connection of `agent`'s; resolves to { status, headers, text, json } (json null if the body is none). */
+  /** One request on a connection of `agent`'s; resolves to { status, headers, bytes, text, json } (json null if the body is none). */
   request({ method = 'GET', path: target, headers = {}, body = null, agent = undefined, timeoutMs = 30000 }) {
     const place = this.socketPath !== null ? { socketPath: this.socketPath }
       : { host: new URL(this.address).hostname.replace(/^\[|\]$/g, ''), port: new URL(this.address).port };
@@ -155,8 +157,15 @@ export class Server {
         response.on('data', (part) => parts.push(part));
         response.on('error', reject);
         response.on('end', () => {
-          const text = Buffer.concat(parts).toString('utf8');
-          resolve({ status: response.statusCode, headers: response.headers, text, json: parsed(text) });
+          const bytes = Buffer.concat(parts);
+          const text = bytes.toString('utf8');
+          const reply = { status: response.statusCode, headers: response.headers, bytes, text, json: parsed(text) };
+          try {
+            checkReply(method, target, reply);
+            resolve(reply);
+          } catch (error) {
+            reject(error);
+          }
         });
       });
       request.setTimeout(timeoutMs * SLOWNESS, () => request.destroy(new Error(`no answer in ${timeoutMs} ms: ${method} ${target}`)));
