@@ -19,6 +19,8 @@ static const struct route routes[] = {
     {HTTP_POST, "/v1/events", ROUTE_WRITE, .is_ingest = true, .handler = &events_post_handler},
     {HTTP_GET, "/v1/events", ROUTE_READ, .handler = &events_list_handler},
     {HTTP_GET, "/v1/users/{}/events", ROUTE_READ, .handler = &user_events_handler},
+    {HTTP_GET, "/v1/rejected", ROUTE_READ, RESOURCE(rejected_list)},
+    {HTTP_GET, "/v1/rejected/{}", ROUTE_READ, RESOURCE(rejected_get)},
     {HTTP_GET, "/v1/stats/{}", ROUTE_READ, .exists = stats_exists, .handler = &stats_handler},
     {HTTP_POST, "/v1/auth/login", ROUTE_OPEN, .handler = &login_handler},
     {HTTP_POST, "/v1/auth/refresh", ROUTE_OPEN, .handler = &refresh_handler},

@@ -57,6 +57,26 @@ move_slice(struct slice *slice, struct slice from, const char *to)
         slice->ptr = to + (slice->ptr - from.ptr);
 }
 
+/* What was sent, for whoever keeps refused events. Of no use to the request itself: where it finds
+ * no room there is none. */
+static void
+keep_original(struct event_decode *decode, struct event_entry *entry, struct slice text,
+              bool is_lasting)
+{
+    const size_t max = decode->context.originals_max;
+
+    if (max == 0)
+        return;
+    if (entry->err != ERR_OK && text.len > max) {
+        text.len = max;
+        entry->is_original_cut = true;
+    }
+    if (is_lasting || entry->err == ERR_OK)
+        entry->original = text; /* keep_text moves it with all else */
+    else
+        entry->original = arena_copy(decode->arena, text);
+}
+
 /* What the entry keeps of `text` moves into the arena. */
 static enum err
 keep_text(struct event_decode *decode, struct event_entry *entry, struct slice text)
@@ -78,6 +98,8 @@ keep_text(struct event_decode *decode, struct event_entry *entry, struct slice t
     move_slice(&event->anonymous_id, text, copy.ptr);
     move_slice(&event->session_id, text, copy.ptr);
     move_slice(&event->properties, text, copy.ptr);
+    if (entry->err == ERR_OK)
+        move_slice(&entry->original, text, copy.ptr);
     return ERR_OK;
 }
 
@@ -99,6 +121,7 @@ settle_read(struct event_decode *decode, struct slice text, bool is_lasting)
         return decode_refuse_nomem(decode);
     if (decode->state == DECODE_SINGLE && decode->element.has_events_key)
         return refuse_events_key(decode);
+    keep_original(decode, &entry, text, is_lasting);
     if (!is_lasting && keep_text(decode, &entry, text) != ERR_OK)
         return decode->err;
     decode->has_other |= !decode->element.is_object;
@@ -119,6 +142,8 @@ settle_large(struct event_decode *decode, struct slice start, uint64_t len, bool
         element_find_id(&decode->element, start, &id) != ERR_OK)
         return decode_refuse_nomem(decode);
     entry.event.event_id = id;
+    entry.is_original_cut = true;
+    keep_original(decode, &entry, start, is_lasting);
     if (!is_lasting && keep_text(decode, &entry, start) != ERR_OK)
         return decode->err;
     return add_entry(decode, &entry);
@@ -126,7 +151,7 @@ settle_large(struct event_decode *decode, struct slice start, uint64_t len, bool
 
 /* An element that is no JSON: its reader tells why. */
 static enum err
-settle_broken(struct event_decode *decode, struct slice text)
+settle_broken(struct event_decode *decode, struct slice text, bool is_lasting)
 {
     const struct json_reader *reader = &decode->element.reader;
     struct event_entry entry = {.err = ERR_OK};
@@ -139,6 +164,7 @@ settle_broken(struct event_decode *decode, struct slice text)
                        reader->err == ERR_TOO_DEEP ? "the event" : "not valid JSON",
                        reader->message, (size_t)(reader->at - text.ptr)) != ERR_OK)
         return decode_refuse_nomem(decode);
+    keep_original(decode, &entry, text, is_lasting);
     return add_entry(decode, &entry);
 }
 
@@ -150,6 +176,7 @@ settle_empty(struct event_decode *decode)
     if (element_refuse(decode->arena, ERR_INVALID_JSON, SLICE_NONE, &entry,
                        "there is nothing between two commas, or behind the last one") != ERR_OK)
         return decode_refuse_nomem(decode);
+    keep_original(decode, &entry, SLICE(""), true);
     return add_entry(decode, &entry);
 }
 
@@ -173,7 +200,7 @@ settle(struct event_decode *decode, struct slice text, bool is_lasting)
     if (text.len == 0)
         return settle_empty(decode);
     if (!read_exactly(decode, text))
-        return settle_broken(decode, text);
+        return settle_broken(decode, text, is_lasting);
     return settle_read(decode, text, is_lasting);
 }
 
