@@ -127,11 +127,11 @@ mentions(const struct reject *reject, struct slice person)
 {
     CLEANUP(buf_fini) struct buf plain;
 
+    buf_init(&plain, RECORD_ORIGINAL_MAX);
     if (has_text(reject->field, person) || has_text(reject->message, person) ||
         has_text(reject->event_id, person) || has_text(reject->request_id, person) ||
         has_text(reject->original, person))
         return true;
-    buf_init(&plain, RECORD_ORIGINAL_MAX);
     unescape(reject->original, &plain);
     return buf_failed(&plain) || has_text(buf_slice(&plain), person);
 }
@@ -249,10 +249,10 @@ erase_file(struct rejects *rejects, const struct selection *selection, uint64_t 
     char path[FILE_PATH_MAX];
     enum err err;
 
-    if (selection->kind == SELECTION_ALL)
-        return drop(rejects, project_id, first_id, diag);
     buf_init(&text, FILE_READ_BYTES_MAX);
     buf_init(&rest, FILE_READ_BYTES_MAX);
+    if (selection->kind == SELECTION_ALL)
+        return drop(rejects, project_id, first_id, diag);
     if (!folder_path(rejects, project_id, first_id, path))
         return ERR_IO;
     err = file_read_whole(path, FILE_READ_BYTES_MAX, &text, diag);
