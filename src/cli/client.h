@@ -76,6 +76,9 @@ void client_reply_fini(struct client_reply *reply);
  * ERR_NOMEM. */
 MUST_USE enum err
 client_get(struct client *client, const char *path, struct client_reply *reply, struct diag *diag);
+/* The same for a POST of this body, as JSON. */
+MUST_USE enum err client_post(struct client *client, const char *path, struct slice body,
+                              struct client_reply *reply, struct diag *diag);
 /* "no reply from SERVER (is `potik serve` running?): REASON", for a transfer that failed. */
 void client_explain_silence(const struct client *client, CURLcode code, struct diag *diag);
 /* What stays the same for every request of this client: address, key, protocols. */
