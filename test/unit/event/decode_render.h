@@ -32,6 +32,9 @@ render_entry(const struct event_entry *entry, bool is_full, struct buf *ret_text
         buf_printf(ret_text, "%s%.*s", entry->has_id ? "" : "~", SLICE_ARGS(event->event_id));
     if (!is_full)
         return;
+    if (entry->original.ptr != NULL)
+        buf_printf(ret_text, "<%.*s>%s", SLICE_ARGS(entry->original),
+                   entry->is_original_cut ? "…" : "");
     if (entry->err != ERR_OK) {
         buf_printf(ret_text, "{%.*s}", SLICE_ARGS(entry->message));
         return;
