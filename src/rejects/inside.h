@@ -16,6 +16,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#define SHARES 64         /* projects that are told apart in the queue: */
+#define SHARE_OF_QUEUE 2  /* each has at most this part of it */
 #define FILES_OF_BOUND 32 /* a file has at most this part of the bound, */
 #define FILE_BYTES_CAP (UINT64_C(4) * 1024 * 1024)
 #define FILES_OF_AGE 8 /* and is written to for at most this part of the age */
@@ -44,6 +46,7 @@ struct rejects {
 
     pthread_mutex_t queue_lock;
     struct buf queue;              /* struct queued, its payload; again and again */
+    uint64_t shares[SHARES];       /* bytes in it, by project id modulo SHARES */
     _Atomic uint64_t queued_count; /* entries that ever came into it */
 
     pthread_mutex_t lock;

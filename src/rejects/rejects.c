@@ -14,6 +14,7 @@
 #define LOAD_NS (5 * NS_PER_S) /* between tries to read the folder */
 #define RETRY_NS NS_PER_S      /* without a try, after one that failed */
 #define BUFFER_BYTES_KEPT (256 * 1024)
+#define WAKE_OF_QUEUE 4 /* of it is used: time to write, though no project has all it may have */
 #define OUT_BYTES_MAX (2 * (size_t)RECORD_BYTES_MAX)
 
 COUNTER_DEFINE(kept, "potik_rejected_kept_total", "refused events kept for their senders");
@@ -40,6 +41,12 @@ rejects_count_damage(uint64_t places)
 
 /* --- on the loops -----------------------------------------------------------------------------*/
 
+static uint64_t *
+share_of(struct rejects *rejects, const struct queued *entry)
+{
+    return &rejects->shares[entry->project_id % SHARES];
+}
+
 /* Room for one entry; the lock is held if there is. NULL: none. */
 static char *
 begin_entry(struct rejects *rejects, const struct queued *entry)
@@ -49,6 +56,7 @@ begin_entry(struct rejects *rejects, const struct queued *entry)
 
     pthread_mutex_lock(&rejects->queue_lock);
     if (rejects->queue.len + bytes > rejects->config.queue_bytes ||
+        *share_of(rejects, entry) + bytes > rejects->config.queue_bytes / SHARE_OF_QUEUE ||
         !buf_reserve(&rejects->queue, bytes)) {
         rejects->queue.is_failed = false;
         pthread_mutex_unlock(&rejects->queue_lock);
@@ -62,15 +70,17 @@ begin_entry(struct rejects *rejects, const struct queued *entry)
 static void
 end_entry(struct rejects *rejects, const struct queued *entry)
 {
-    const size_t half = rejects->config.queue_bytes / 2;
+    const size_t bytes = sizeof(*entry) + entry->payload_bytes;
+    const size_t enough = rejects->config.queue_bytes / WAKE_OF_QUEUE;
     const size_t before = rejects->queue.len;
-    bool is_half;
+    bool is_enough;
 
-    rejects->queue.len += sizeof(*entry) + entry->payload_bytes;
-    is_half = before < half && rejects->queue.len >= half;
+    rejects->queue.len += bytes;
+    *share_of(rejects, entry) += bytes;
+    is_enough = before < enough && rejects->queue.len >= enough;
     atomic_fetch_add(&rejects->queued_count, 1);
     pthread_mutex_unlock(&rejects->queue_lock);
-    if (is_half && rejects->config.wake != NULL)
+    if (is_enough && rejects->config.wake != NULL)
         rejects->config.wake(rejects->config.wake_state);
 }
 
@@ -309,6 +319,7 @@ rejects_write_queued(struct rejects *rejects)
 
         rejects->queue = rejects->taken;
         rejects->taken = full;
+        memset(rejects->shares, 0, sizeof(rejects->shares));
     }
     pthread_mutex_unlock(&rejects->queue_lock);
     write_taken(rejects);

@@ -4,7 +4,7 @@
  *
  * Layer 3. Best effort, and never in the way of ingest: a loop copies what was refused into a
  * bounded queue and goes on; a full queue, or a disk that takes nothing, costs the copy and is
- * counted. Threads:
+ * counted; of the queue a project has half at most. Threads:
  *
  *     loops    rejects_add, rejects_done                  a short lock around a copy
  *     loader   rejects_step                               queue → files, bounds
@@ -32,12 +32,13 @@
 #define REJECTS_QUEUE_BYTES (UINT64_C(4) * 1024 * 1024)
 
 struct rejects_config {
-    const char *data_dir;      /* <data_dir>/rejected is made when something is to be kept */
-    uint64_t bytes_max;        /* of all files; REJECTS_BYTES_MIN or more */
-    int64_t age_us;            /* from when it was kept, 1 or more */
-    uint64_t queue_bytes;      /* REJECTS_QUEUE_BYTES but in tests */
-    void (*wake)(void *state); /* half of the queue is used: rejects_step is due. NULL: nobody is */
-    void *wake_state;          /* to be woken. Any thread */
+    const char *data_dir; /* <data_dir>/rejected is made when something is to be kept */
+    uint64_t bytes_max;   /* of all files; REJECTS_BYTES_MIN or more */
+    int64_t age_us;       /* from when it was kept, 1 or more */
+    uint64_t queue_bytes; /* REJECTS_QUEUE_BYTES but in tests */
+    void (*wake)(
+        void *state); /* a quarter of the queue is used: rejects_step is due. NULL: nobody */
+    void *wake_state; /* is to be woken. Any thread */
     const struct clock *clock;
     const struct log_sink *sink;
     struct random_source *random; /* of rejects_step's thread and the desk's, in turn */

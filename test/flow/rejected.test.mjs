@@ -393,22 +393,26 @@ test('a storm of a million refusals stays within its bounds, and good events go 
       assert.equal(reply.json.rejected, 10000);
     }
   };
+  const held = () => {
+    const folder = path.join(server.dataDir, 'rejected');
+    let bytes = 0;
+    for (const part of fs.readdirSync(folder)) {
+      for (const name of fs.readdirSync(path.join(folder, part))) {
+        try { bytes += fs.statSync(path.join(folder, part, name)).size; } catch { /* it made room meanwhile */ }
+      }
+    }
+    return bytes;
+  };
   const watch = async () => {
     while (sent < total) {
-      const folder = path.join(server.dataDir, 'rejected');
-      let bytes = 0;
-      for (const part of fs.readdirSync(folder)) {
-        for (const name of fs.readdirSync(path.join(folder, part))) {
-          try { bytes += fs.statSync(path.join(folder, part, name)).size; } catch { /* it made room meanwhile */ }
-        }
-      }
-      sizes.push(bytes);
+      sizes.push(held());
       const reply = await client.post([{ event_id: `g-${sizes.length}`, event_type: 'view', user_id: 'u' }]);
       assert.equal(reply.status, 200);
     }
   };
   await Promise.all([storm(), storm(), watch()]);
-  assert.ok(Math.max(...sizes) <= 4 * 1024 * 1024, `${Math.max(...sizes)} bytes on the disk`);
+  // Files are looked at one after the other: one that goes meanwhile may be counted beside the one it made room for.
+  assert.ok(Math.max(...sizes) <= 4 * 1024 * 1024 * (1 + 1 / 32), `${Math.max(...sizes)} bytes on the disk`);
   assert.ok(memory() - before < 150, `${before} MiB before, ${memory()} after`);
   const kept = await metric(server, 'potik_rejected_kept_total');
   const dropped = await metric(server, 'potik_rejected_dropped_total{reason="queue_full"}');
@@ -416,6 +420,7 @@ test('a storm of a million refusals stays within its bounds, and good events go 
   t.diagnostic(`${kept} kept, ${dropped} dropped, at most ${Math.max(...sizes)} bytes, ${Math.round(memory() - before)} MiB more memory, ${sizes.length} good ones meanwhile`);
   assert.deepEqual((await list(server)).map((row) => row.event_id), ['quiet'], 'who is quiet keeps his own');
   await until('all to be told', async () => await metric(server, 'potik_rejected_kept_total') + await metric(server, 'potik_rejected_dropped_total{reason="queue_full"}') === (total + 1) * 10000 + 1);
+  assert.ok(held() <= 4 * 1024 * 1024, `${held()} bytes on the disk`);
   client.close();
   await server.close();
 });

@@ -209,7 +209,7 @@ test_rejects__damage_within_is_skipped_and_counted(void **state)
     buf_fini(&bytes);
 }
 
-/* n - 1, n, n + 1 entries of a queue that has room for n. */
+/* n - 1, n, n + 1 entries of a project, which has half of the queue, and of the whole. */
 static void
 test_rejects__a_full_queue_drops_and_counts(void **state)
 {
@@ -221,11 +221,11 @@ test_rejects__a_full_queue_drops_and_counts(void **state)
 
     place_init(&place, state);
     place_close(&place);
-    place.config.queue_bytes = 4 * entry;
+    place.config.queue_bytes = 8 * entry;
     place_open(&place);
     for (int i = 0; i < 3; i++)
         place_add(&place, 1, "e", "{}");
-    assert_int_equal(place.wakes, 1); /* when half of it was used */
+    assert_int_equal(place.wakes, 1); /* when a quarter of it was used */
     place_add(&place, 1, "e", "{}");
     assert_int_equal(place_counter("\npotik_rejected_dropped_total{reason=\"queue_full\"} "),
                      dropped);
@@ -233,7 +233,16 @@ test_rejects__a_full_queue_drops_and_counts(void **state)
     rejects_done(place.rejects, 1, 5);
     assert_int_equal(place_counter("\npotik_rejected_dropped_total{reason=\"queue_full\"} "),
                      dropped + 1);
+    /* Others have the other half. */
+    for (uint32_t i = 0; i < 4; i++)
+        place_add(&place, 2 + i % 2, "e", "{}");
+    assert_int_equal(place_counter("\npotik_rejected_dropped_total{reason=\"queue_full\"} "),
+                     dropped + 1);
+    place_add(&place, 2, "e", "{}");
+    assert_int_equal(place_counter("\npotik_rejected_dropped_total{reason=\"queue_full\"} "),
+                     dropped + 2);
     assert_string_equal(place_list(&place, 1), "e e e e ");
+    assert_string_equal(place_list(&place, 3), "e e ");
     place_add(&place, 1, "f", "{}");
     assert_string_equal(place_list(&place, 1), "f e e e e ");
     place_close(&place);
