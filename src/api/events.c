@@ -160,13 +160,14 @@ keep(const struct events_post *post, uint32_t index)
 {
     const struct api_request *request = post->request;
     const struct event_entry *entry = &post->ingest.batch.entries[index];
+    const struct event_original *original = &post->ingest.batch.originals[index];
     const struct reject reject = {
         .received_at_us = request->arrived_at_us,
         .project_id = request->project_id,
         .index = index,
         .sender_id = request->actor.id,
         .sender_kind = (uint8_t)request->actor.kind,
-        .is_cut = entry->is_original_cut,
+        .is_cut = original->is_cut,
         .code = slice_of_text(err_code(entry->err)),
         .field = entry->field,
         .message =
@@ -174,7 +175,7 @@ keep(const struct events_post *post, uint32_t index)
         .event_id = entry->event.event_id,
         .request_id =
             post->ingest.is_abandoned ? post->request_id : http_request_id(request->exchange),
-        .original = entry->original,
+        .original = original->bytes,
     };
 
     rejects_add(request->loop->api->config.rejects, &reject);

@@ -33,21 +33,27 @@ event_person_key(const struct event *event)
 
 /* One element of a request, decoded: either a whole event, or the reason why not. */
 struct event_entry {
-    struct event event;    /* whole if err is ERR_OK; else only event_id may be set (see has_id) */
-    enum err err;          /* ERR_OK, or a per-event error */
-    bool has_id;           /* event.event_id is a usable id, chosen by the client */
-    bool is_id_assigned;   /* event.event_id was made by the server */
-    bool is_original_cut;  /* more was sent than stands in `original` */
-    struct slice field;    /* of the error: "occurred_at", "properties.a.b"; ptr NULL: none */
-    struct slice message;  /* of the error: "occurred_at: not RFC 3339"; ptr NULL: err_sentence() */
-    struct slice original; /* its bytes as sent, where event_context.originals_max asks for them:
-                              of a refused one no more than that; ptr NULL: not there */
+    struct event event;   /* whole if err is ERR_OK; else only event_id may be set (see has_id) */
+    enum err err;         /* ERR_OK, or a per-event error */
+    bool has_id;          /* event.event_id is a usable id, chosen by the client */
+    bool is_id_assigned;  /* event.event_id was made by the server */
+    struct slice field;   /* of the error: "occurred_at", "properties.a.b"; ptr NULL: none */
+    struct slice message; /* of the error: "occurred_at: not RFC 3339"; ptr NULL: err_sentence() */
+};
+
+/* An element as it was sent, white space around left out. Beside the entries and not in them, so
+ * that they cost nothing where nobody asks for them. */
+struct event_original {
+    struct slice bytes; /* ptr NULL: there was no memory for them */
+    bool is_cut;        /* more was sent */
 };
 
 /* The elements in the order of the body; index = place in the client's array. */
 struct event_batch {
     struct event_entry *entries;
     uint32_t count;
+    struct event_original *originals; /* one an entry, where event_context.originals_max asks for
+                                         them; else NULL */
 };
 
 #endif

@@ -32,9 +32,6 @@ render_entry(const struct event_entry *entry, bool is_full, struct buf *ret_text
         buf_printf(ret_text, "%s%.*s", entry->has_id ? "" : "~", SLICE_ARGS(event->event_id));
     if (!is_full)
         return;
-    if (entry->original.ptr != NULL)
-        buf_printf(ret_text, "<%.*s>%s", SLICE_ARGS(entry->original),
-                   entry->is_original_cut ? "…" : "");
     if (entry->err != ERR_OK) {
         buf_printf(ret_text, "{%.*s}", SLICE_ARGS(entry->message));
         return;
@@ -58,8 +55,12 @@ render_result(enum err err, const struct event_batch *batch, const struct diag *
         if (is_full)
             buf_printf(ret_text, "{%s}", diag->message);
     }
-    for (uint32_t i = 0; err == ERR_OK && i < batch->count; i++)
+    for (uint32_t i = 0; err == ERR_OK && i < batch->count; i++) {
         render_entry(&batch->entries[i], is_full, ret_text);
+        if (is_full && batch->originals != NULL)
+            buf_printf(ret_text, "<%.*s>%s", SLICE_ARGS(batch->originals[i].bytes),
+                       batch->originals[i].is_cut ? "…" : "");
+    }
 }
 
 /* The body in pieces of `piece_bytes`, each in memory of its own that is wiped after the call. */
