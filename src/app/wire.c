@@ -183,6 +183,7 @@ open_rejects(struct program *program, struct diag *diag)
         .bytes_max = config->keep_rejected_bytes,
         .age_us = (int64_t)config->keep_rejected_age_ms * 1000,
         .queue_bytes = REJECTS_QUEUE_BYTES,
+        .pause_ns = REJECTS_PAUSE_NS,
         .wake = wake_loader,
         .wake_state = program->store,
         .clock = clock_system(),

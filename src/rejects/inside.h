@@ -60,6 +60,7 @@ struct rejects {
     uint32_t project_capacity;
     uint64_t bytes;
     uint64_t last_id;
+    int64_t write_ns; /* rejects_step writes then */
     int64_t look_ns;  /* ages are looked at then */
     int64_t load_ns;  /* the folder is tried again then */
     int64_t retry_ns; /* nothing is written before it, where there is trouble */

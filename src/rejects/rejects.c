@@ -365,7 +365,10 @@ rejects_step(struct rejects *rejects)
     now_ns = clock_steady_ns(rejects->config.clock);
     if (!atomic_load(&rejects->is_loaded) && now_ns >= rejects->load_ns)
         (void)!load(rejects, &diag);
-    rejects_write_queued(rejects);
+    if (now_ns >= rejects->write_ns) {
+        rejects->write_ns = now_ns + rejects->config.pause_ns;
+        rejects_write_queued(rejects);
+    }
     if (now_ns >= rejects->look_ns) {
         rejects->look_ns = now_ns + LOOK_NS;
         folder_expire(rejects, clock_wall_us(rejects->config.clock));
@@ -408,7 +411,7 @@ rejects_free(struct rejects **place)
 
     if (rejects == NULL)
         return;
-    rejects_step(rejects);
+    rejects_write_queued(rejects);
     folder_forget(rejects);
     buf_fini(&rejects->queue);
     buf_fini(&rejects->taken);

@@ -29,13 +29,16 @@
 #include "rejects/record.h"
 
 #define REJECTS_BYTES_MIN (UINT64_C(1024) * 1024)
-#define REJECTS_QUEUE_BYTES (UINT64_C(4) * 1024 * 1024)
+#define REJECTS_QUEUE_BYTES (UINT64_C(16) * 1024 * 1024) /* two requests of 10,000, and more */
+#define REJECTS_PAUSE_NS (NS_PER_S / 4)
 
 struct rejects_config {
     const char *data_dir; /* <data_dir>/rejected is made when something is to be kept */
     uint64_t bytes_max;   /* of all files; REJECTS_BYTES_MIN or more */
     int64_t age_us;       /* from when it was kept, 1 or more */
     uint64_t queue_bytes; /* REJECTS_QUEUE_BYTES but in tests */
+    int64_t pause_ns;     /* between writes of rejects_step, so that a storm has a share of the
+                             disk and no more; REJECTS_PAUSE_NS but in tests */
     void (*wake)(
         void *state); /* a quarter of the queue is used: rejects_step is due. NULL: nobody */
     void *wake_state; /* is to be woken. Any thread */
@@ -55,7 +58,7 @@ void rejects_free(struct rejects **rejects);
 void rejects_add(struct rejects *rejects, const struct reject *reject);
 /* It was sent again, and is stored now: it goes from the lists. Takes NULL. */
 void rejects_done(struct rejects *rejects, uint32_t project_id, uint64_t id);
-/* Writes what is queued, and lets go of what is too old. Takes NULL. */
+/* Writes what is queued, unless it has a moment ago, and lets go of what is too old. Takes NULL. */
 void rejects_step(struct rejects *rejects);
 
 /* Called for each, newest first; what it is given lives for the call. An error ends the list. */
