@@ -371,6 +371,29 @@ test('a folder that cannot be written, or a full one, does not hurt ingest', opt
   await server.close();
 });
 
+/** `rejected/` on a disk of its own that has 64 KiB, seen by the server alone. */
+test('a full disk drops copies, and ingest goes on', { ...options, skip: MISSING || (process.getuid() !== 0 && 'mounting needs root') }, async (t) => {
+  const dataDir = temporaryFolder('rejected');
+  const folder = path.join(dataDir, 'rejected');
+  fs.mkdirSync(folder, { mode: 0o700 });
+  const wrapper = ['unshare', '--mount', 'sh', '-c', `mount -t tmpfs -o size=64k,mode=777 none ${folder} && exec "$@"`, 'sh'];
+  const server = await serve(t, { dataDir, ownsFolder: true, flags: KEEP, wrapper });
+  const wrong = `[${good('g')},{"event_id":"full","note":"${'x'.repeat(5000)}"}]`;
+  await until('the disk to be full', async () => {
+    const reply = await post(server, wrong);
+    assert.equal(reply.status, 200, reply.text);
+    await ask(server, '/v1/rejected?limit=1'); /* has each written by itself */
+    return await metric(server, 'potik_rejected_dropped_total{reason="disk"}') > 3;
+  }, { limitMs: 30000 });
+  const rows = await list(server);
+  assert.ok(rows.length > 3 && rows.length < 64 / 5, `${rows.length} are kept`);
+  for (const row of rows) assert.ok((await originalOf(server, row.id)).equals(Buffer.from(wrong.slice(1 + good('g').length + 1, -1))));
+  assert.equal(await metric(server, 'potik_rejected_kept_total'), rows.length);
+  assert.match(server.stderr, /rejected\.not_kept error=STORAGE_FULL/);
+  assert.equal((await post(server, good('h'))).json.accepted, 1);
+  await server.close();
+});
+
 test('a storm of a million refusals stays within its bounds, and good events go on', options, async (t) => {
   const server = await serve(t, { flags: ['--keep-rejected', '4MiB'] });
   await post(server, '[{"event_id":"quiet","event_type":""}]');
