@@ -93,7 +93,7 @@ record_payload_bytes(const struct reject *reject)
 static char *
 put(char *at, struct slice bytes)
 {
-    if (bytes.len != 0)
+    if (bytes.ptr != NULL && bytes.len != 0)
         memcpy(at, bytes.ptr, bytes.len);
     return at + bytes.len;
 }

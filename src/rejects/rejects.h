@@ -52,7 +52,7 @@ struct rejects;
 MUST_USE enum err
 rejects_new(const struct rejects_config *config, struct rejects **ret_rejects, struct diag *diag);
 /* What is queued is written. */
-void rejects_free(struct rejects **rejects);
+void rejects_free(struct rejects **place);
 
 /* Copies it (its id is not looked at). Takes NULL: nothing is kept. */
 void rejects_add(struct rejects *rejects, const struct reject *reject);

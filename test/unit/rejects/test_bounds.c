@@ -141,6 +141,25 @@ test_bounds__a_noisy_project_pushes_out_itself_alone(void **state)
     place_close(&place);
 }
 
+/* Records that are written together stay below the bound, too. */
+static void
+test_bounds__many_at_once(void **state)
+{
+    struct place place;
+
+    place_init(&place, state);
+    memset(big, 'x', 500);
+    big[500] = '\0';
+    for (int round = 0; round < 300; round++) {
+        for (int i = 0; i < 11; i++)
+            place_add(&place, 2, "noise", big);
+        rejects_step(place.rejects);
+        assert_true(place_bytes(&place) <= REJECTS_BYTES_MIN);
+    }
+    assert_true(place_bytes(&place) > REJECTS_BYTES_MIN * 9 / 10);
+    place_close(&place);
+}
+
 static void
 test_bounds__age(void **state)
 {
@@ -211,6 +230,7 @@ main(void)
         test_in_dir(test_bounds__the_oldest_file_makes_room),
         test_in_dir(test_bounds__room_is_made_to_the_byte),
         test_in_dir(test_bounds__a_noisy_project_pushes_out_itself_alone),
+        test_in_dir(test_bounds__many_at_once),
         test_in_dir(test_bounds__age),
         test_in_dir(test_bounds__a_file_goes_with_its_newest_record),
     };

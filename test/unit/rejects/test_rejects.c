@@ -1,6 +1,8 @@
 /* Units of rejects: the queue, lists and pages, marks, restarts, damage, a disk that fails. */
 #include "fixture.h"
 
+#include "base/thread.h"
+
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -302,6 +304,69 @@ test_rejects__a_write_that_fails_is_tried_again_later(void **state)
     place_close(&place);
 }
 
+#define THREADS 3
+#define ADDED_BY_EACH 20000
+
+static void
+add_many(void *arg)
+{
+    struct place *place = arg;
+
+    for (int i = 0; i < ADDED_BY_EACH; i++) {
+        place_add(place, (uint32_t)(1 + i % 5), "e", "{\"user_id\":\"alice\"}");
+        if (i % 100 == 0)
+            rejects_done(place->rejects, 1, (uint64_t)NOW_US + (uint64_t)i);
+    }
+}
+
+static void
+erase_again_and_again(void *arg)
+{
+    struct place *place = arg;
+    const struct selection selection = {
+        .project_id = 1, .kind = SELECTION_PERSON, .person = SLICE("alice")};
+
+    for (int i = 0; i < 20; i++) {
+        struct rejects_erasure erasure = {0};
+        bool is_done = false;
+
+        for (int step = 0; step < 100000 && !is_done; step++)
+            assert_int_equal(
+                rejects_erase_step(place->rejects, &selection, &erasure, &is_done, NULL), ERR_OK);
+    }
+}
+
+/* Loops add, the loader steps, the desk lists, the keeper erases: what came is kept or counted. */
+static void
+test_rejects__all_threads_at_once(void **state)
+{
+    static const char kept[] = "\npotik_rejected_kept_total ";
+    static const char full[] = "\npotik_rejected_dropped_total{reason=\"queue_full\"} ";
+    struct place place;
+    struct thread *threads[THREADS + 1];
+    const uint64_t before = place_counter(kept) + place_counter(full);
+    uint64_t told = 0;
+
+    place_init(&place, state);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(thread_start("loop", THREAD_NORMAL, add_many, &place, &threads[i], NULL),
+                         ERR_OK);
+    assert_int_equal(thread_start("keeper", THREAD_NORMAL, erase_again_and_again, &place,
+                                  &threads[THREADS], NULL),
+                     ERR_OK);
+    while (told < THREADS * ADDED_BY_EACH) {
+        rejects_step(place.rejects);
+        (void)place_list(&place, 2);
+        told = place_counter(kept) + place_counter(full) - before;
+    }
+    for (int i = 0; i <= THREADS; i++)
+        thread_join(&threads[i]);
+    rejects_step(place.rejects);
+    assert_int_equal(place_counter(kept) + place_counter(full) - before, THREADS * ADDED_BY_EACH);
+    assert_true(place_bytes(&place) <= REJECTS_BYTES_MIN);
+    place_close(&place);
+}
+
 static void
 test_rejects__off_takes_everything(void **state)
 {
@@ -327,6 +392,7 @@ main(void)
         test_in_dir(test_rejects__a_full_queue_drops_and_counts),
         test_in_dir(test_rejects__a_folder_that_cannot_be_used),
         test_in_dir(test_rejects__a_write_that_fails_is_tried_again_later),
+        test_in_dir(test_rejects__all_threads_at_once),
         cmocka_unit_test(test_rejects__off_takes_everything),
     };
 
