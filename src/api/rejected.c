@@ -37,6 +37,14 @@ rejected_parse_id(struct slice text, uint64_t *ret_id)
     return true;
 }
 
+/* A file may have been written by a program that knows more kinds. */
+static const char *
+sender_name(uint8_t kind)
+{
+    return audit_actor_name(kind <= ACCOUNT_ACTOR_SERVER ? (enum account_actor_kind)kind
+                                                         : ACCOUNT_ACTOR_NOBODY);
+}
+
 static void
 write_members(const struct reject *reject, struct buf *body)
 {
@@ -53,8 +61,7 @@ write_members(const struct reject *reject, struct buf *body)
     buf_add_text(body, ",\"request_id\":");
     json_add_text(body, reject->request_id);
     buf_printf(body, ",\"index\":%" PRIu32 ",\"sender\":{\"kind\":\"%s\",\"id\":%" PRIu64 "}",
-               reject->index, audit_actor_name((enum account_actor_kind)reject->sender_kind),
-               reject->sender_id);
+               reject->index, sender_name(reject->sender_kind), reject->sender_id);
     buf_printf(body, ",\"bytes\":%zu,\"is_cut\":%s", reject->original.len,
                reject->is_cut ? "true" : "false");
 }

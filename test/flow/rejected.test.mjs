@@ -6,6 +6,7 @@ import test from 'node:test';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
 import zlib from 'node:zlib';
 import { adminLogin, api, logIn } from './access.mjs';
@@ -351,6 +352,29 @@ test('retry_of: one id an event; a duplicate is done, a refusal is kept no secon
   assert.deepEqual((await list(server)).map((row) => row.id), [b]);
   assert.equal((await retry(`${a}`, '[{"event_id":"again"}]')).status, 400); /* it is not there any more: still no second copy */
   assert.deepEqual((await list(server)).map((row) => row.id), [b]);
+  await server.close();
+});
+
+test('what is refused of clients that went away is kept as well', options, async (t) => {
+  const server = await serve(t);
+  const url = new URL(server.address);
+  const send = (i) => new Promise((resolve) => {
+    const body = `[{"event_id":"gone-${i}"},${good(`gone-good-${i}`)}]`;
+    const socket = net.connect({ host: url.hostname, port: url.port }, () => {
+      socket.write(`POST /v1/events HTTP/1.1\r\nHost: x\r\nX-Request-Id: gone-${i}\r\nAuthorization: Bearer ${server.keys.write}\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+        () => { socket.destroy(); resolve(); });
+    });
+    socket.on('error', () => {});
+  });
+  for (let i = 0; i < 200; i += 20) await Promise.all(Array.from({ length: 20 }, (_, k) => send(i + k)));
+  await until('all to be kept that was refused', async () => {
+    const refused = await metric(server, 'potik_events_rejected_total{code="missing_field"}');
+    return refused > 100 && (await list(server, { limit: 1000 })).length === refused;
+  });
+  for (const row of await list(server)) {
+    assert.equal(row.request_id, row.event_id);
+    assert.equal((await originalOf(server, row.id)).toString(), `{"event_id":"${row.event_id}"}`);
+  }
   await server.close();
 });
 
