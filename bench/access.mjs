@@ -309,6 +309,8 @@ async function instructions() {
   figure('  whole ÷ whole without that', limited.withLimits, '×', atMost(1.05, ' ×'));
   const told = await counted('key, access log', 'key', events, ['--access-log', path.join(folder, 'access.log')]);
   figure('  ÷ without an access log', told.whole / key.whole, '×', atMost(1.1, ' ×'));
+  const kept = await counted('key, refused events kept (there are none)', 'key', events, ['--keep-rejected', '64MiB']);
+  figure('  whole ÷ whole without', kept.whole / key.whole, '×', atMost(1.02, ' ×'));
   if (NO_REDIS !== false) {
     console.error(`Redis is left out: ${NO_REDIS}`);
     return;

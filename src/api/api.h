@@ -27,6 +27,7 @@
 #include "codec/zone.h"
 #include "http/http.h"
 #include "limit/limit.h"
+#include "rejects/rejects.h"
 #include "store/store.h"
 #include "warehouse/warehouse.h"
 
@@ -34,6 +35,7 @@ struct api_config {
     struct store *store; /* all borrowed */
     struct warehouse *warehouse;
     struct access_table *access;
+    struct rejects *rejects; /* NULL: refused events are not kept */
     struct zones *zones;
     const struct clock *clock;
     const struct log_sink *sink;

@@ -19,15 +19,45 @@ struct events_post {
     struct api_request *request;
     struct upload upload;
     bool wants_results;
-    bool is_gathered;  /* ingest holds it until `done` */
-    struct arena kept; /* the exchange's, taken over when the client went away */
+    uint64_t *retried; /* ids of `retry_of`, in the arena: one an event */
+    uint32_t retried_count;
+    struct slice request_id; /* once the client is gone */
+    bool is_gathered;        /* ingest holds it until `done` */
+    struct arena kept;       /* the exchange's, taken over when the client went away */
 };
 
 /* --- the head ---------------------------------------------------------------------------------*/
 
-/* `?detail=all`; anything else is refused by name. A reply has been given if false. */
+/* "17,18": the ids of kept refused events that are sent again (rejected.c). */
+static enum err
+parse_retried(struct slice text, struct arena *arena, struct events_post *post, struct diag *diag)
+{
+    uint32_t count = 1;
+
+    for (size_t i = 0; i < text.len; i++)
+        count += text.ptr[i] == ',';
+    post->retried = ARENA_NEW(arena, uint64_t, count);
+    if (post->retried == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        const char *comma = memchr(text.ptr, ',', text.len);
+        struct slice id = slice_of(text.ptr, comma != NULL ? (size_t)(comma - text.ptr) : text.len);
+
+        if (!rejected_parse_id(id, &post->retried[i])) {
+            diag_set_field(diag, "retry_of",
+                           "retry_of: the ids of kept events, a comma between, one an event");
+            return ERR_INVALID_PARAMETER;
+        }
+        if (comma != NULL)
+            text = slice_of(comma + 1, text.len - id.len - 1);
+    }
+    post->retried_count = count;
+    return ERR_OK;
+}
+
+/* `detail=all`, `retry_of=`; anything else is refused by name. A reply has been given if false. */
 static bool
-parse_query(struct api_request *request, bool *ret_wants_results)
+parse_query(struct api_request *request, struct events_post *post)
 {
     struct diag diag = DIAG_INIT;
     struct url_pair *pairs;
@@ -38,13 +68,23 @@ parse_query(struct api_request *request, bool *ret_wants_results)
     for (size_t i = 0; i < count; i++) {
         if (slice_equal(pairs[i].name, SLICE("detail")) &&
             slice_equal(pairs[i].value, SLICE("all"))) {
-            *ret_wants_results = true;
+            post->wants_results = true;
             continue;
+        }
+        if (slice_equal(pairs[i].name, SLICE("retry_of")) && post->retried == NULL) {
+            enum err err =
+                parse_retried(pairs[i].value, http_arena(request->exchange), post, &diag);
+
+            if (err == ERR_OK)
+                continue;
+            api_reply_diag(request, err, &diag);
+            return false;
         }
         if (slice_equal(pairs[i].name, SLICE("detail")))
             diag_set_field(&diag, "detail", "detail: may be \"all\"");
         else
-            (void)listing_refuse(pairs[i].name, false, &diag);
+            (void)listing_refuse(pairs[i].name, slice_equal(pairs[i].name, SLICE("retry_of")),
+                                 &diag);
         api_reply_diag(request, ERR_INVALID_PARAMETER, &diag);
         return false;
     }
@@ -60,6 +100,7 @@ post_head(struct api_request *request)
     struct event_context context = {
         .project_id = request->project_id,
         .received_at_us = request->arrived_at_us,
+        .originals_max = loop->api->config.rejects != NULL ? RECORD_ORIGINAL_MAX : 0,
         .random = random_system(), /* write keys are public in browsers: nobody may guess an id */
     };
     enum media_encoding encoding;
@@ -75,7 +116,7 @@ post_head(struct api_request *request)
         http_reply_error(exchange, err, NULL, NULL);
         return;
     }
-    if (!parse_query(request, &post->wants_results))
+    if (!parse_query(request, post))
         return;
     post->request = request;
     upload_init(&post->upload, loop->decoder, &context, encoding, http_content_length(exchange),
@@ -108,6 +149,57 @@ position_text(struct api_loop *loop, struct store_position position)
     return slice_of_text(loop->position_text);
 }
 
+static uint64_t
+retried_id(const struct events_post *post, uint32_t index)
+{
+    return index < post->retried_count ? post->retried[index] : 0;
+}
+
+static void
+keep(const struct events_post *post, uint32_t index)
+{
+    const struct api_request *request = post->request;
+    const struct event_entry *entry = &post->ingest.batch.entries[index];
+    const struct event_original *original = &post->ingest.batch.originals[index];
+    const struct reject reject = {
+        .received_at_us = request->arrived_at_us,
+        .project_id = request->project_id,
+        .index = index,
+        .sender_id = request->actor.id,
+        .sender_kind = (uint8_t)request->actor.kind,
+        .is_cut = original->is_cut,
+        .code = slice_of_text(err_code(entry->err)),
+        .field = entry->field,
+        .message =
+            entry->message.ptr != NULL ? entry->message : slice_of_text(err_sentence(entry->err)),
+        .event_id = entry->event.event_id,
+        .request_id =
+            post->ingest.is_abandoned ? post->request_id : http_request_id(request->exchange),
+        .original = original->bytes,
+    };
+
+    rejects_add(request->loop->api->config.rejects, &reject);
+}
+
+/* Copies of what was refused go into a queue; of what was sent again and is stored now, a note. */
+static void
+keep_refused(const struct events_post *post)
+{
+    const struct ingest_request *ingest = &post->ingest;
+    struct rejects *rejects = post->request->loop->api->config.rejects;
+
+    if (rejects == NULL || (ingest->rejected == 0 && post->retried_count == 0))
+        return;
+    for (uint32_t i = 0; i < ingest->batch.count; i++) {
+        const uint64_t retried = retried_id(post, i);
+
+        if (ingest->verdicts[i] != INGEST_REJECTED)
+            rejects_done(rejects, post->request->project_id, retried);
+        else if (retried == 0) /* else it is kept already */
+            keep(post, i);
+    }
+}
+
 /* The cause that a sender may know: anybody with a key reads it. NULL: the table's sentence. */
 static const char *
 failure_words(const struct api *api, enum err err)
@@ -128,6 +220,8 @@ post_done(struct ingest_request *ingest)
     int status;
 
     post->is_gathered = false;
+    if (ingest->err == ERR_OK)
+        keep_refused(post);
     if (ingest->is_abandoned) {
         struct arena kept = post->kept; /* `post` lies in it */
 
@@ -171,6 +265,15 @@ post_end(struct api_request *request)
                          diag != NULL ? diag->field : NULL);
         return;
     }
+    if (post->retried_count != 0 && post->retried_count != ingest->batch.count) {
+        struct diag words = DIAG_INIT;
+
+        limits_count_body(request);
+        diag_set_field(&words, "retry_of", "retry_of: %u ids, but %u events; name one an event",
+                       post->retried_count, ingest->batch.count);
+        api_reply_diag(request, ERR_INVALID_PARAMETER, &words);
+        return;
+    }
     if (!limits_take_events(request, ingest->batch.count))
         return;
     own_refused(&ingest->batch, request->project_id);
@@ -196,6 +299,8 @@ post_gone(struct api_request *request)
     upload_fini(&post->upload);
     if (!post->is_gathered)
         return;
+    post->request_id =
+        arena_copy(http_arena(request->exchange), http_request_id(request->exchange));
     /* The commit still reads from the arena: the exchange gets an empty one. */
     post->kept = *http_arena(request->exchange);
     arena_init(http_arena(request->exchange), post->kept.block_bytes, post->kept.bytes_max);

@@ -208,6 +208,10 @@ extern const struct resource_kind person_forget_resource;
 extern const struct resource_kind deletion_resource;
 extern const struct resource_kind erasures_list_resource;
 extern const struct resource_kind erasure_get_resource;
+extern const struct resource_kind rejected_list_resource; /* rejected.c */
+extern const struct resource_kind rejected_get_resource;
+/* An id of a kept refused event, as it stands in a query. */
+bool rejected_parse_id(struct slice text, uint64_t *ret_id);
 bool stats_exists(const struct slice *segments);
 bool docs_file_exists(const struct slice *segments);
 /* "there is no such metric; there are: dau, …" */

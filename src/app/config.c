@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/slice.h"
+#include "rejects/rejects.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -345,6 +346,14 @@ check_whole(const struct config *config, struct diag *diag)
         diag_set_field(diag, given, "%s: needs %s, too: a certificate and its key go together",
                        given, missing);
         config_name_source(config, given, diag);
+        return ERR_INVALID;
+    }
+    if (config->keep_rejected_bytes != 0 && config->keep_rejected_bytes < REJECTS_BYTES_MIN) {
+        diag_set_field(diag, "keep-rejected",
+                       "keep-rejected: %llu will not do; it may be 0, or %lluMiB and more",
+                       (unsigned long long)config->keep_rejected_bytes,
+                       (unsigned long long)(REJECTS_BYTES_MIN / MIB));
+        config_name_source(config, "keep-rejected", diag);
         return ERR_INVALID;
     }
     if (config->young_ids_seal > config->young_ids_max / 2) {

@@ -72,6 +72,9 @@ struct config {
     uint64_t turn_bytes;
     uint64_t gather_bytes;
 
+    uint64_t keep_rejected_bytes; /* 0: refused events are not kept */
+    uint64_t keep_rejected_age_ms;
+
     uint64_t segment_bytes;
     uint64_t young_ids_seal;
     uint64_t young_ids_max;

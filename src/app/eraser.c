@@ -28,6 +28,8 @@ struct eraser {
     struct store_position position;
     struct store_erase *in_store;
     struct warehouse_erase *in_warehouse;
+    struct rejects_erasure in_rejects;
+    bool are_rejects_erased;       /* for this job, by this try */
     struct erasure_missed *missed; /* being loaded anew, the last first; NULL: none */
     uint32_t missed_count;
     uint64_t failed_id;     /* the sink has heard of this job's trouble; UINT64_MAX: of none */
@@ -58,6 +60,8 @@ drop_job(struct eraser *eraser)
     store_erase_close(&eraser->in_store);
     warehouse_erase_close(&eraser->in_warehouse);
     erasure_free(&eraser->job);
+    eraser->in_rejects = (struct rejects_erasure){0};
+    eraser->are_rejects_erased = false;
 }
 
 /* --- the states -------------------------------------------------------------------------------*/
@@ -141,6 +145,22 @@ step_in_store(struct eraser *eraser, bool *ret_did_work, struct diag *diag)
     return save(eraser, diag);
 }
 
+/* A file a step; waits for the loader to have written what was refused before. */
+static enum err
+step_in_rejects(struct eraser *eraser, bool *ret_did_work, struct diag *diag)
+{
+    const uint64_t before = eraser->in_rejects.next_id;
+    enum err err = ERR_OK;
+
+    if (eraser->config.rejects == NULL)
+        eraser->are_rejects_erased = true;
+    else
+        err = rejects_erase_step(eraser->config.rejects, &eraser->job->selection,
+                                 &eraser->in_rejects, &eraser->are_rejects_erased, diag);
+    *ret_did_work = eraser->are_rejects_erased || eraser->in_rejects.next_id != before;
+    return err;
+}
+
 static enum err
 step_in_warehouse(struct eraser *eraser, bool *ret_did_work, struct diag *diag)
 {
@@ -153,6 +173,8 @@ step_in_warehouse(struct eraser *eraser, bool *ret_did_work, struct diag *diag)
     bool is_done = false;
     enum err err = ERR_OK;
 
+    if (!eraser->are_rejects_erased)
+        return step_in_rejects(eraser, ret_did_work, diag);
     if (eraser->in_warehouse == NULL)
         err = warehouse_erase_open(eraser->config.warehouse, &erasure, &eraser->in_warehouse, diag);
     if (err == ERR_OK)
@@ -253,7 +275,9 @@ find_missed(struct eraser *eraser, struct diag *diag)
                                        &eraser->missed, &eraser->missed_count, diag);
 
     for (uint32_t i = 0; err == ERR_OK && i < eraser->missed_count; i++) {
-        err = warehouse_reload(eraser->config.warehouse, eraser->missed[i].project_id, diag);
+        err = rejects_drop_project(eraser->config.rejects, eraser->missed[i].project_id, diag);
+        if (err == ERR_OK)
+            err = warehouse_reload(eraser->config.warehouse, eraser->missed[i].project_id, diag);
         if (err == ERR_OK)
             SINK(eraser->config.sink, LOG_LEVEL_WARN, "erasure.missed",
                  LOG_U64("erasure", eraser->missed[i].erasure_id),

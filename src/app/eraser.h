@@ -7,10 +7,11 @@
  *
  *     waiting ──(bounds fixed, kept in the row)──▶ in store ──▶ in warehouse ──▶ done
  *
- * The store comes first: what the warehouse is rebuilt from, for whatever reason, is then without
- * the events already. A dry run ends after the store's count. A job that fails keeps its state, has
- * the reason in its row, and is tried again after ERASER_RETRY_MS; others wait, since their order
- * is that of asking.
+ * Refused events that are kept (rejects.h) go between the two: they are of this node, as the
+ * warehouse is. The store comes first: what the warehouse is rebuilt from, for whatever reason, is
+ * then without the events already. A dry run ends after the store's count. A job that fails keeps
+ * its state, has the reason in its row, and is tried again after ERASER_RETRY_MS; others wait,
+ * since their order is that of asking.
  *
  * Before it takes a job it looks whether any ended without this node, which was away: of their
  * projects it has the warehouse let go of everything, and load it anew.
@@ -19,6 +20,7 @@
 #define POTIK_APP_ERASER_H
 
 #include "account/account.h"
+#include "rejects/rejects.h"
 #include "store/store.h"
 #include "warehouse/warehouse.h"
 
@@ -32,6 +34,7 @@ struct eraser;
 struct eraser_config {
     struct store *store;
     struct warehouse *warehouse;
+    struct rejects *rejects; /* NULL: none are kept */
     const struct clock *clock;
     const struct log_sink *sink;
 };

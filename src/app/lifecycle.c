@@ -304,7 +304,8 @@ lifecycle_serve(const struct config *config)
     err = wire_open(config, on_fatal, NULL, &program, &diag);
     if (err != ERR_OK)
         return fail(err, &diag);
-    err = workers_start(program.store, program.warehouse, &program.eraser, &workers, &diag);
+    err = workers_start(program.store, program.warehouse, program.rejects, &program.eraser,
+                        &workers, &diag);
     if (err == ERR_OK)
         err = announce(&program, &diag);
     if (err != ERR_OK) {

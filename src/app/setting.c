@@ -124,6 +124,11 @@ const struct setting settings[] = {
     NUMBER_ROW(SETTING_BYTES, "gather-bytes", gather_bytes, "64MiB", MIB, 512 * MIB, false,
                "events held for the next commit, each thread; beyond: 503"),
 
+    NUMBER_ROW(SETTING_BYTES, "keep-rejected", keep_rejected_bytes, "0", 0, 64 * GIB, false,
+               "of refused events, kept to be found and sent again (1MiB or more); 0: none"),
+    NUMBER_ROW(SETTING_MS, "keep-rejected-age", keep_rejected_age_ms, "168h", MINUTE, 366 * 24 * HOUR,
+               false, "and for how long"),
+
     NUMBER_ROW(SETTING_BYTES, "segment-size", segment_bytes, "256MiB", MIB, 4 * GIB, false,
                "of one ledger file"),
     NUMBER_ROW(SETTING_COUNT, "young-ids-seal", young_ids_seal, "1000000", 1 << 9, 1 << 25, false,

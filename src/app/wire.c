@@ -152,12 +152,59 @@ wire_open_warehouse(const struct config *config, struct store *store,
     return warehouse_open(&warehouse, ret_warehouse, diag);
 }
 
+static void
+wake_loader(void *state)
+{
+    store_wake(state);
+}
+
+/* What was kept while the setting was on would else stay, and be out of every erasure's reach. */
+static void
+remove_rejects(const struct config *config)
+{
+    struct diag diag = DIAG_INIT;
+    char path[FILE_PATH_MAX];
+
+    if (!file_path(path, config->data_dir, "rejected") || !file_exists(path))
+        return;
+    if (file_remove_tree(path, &diag) == ERR_OK)
+        LOG_INFO("rejected.removed", LOG_TEXT("folder", path),
+                 LOG_TEXT("reason", "keep-rejected is 0"));
+    else
+        LOG_WARN("rejected.not_removed", LOG_TEXT("folder", path),
+                 LOG_TEXT("reason", diag.message));
+}
+
+static enum err
+open_rejects(struct program *program, struct diag *diag)
+{
+    const struct config *config = program->config;
+    const struct rejects_config rejects = {
+        .data_dir = config->data_dir,
+        .bytes_max = config->keep_rejected_bytes,
+        .age_us = (int64_t)config->keep_rejected_age_ms * 1000,
+        .queue_bytes = REJECTS_QUEUE_BYTES,
+        .pause_ns = REJECTS_PAUSE_NS,
+        .wake = wake_loader,
+        .wake_state = program->store,
+        .clock = clock_system(),
+        .sink = log_sink_default(),
+        .random = random_system(),
+    };
+
+    if (config->keep_rejected_bytes != 0)
+        return rejects_new(&rejects, &program->rejects, diag);
+    remove_rejects(config);
+    return ERR_OK;
+}
+
 static enum err
 open_eraser(struct program *program, struct diag *diag)
 {
     const struct eraser_config eraser = {
         .store = program->store,
         .warehouse = program->warehouse,
+        .rejects = program->rejects,
         .clock = clock_system(),
         .sink = log_sink_default(),
     };
@@ -187,6 +234,7 @@ open_api(struct program *program, struct diag *diag)
         .store = program->store,
         .warehouse = program->warehouse,
         .access = program->access,
+        .rejects = program->rejects,
         .zones = program->zones,
         .clock = clock_system(),
         .sink = log_sink_default(),
@@ -338,6 +386,8 @@ wire_open(const struct config *config, void (*fatal)(void *state, const char *re
     if (err == ERR_OK)
         err = wire_open_warehouse(config, program.store, &program.warehouse, diag);
     if (err == ERR_OK)
+        err = open_rejects(&program, diag);
+    if (err == ERR_OK)
         err = open_eraser(&program, diag);
     if (err == ERR_OK && config->access_log != NULL)
         err = access_log_open(config->access_log, &program.access_log, diag);
@@ -362,6 +412,7 @@ wire_close(struct program *program, int64_t seal_ms_max)
     http_server_stop(&program->server, 0);
     access_log_free(&program->access_log);
     eraser_free(&program->eraser);
+    rejects_free(&program->rejects);
     if (program->warehouse != NULL)
         warehouse_close(&program->warehouse, seal_ms_max);
     access_stop(&program->access);

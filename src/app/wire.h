@@ -11,6 +11,7 @@
 #include "app/eraser.h"
 #include "app/first_run.h"
 #include "http/http.h"
+#include "rejects/rejects.h"
 #include "store/store.h"
 #include "warehouse/warehouse.h"
 
@@ -24,6 +25,7 @@ struct program {
     struct warehouse *warehouse;
     struct access_log *access_log; /* NULL: none */
     struct api *api;
+    struct rejects *rejects;    /* NULL: refused events are not kept */
     struct eraser *eraser;      /* until the workers have it */
     struct http_server *server; /* listening, loops serving */
 };

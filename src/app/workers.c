@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "rejects/rejects.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -32,7 +33,8 @@ struct trouble {
 struct workers {
     struct store *store;
     struct warehouse *warehouse;
-    struct eraser *eraser; /* the keeper's */
+    struct rejects *rejects; /* NULL: none are kept */
+    struct eraser *eraser;   /* the keeper's */
     struct thread *loader;
     struct thread *keeper;
     _Atomic bool is_stopping;
@@ -93,6 +95,7 @@ run_loader(void *arg)
         load_err = warehouse_load_step(workers->warehouse,
                                        seal_err != ERR_OK || did_work ? 0 : LOAD_WAIT_MS, &diag);
         note(&load, load_err, &diag);
+        rejects_step(workers->rejects);
         if (load_err != ERR_OK || seal_err != ERR_OK)
             pause_ms(workers, RETRY_MS);
         took_ms = (clock_steady_ns(clock_system()) - began_ns) / 1000000;
@@ -158,8 +161,8 @@ run_keeper(void *arg)
 }
 
 enum err
-workers_start(struct store *store, struct warehouse *warehouse, struct eraser **eraser,
-              struct workers **ret_workers, struct diag *diag)
+workers_start(struct store *store, struct warehouse *warehouse, struct rejects *rejects,
+              struct eraser **eraser, struct workers **ret_workers, struct diag *diag)
 {
     CLEANUP(workers_stop) struct workers *workers = MEM_NEW(struct workers, 1);
     pthread_condattr_t attributes;
@@ -172,6 +175,7 @@ workers_start(struct store *store, struct warehouse *warehouse, struct eraser **
     workers->eraser = MOVE(*eraser);
     workers->store = store;
     workers->warehouse = warehouse;
+    workers->rejects = rejects;
     pthread_mutex_init(&workers->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);

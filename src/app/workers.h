@@ -14,11 +14,13 @@
 #include "warehouse/warehouse.h"
 
 struct eraser;
+struct rejects;
 struct workers;
-/* The eraser (eraser.h) belongs to the workers from here on, error or not: *eraser is NULL. */
+/* `rejects` may be NULL. The eraser (eraser.h) belongs to the workers from here on, error or not:
+ * *eraser is NULL. */
 MUST_USE enum err
-workers_start(struct store *store, struct warehouse *warehouse, struct eraser **eraser,
-              struct workers **ret_workers, struct diag *diag);
+workers_start(struct store *store, struct warehouse *warehouse, struct rejects *rejects,
+              struct eraser **eraser, struct workers **ret_workers, struct diag *diag);
 /* Ends them after the step under way, and joins. Takes NULL. */
 void workers_stop(struct workers **place);
 

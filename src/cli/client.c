@@ -446,8 +446,10 @@ client_explain_silence(const struct client *client, CURLcode code, struct diag *
              curl_easy_strerror(code));
 }
 
-enum err
-client_get(struct client *client, const char *path, struct client_reply *reply, struct diag *diag)
+/* GET, or POST where there is a body. */
+static enum err
+ask(struct client *client, const char *path, const struct slice *body, struct client_reply *reply,
+    struct diag *diag)
 {
     struct buf url;
     CURLcode code;
@@ -466,6 +468,10 @@ client_get(struct client *client, const char *path, struct client_reply *reply, 
         return ERR_NOMEM;
     }
     client_prepare(client, client->easy, url.ptr);
+    if (body != NULL) {
+        (void)curl_easy_setopt(client->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->len);
+        (void)curl_easy_setopt(client->easy, CURLOPT_POSTFIELDS, body->ptr);
+    }
     (void)curl_easy_setopt(client->easy, CURLOPT_TIMEOUT, GET_TIMEOUT_S);
     (void)curl_easy_setopt(client->easy, CURLOPT_WRITEFUNCTION, take_body);
     (void)curl_easy_setopt(client->easy, CURLOPT_WRITEDATA, reply);
@@ -483,6 +489,19 @@ client_get(struct client *client, const char *path, struct client_reply *reply, 
     }
     (void)curl_easy_getinfo(client->easy, CURLINFO_RESPONSE_CODE, &reply->status);
     return ERR_OK;
+}
+
+enum err
+client_get(struct client *client, const char *path, struct client_reply *reply, struct diag *diag)
+{
+    return ask(client, path, NULL, reply, diag);
+}
+
+enum err
+client_post(struct client *client, const char *path, struct slice body, struct client_reply *reply,
+            struct diag *diag)
+{
+    return ask(client, path, &body, reply, diag);
 }
 
 void

@@ -87,6 +87,9 @@ void client_reply_fini(struct client_reply *reply);
  * ERR_NOMEM. */
 MUST_USE enum err
 client_get(struct client *client, const char *path, struct client_reply *reply, struct diag *diag);
+/* The same for a POST of this body, as JSON. */
+MUST_USE enum err client_post(struct client *client, const char *path, struct slice body,
+                              struct client_reply *reply, struct diag *diag);
 /* "no reply from SERVER (is `potik serve` running?): REASON", for a transfer that failed; where the
  * server is not trusted, what to do. */
 void client_explain_silence(const struct client *client, CURLcode code, struct diag *diag);

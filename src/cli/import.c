@@ -5,15 +5,15 @@
  * (import_row.c), 1,000 lines a batch (sender.c).
  * Every event has an id before it is first sent, so a retry, or the whole command again, stores
  * nothing twice. Refused rows are told with their line, counted by reason, and written to
- * --rejected as they stood (rejected.c).
+ * --rejected as they stood (import_rejected.c).
  */
 #include "base/mem.h"
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/flags.h"
 #include "cli/import_file.h"
+#include "cli/import_rejected.h"
 #include "cli/progress.h"
-#include "cli/rejected.h"
 #include "cli/sender.h"
 #include "cli/table.h"
 #include <string.h>
@@ -42,7 +42,7 @@ struct import {
     uint64_t rows_before;
     uint64_t rows; /* sent, or refused here */
     /* refusals */
-    struct rejected rejected;
+    struct import_rejected rejected;
     uint64_t refused_here;
     struct reason reasons[REASONS_MAX];
     size_t reason_count;
@@ -93,8 +93,8 @@ take_refusal(void *state, const struct sender_refusal *refusal)
     if (batch->originals.len != 0) {
         uint32_t start = i != 0 ? batch->original_ends[i - 1] : 0;
 
-        rejected_add(&import->rejected,
-                     slice_of(batch->originals.ptr + start, batch->original_ends[i] - start));
+        import_rejected_add(&import->rejected, slice_of(batch->originals.ptr + start,
+                                                        batch->original_ends[i] - start));
     }
 }
 
@@ -106,7 +106,7 @@ refuse_here(struct import *import, uint64_t line, enum err err, const char *mess
     import->refused_here++;
     import->rows++;
     count_refusal(import, line, slice_of_text(err_code(err)), slice_of_text(message));
-    rejected_add(&import->rejected, original);
+    import_rejected_add(&import->rejected, original);
 }
 
 static uint64_t
@@ -190,7 +190,7 @@ take_header(void *state, const struct csv_row *row, struct diag *diag)
     (void)diag;
     buf_init(&original, 8 * IMPORT_ROW_BYTES_MAX);
     import_row_add_csv(&original, row->cells, row->count, import->file.delimiter);
-    rejected_add_header(&import->rejected, buf_slice(&original));
+    import_rejected_add_header(&import->rejected, buf_slice(&original));
     buf_fini(&original);
     return ERR_OK;
 }
@@ -209,7 +209,7 @@ take_csv_row(void *state, const struct csv_row *row, struct diag *diag)
         return err;
     batch = import->batch;
     originals = batch->originals.len;
-    if (rejected_is_open(&import->rejected))
+    if (import_rejected_is_open(&import->rejected))
         import_row_add_csv(&batch->originals, row->cells, row->count, import->file.delimiter);
     err = import_row_csv(import->file.columns, row->cells, row->count, import->file.ids,
                          &batch->body, &why);
@@ -241,7 +241,7 @@ take_line(void *state, const struct ndjson_line *line, struct diag *diag)
                     SLICE_NONE);
         return ERR_OK;
     }
-    if (rejected_is_open(&import->rejected)) {
+    if (import_rejected_is_open(&import->rejected)) {
         buf_add_slice(&import->batch->originals, line->text);
         buf_add_char(&import->batch->originals, '\n');
     }
@@ -301,7 +301,7 @@ end_whole(struct import *import)
 {
     struct diag diag = DIAG_INIT;
     const char *place = NULL;
-    enum err err = rejected_finish(&import->rejected, true, &place, &diag);
+    enum err err = import_rejected_finish(&import->rejected, true, &place, &diag);
 
     if (place != NULL && err == ERR_OK)
         printf("refused rows stand in %s\n", place);
@@ -332,7 +332,7 @@ end_early(struct import *import, enum err err, const struct diag *diag)
                    import->is_of_file ? ": " : "",
                    diag->message[0] != '\0' ? diag->message : err_sentence(err));
     /* Whether or not their file is whole: what is in it is told, and this run has failed anyway. */
-    if (rejected_finish(&import->rejected, false, &place, NULL) != ERR_OK)
+    if (import_rejected_finish(&import->rejected, false, &place, NULL) != ERR_OK)
         buf_add_text(&words, "; not all refused rows could be written");
     if (place != NULL)
         buf_printf(&words, "; the rows refused so far stand in %s", place);
@@ -421,21 +421,21 @@ parse_flags(struct import *import, int argc, char **argv, size_t *ret_files, str
 static int
 run_import(int argc, char **argv)
 {
-    struct import import = {.in_flight = 4, .rejected = REJECTED_NONE};
+    struct import import = {.in_flight = 4, .rejected = IMPORT_REJECTED_NONE};
     struct diag diag = DIAG_INIT;
     size_t files = 0;
     int status;
     enum err err = parse_flags(&import, argc, argv, &files, &diag);
 
     if (err == ERR_OK && import.rejected_path != NULL)
-        err = rejected_check(import.rejected_path, argv + 1, files, &diag);
+        err = import_rejected_check(import.rejected_path, argv + 1, files, &diag);
     if (err != ERR_OK)
         return flags_usage("import", diag.message);
     err = client_open(&import.client_flags, CLIENT_WRITE_KEY, &import.client, &diag);
     if (err == ERR_INVALID)
         return flags_usage("import", diag.message);
     if (err == ERR_OK && import.rejected_path != NULL)
-        err = rejected_open(&import.rejected, import.rejected_path, &diag);
+        err = import_rejected_open(&import.rejected, import.rejected_path, &diag);
     if (err != ERR_OK) {
         client_close(&import.client);
         return flags_failed("import", diag.message);

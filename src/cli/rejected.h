@@ -1,49 +1,36 @@
 /*
- * rejected - the file of refused rows: `potik import --rejected FILE`.
+ * rejected - what the two files of `potik rejected` share: its flags, and going through the list.
  *
- * Layer 8, the main thread. The rows are written to a new file beside FILE (FILE.tmp; where one is
- * left of an earlier run, FILE.tmp2 and so on: none is ever written over). FILE itself changes only
- * when an import has come to its end and had refused rows: then the new file takes its name, synced
- * as base/file does. Without refused rows nothing is left behind. Where the import broke off, or a
- * write failed, FILE stays as it was, and the rows so far stay where they are, for the caller to
- * name. A FILE that is a symbolic link is replaced, not followed.
+ * Layer 8, the main thread.
  */
 #ifndef POTIK_CLI_REJECTED_H
 #define POTIK_CLI_REJECTED_H
 
-#include "base/file.h"
+#include "cli/client.h"
 
-struct rejected {
-    const char *path; /* asked for; NULL: no such file is wanted */
-    char temporary[FILE_PATH_MAX];
-    int fd; /* of `temporary`; -1: not open */
-    uint64_t bytes;
-    uint64_t rows;
-    enum err err; /* the first write that failed; nothing is written after it */
-    struct diag diag;
+#define REJECTED_LIST_MAX 100000
+
+enum rejected_format { REJECTED_TABLE, REJECTED_JSON, REJECTED_NDJSON };
+
+struct rejected_flags {
+    struct client_flags client;
+    const char *code;
+    const char *event_id;
+    bool is_all;
+    enum rejected_format format;
+    uint64_t limit;
+    char **ids; /* words behind the verb */
+    size_t id_count;
 };
 
-/* Not open: rejected_add does nothing. */
-#define REJECTED_NONE ((struct rejected){.fd = -1})
+/* A row as it stands in the reply. An error ends the list. */
+typedef enum err rejected_take_fn(void *state, struct slice row, struct diag *diag);
+/* At most flags->limit rows, newest first. The server keeps none at all: ERR_NOT_READY with the
+ * cure. */
+MUST_USE enum err rejected_each(struct client *client, const struct rejected_flags *flags,
+                                rejected_take_fn *take, void *state, struct diag *diag);
 
-/*
- * May rows of these inputs (`-`: standard input) be put into `path`? ERR_INVALID: it is one of
- * them, by whatever name, or no plain file; told in `diag`.
- */
-MUST_USE enum err
-rejected_check(const char *path, char *const *inputs, size_t input_count, struct diag *diag);
-/* Makes the new file (0600); `path` is borrowed. ERR_EXISTS: too many are left of earlier runs;
- * else what file_open gives. */
-MUST_USE enum err rejected_open(struct rejected *rejected, const char *path, struct diag *diag);
-bool rejected_is_open(const struct rejected *rejected);
-/* The header of a CSV file: no row of its own. */
-void rejected_add_header(struct rejected *rejected, struct slice bytes);
-void rejected_add(struct rejected *rejected, struct slice bytes);
-/*
- * Ends it. *ret_place: where the rows stand now, good as long as `rejected`; NULL: there are none.
- * Any error: what failed first, told in `diag`; rows that were written are still in *ret_place.
- */
-MUST_USE enum err rejected_finish(struct rejected *rejected, bool is_whole, const char **ret_place,
-                                  struct diag *diag);
+/* rejected_retry.c: `potik rejected retry`. The exit status. */
+int rejected_retry(const struct rejected_flags *flags);
 
 #endif

@@ -10,7 +10,7 @@
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/flags.h"
-#include "codec/json_reader.h"
+#include "cli/page.h"
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -35,63 +35,6 @@ wait_ms(int ms)
     struct pollfd out = {.fd = STDOUT_FILENO, .events = 0};
 
     return poll(&out, 1, ms) <= 0;
-}
-
-/* The events of a page as they stand in the reply, and its `next`; walks only the outermost object.
- */
-static bool
-read_page(struct slice body, struct slice *ret_events, uint32_t events_max, uint32_t *ret_count,
-          struct slice *ret_next)
-{
-    const struct json_rules rules = {.root = SLICE(""), .depth = 3};
-    struct json_scratch scratch = {0};
-    struct json_notes notes = {0};
-    struct json_reader reader;
-    struct arena arena;
-    bool is_good, is_events;
-    uint32_t count = 0;
-
-    arena_init(&arena, 4096, 1u << 20);
-    json_reader_init(&reader, body, &scratch, &arena);
-    is_good = reader.at < reader.end && *reader.at++ == '{';
-    while (is_good) {
-        struct json_text key;
-        const char *value;
-
-        json_reader_space(&reader);
-        is_good = reader.at < reader.end && *reader.at == '"' && json_reader_text(&reader, &key);
-        json_reader_space(&reader);
-        is_good = is_good && reader.at < reader.end && *reader.at++ == ':';
-        json_reader_space(&reader);
-        value = reader.at;
-        is_events = is_good && slice_equal(slice_of(key.ptr, key.len), SLICE("events"));
-        if (is_events && reader.at < reader.end && *reader.at == '[') {
-            do {
-                reader.at++; /* the bracket, or a comma */
-                json_reader_space(&reader);
-                value = reader.at;
-                if (count == 0 && value < reader.end && *value == ']')
-                    break;
-                is_good = count < events_max && json_reader_value(&reader, &rules, &notes);
-                if (is_good)
-                    ret_events[count++] = slice_of(value, (size_t)(reader.at - value));
-                json_reader_space(&reader);
-            } while (is_good && reader.at < reader.end && *reader.at == ',');
-            is_good = is_good && reader.at < reader.end && *reader.at++ == ']';
-        } else if (is_good) {
-            is_good = json_reader_value(&reader, &rules, &notes);
-            if (is_good && slice_equal(slice_of(key.ptr, key.len), SLICE("next")) && *value == '"')
-                *ret_next = slice_of(value + 1, (size_t)(reader.at - value) - 2);
-        }
-        json_reader_space(&reader);
-        is_good = is_good && reader.at < reader.end && (*reader.at == ',' || *reader.at == '}');
-        if (is_good && *reader.at++ == '}')
-            break;
-    }
-    json_scratch_fini(&scratch);
-    arena_fini(&arena);
-    *ret_count = count;
-    return is_good;
 }
 
 /*
@@ -121,7 +64,8 @@ show_page(struct tail *tail, uint64_t last, struct diag *diag)
                : tail->reply.status >= 500 ? ERR_IO
                                            : ERR_FORBIDDEN;
     }
-    if (!read_page(buf_slice(&tail->reply.body), events, PAGE_EVENTS, &tail->events, &next)) {
+    if (!page_read(buf_slice(&tail->reply.body), "events", events, PAGE_EVENTS, &tail->events,
+                   &next)) {
         diag_set(diag, "the reply is not a list of events; is this Potik?");
         return ERR_FORBIDDEN;
     }

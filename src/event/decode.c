@@ -46,6 +46,8 @@ init(struct event_decode *decode, struct event_decoder *decoder,
     decode->element.arena = arena;
     decode->element.depth = 1;
     decode->entries = NULL;
+    decode->originals = NULL;
+    decode->original = (struct event_original){{NULL, 0}, false};
     decode->count = 0;
     decode->capacity = 0;
     decode->is_comma_seen = false;
@@ -74,6 +76,16 @@ tell(const struct event_decode *decode, struct diag *diag)
     return decode->err;
 }
 
+static struct event_batch
+batch_of(const struct event_decode *decode)
+{
+    return (struct event_batch){
+        .entries = decode->entries,
+        .count = decode->count,
+        .originals = decode->originals,
+    };
+}
+
 enum err
 event_decode_body(struct event_decoder *decoder, const struct event_context *context,
                   struct slice body, struct arena *arena, struct event_batch *ret_batch,
@@ -89,7 +101,7 @@ event_decode_body(struct event_decoder *decoder, const struct event_context *con
     fini(&decode);
     if (err != ERR_OK)
         return tell(&decode, diag);
-    *ret_batch = (struct event_batch){.entries = decode.entries, .count = decode.count};
+    *ret_batch = batch_of(&decode);
     return ERR_OK;
 }
 
@@ -119,7 +131,7 @@ event_decode_end(struct event_decode *decode, struct event_batch *ret_batch, str
 {
     if (envelope_end(decode) != ERR_OK)
         return tell(decode, diag);
-    *ret_batch = (struct event_batch){.entries = decode->entries, .count = decode->count};
+    *ret_batch = batch_of(decode);
     return ERR_OK;
 }
 

@@ -31,6 +31,8 @@ struct event_context {
     uint32_t project_id;
     int64_t received_at_us;
     struct random_source *random; /* for assigned UUIDv7 ids */
+    size_t originals_max; /* the batch is to have originals, of a refused event at most so many
+                             bytes; 0: it has none */
 };
 
 /* The thread's parser and scratch memory. */

@@ -38,6 +38,8 @@ struct event_decode {
     enum decode_state state;
     struct element element;
     struct event_entry *entries;
+    struct event_original *originals; /* as many, where they are asked for */
+    struct event_original original;   /* of the entry that is being made */
     uint32_t count;
     uint32_t capacity;
     bool is_comma_seen; /* of the list: an element must follow */

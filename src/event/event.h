@@ -41,10 +41,19 @@ struct event_entry {
     struct slice message; /* of the error: "occurred_at: not RFC 3339"; ptr NULL: err_sentence() */
 };
 
+/* An element as it was sent, white space around left out. Beside the entries and not in them, so
+ * that they cost nothing where nobody asks for them. */
+struct event_original {
+    struct slice bytes; /* ptr NULL: there was no memory for them */
+    bool is_cut;        /* more was sent */
+};
+
 /* The elements in the order of the body; index = place in the client's array. */
 struct event_batch {
     struct event_entry *entries;
     uint32_t count;
+    struct event_original *originals; /* one an entry, where event_context.originals_max asks for
+                                         them; else NULL */
 };
 
 #endif

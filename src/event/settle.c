@@ -26,6 +26,30 @@ decode_refuse_nomem(struct event_decode *decode)
     return decode_refuse(decode, ERR_NOMEM, "", "out of memory, or the request's share is used up");
 }
 
+/* Room for `capacity` entries, and as many originals if they are asked for. */
+__attribute__((noinline)) static enum err
+grow_entries(struct event_decode *decode, uint32_t capacity)
+{
+    struct event_entry *entries = arena_alloc(decode->arena, capacity * sizeof(*entries));
+    struct event_original *originals = NULL;
+
+    if (entries == NULL)
+        return decode_refuse_nomem(decode);
+    if (decode->context.originals_max != 0) {
+        originals = arena_alloc(decode->arena, capacity * sizeof(*originals));
+        if (originals == NULL)
+            return decode_refuse_nomem(decode);
+    }
+    if (decode->count != 0)
+        memcpy(entries, decode->entries, decode->count * sizeof(*entries));
+    if (decode->count != 0 && originals != NULL)
+        memcpy(originals, decode->originals, decode->count * sizeof(*originals));
+    decode->entries = entries;
+    decode->originals = originals;
+    decode->capacity = capacity;
+    return ERR_OK;
+}
+
 static enum err
 add_entry(struct event_decode *decode, const struct event_entry *entry)
 {
@@ -34,18 +58,14 @@ add_entry(struct event_decode *decode, const struct event_entry *entry)
                              "over 10,000 events in one request; split it");
     if (decode->count == decode->capacity) {
         uint32_t capacity = decode->capacity != 0 ? decode->capacity * 2 : ENTRIES_FIRST;
-        struct event_entry *entries = NULL;
 
         if (capacity > LIMIT_EVENTS_PER_REQUEST)
             capacity = LIMIT_EVENTS_PER_REQUEST;
-        entries = arena_alloc(decode->arena, capacity * sizeof(*entries));
-        if (entries == NULL)
-            return decode_refuse_nomem(decode);
-        if (decode->count != 0)
-            memcpy(entries, decode->entries, decode->count * sizeof(*entries));
-        decode->entries = entries;
-        decode->capacity = capacity;
+        if (grow_entries(decode, capacity) != ERR_OK)
+            return decode->err;
     }
+    if (decode->originals != NULL)
+        decode->originals[decode->count] = decode->original;
     decode->entries[decode->count++] = *entry;
     return ERR_OK;
 }
@@ -55,6 +75,23 @@ move_slice(struct slice *slice, struct slice from, const char *to)
 {
     if (slice->ptr >= from.ptr && slice->ptr < from.ptr + from.len)
         slice->ptr = to + (slice->ptr - from.ptr);
+}
+
+/* What was sent of a refused one, for whoever keeps them. Of no use to the request itself: where it
+ * finds no memory there is none. Apart, so that whoever does not ask for them pays a comparison. */
+__attribute__((noinline)) static void
+keep_original(struct event_decode *decode, enum err err, struct slice text, bool is_lasting)
+{
+    const size_t max = decode->context.originals_max;
+    bool is_cut = err == ERR_EVENT_TOO_LARGE;
+
+    if (text.len > max) {
+        text.len = max;
+        is_cut = true;
+    }
+    if (!is_lasting)
+        text = arena_copy(decode->arena, text);
+    decode->original = (struct event_original){text, is_cut};
 }
 
 /* What the entry keeps of `text` moves into the arena. */
@@ -78,6 +115,8 @@ keep_text(struct event_decode *decode, struct event_entry *entry, struct slice t
     move_slice(&event->anonymous_id, text, copy.ptr);
     move_slice(&event->session_id, text, copy.ptr);
     move_slice(&event->properties, text, copy.ptr);
+    if (entry->err == ERR_OK)
+        move_slice(&decode->original.bytes, text, copy.ptr);
     return ERR_OK;
 }
 
@@ -99,6 +138,12 @@ settle_read(struct event_decode *decode, struct slice text, bool is_lasting)
         return decode_refuse_nomem(decode);
     if (decode->state == DECODE_SINGLE && decode->element.has_events_key)
         return refuse_events_key(decode);
+    if (decode->context.originals_max != 0) {
+        if (entry.err == ERR_OK) /* keep_text moves it with all else */
+            decode->original = (struct event_original){text, false};
+        else
+            keep_original(decode, entry.err, text, is_lasting);
+    }
     if (!is_lasting && keep_text(decode, &entry, text) != ERR_OK)
         return decode->err;
     decode->has_other |= !decode->element.is_object;
@@ -119,6 +164,8 @@ settle_large(struct event_decode *decode, struct slice start, uint64_t len, bool
         element_find_id(&decode->element, start, &id) != ERR_OK)
         return decode_refuse_nomem(decode);
     entry.event.event_id = id;
+    if (decode->context.originals_max != 0)
+        keep_original(decode, entry.err, start, is_lasting);
     if (!is_lasting && keep_text(decode, &entry, start) != ERR_OK)
         return decode->err;
     return add_entry(decode, &entry);
@@ -126,7 +173,7 @@ settle_large(struct event_decode *decode, struct slice start, uint64_t len, bool
 
 /* An element that is no JSON: its reader tells why. */
 static enum err
-settle_broken(struct event_decode *decode, struct slice text)
+settle_broken(struct event_decode *decode, struct slice text, bool is_lasting)
 {
     const struct json_reader *reader = &decode->element.reader;
     struct event_entry entry = {.err = ERR_OK};
@@ -139,6 +186,8 @@ settle_broken(struct event_decode *decode, struct slice text)
                        reader->err == ERR_TOO_DEEP ? "the event" : "not valid JSON",
                        reader->message, (size_t)(reader->at - text.ptr)) != ERR_OK)
         return decode_refuse_nomem(decode);
+    if (decode->context.originals_max != 0)
+        keep_original(decode, entry.err, text, is_lasting);
     return add_entry(decode, &entry);
 }
 
@@ -150,6 +199,8 @@ settle_empty(struct event_decode *decode)
     if (element_refuse(decode->arena, ERR_INVALID_JSON, SLICE_NONE, &entry,
                        "there is nothing between two commas, or behind the last one") != ERR_OK)
         return decode_refuse_nomem(decode);
+    if (decode->context.originals_max != 0)
+        keep_original(decode, entry.err, SLICE(""), true);
     return add_entry(decode, &entry);
 }
 
@@ -173,7 +224,7 @@ settle(struct event_decode *decode, struct slice text, bool is_lasting)
     if (text.len == 0)
         return settle_empty(decode);
     if (!read_exactly(decode, text))
-        return settle_broken(decode, text);
+        return settle_broken(decode, text, is_lasting);
     return settle_read(decode, text, is_lasting);
 }
 

@@ -15,7 +15,7 @@ import { adminLogin, api, firstAdmin, logIn } from './access.mjs';
 
 const options = { skip: MISSING, timeout: 300000 * SLOWNESS };
 const TOOLS = process.env.POTIK_TEST_TOOLS ?? path.resolve('build');
-const SMALL = ['--seal-rows', '500', '--seal-idle', '1s', '--login-throttle', 'off'];
+const SMALL = ['--seal-rows', '500', '--seal-idle', '1s', '--login-throttle', 'off', '--keep-rejected', '1MiB'];
 const today = () => new Date().toISOString().slice(0, 10);
 
 /* --- looking everywhere -----------------------------------------------------------------------*/
@@ -125,6 +125,7 @@ test('a person is forgotten: no byte stays, ids stay refused, all else is as it 
   await until('files', () => filesOf(dataDir).some((file) => file.endsWith('.parquet')));
   assert.notDeepEqual(placesOf(server, person), []);
   assert.ok(placesOf(server, person).some((place) => place.startsWith('inside ')));
+  assert.ok(placesOf(server, person).some((place) => place.startsWith('rejected/')));
 
   const { erasure } = await api(server, 'DELETE', `/v1/users/${person}?project=1`, { token, expect: 202 });
   assert.equal(erasure.state, 'waiting');
@@ -312,12 +313,16 @@ test('a node that was away while a person was erased never shows them again', { 
   const brief = events('brief', 700, 'ghost-brief');
   const posted = await other.request({ method: 'POST', path: '/v1/events', headers: { authorization: `Bearer ${key.text}` }, body: JSON.stringify(brief) });
   assert.equal(posted.status, 200, posted.text);
+  /* Refused by the node that will be away, and kept there. */
+  const refused = (list, text) => away.request({ method: 'POST', path: '/v1/events', headers: { authorization: `Bearer ${text}` }, body: JSON.stringify(list) });
+  await until('the key to be known there', async () => (await refused([{ event_id: 'brief-refused', event_type: '' }], key.text)).status === 400);
+  assert.equal((await refused(ghosts.map((ghost) => ({ event_id: 'refused', userId: ghost })), keys.write)).status, 400);
   const sent = [...events('a', 1500, ghosts[0]), ...events('c', 1500, ghosts[1])];
   await clients[1].send(sent);
   const isKept = (without) => sent.filter((event) => !without.some((ghost) => isOf(ghost)(event)));
   const folder = path.join(dataDir, 'warehouse', String(project.id));
   await until('the files', async () => fs.existsSync(folder) && (await storedCount(clients[0])) === sent.length
-    && ghosts.every((ghost) => placesOf(away, ghost).some((place) => place.startsWith('inside '))), { limitMs: 30000 });
+    && ghosts.every((ghost) => ['inside ', 'rejected/1/'].every((start) => placesOf(away, ghost).some((place) => place.startsWith(start)))), { limitMs: 30000 });
 
   const node = JSON.parse(fs.readFileSync(path.join(dataDir, 'postgres-node.json'), 'utf8')).node;
   const isLongAgo = () => ask(url, `UPDATE potik_nodes SET seen_at = now() - interval '1 hour' WHERE node = '${node}' RETURNING 1`);
@@ -358,6 +363,8 @@ test('a node that was away while a person was erased never shows them again', { 
   assert.deepEqual(await storedIds(clients[0], peopleOf(sent)), idsOf(left));
 
   /* Cut off while it runs: it notices within some seconds of its return. */
+  await refused([{ event_id: 'refused', userId: ghosts[1] }], keys.write);
+  await until('it to be kept', () => placesOf(away, ghosts[1]).some((place) => place.startsWith('rejected/1/')));
   process.kill(away.pid, 'SIGSTOP');
   isLongAgo();
   assert.equal((await forget(ghosts[1])).events, 225);

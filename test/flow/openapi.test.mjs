@@ -107,7 +107,7 @@ const fresh = (word) => `${word}-${++made}`;
 
 test.before(async () => {
   if (skip) return;
-  server = await startServer({ flags: ['--login-throttle', 'off', '--hash-memory', '19456', '--hash-passes', '2'] });
+  server = await startServer({ flags: ['--keep-rejected', '1MiB', '--login-throttle', 'off', '--hash-memory', '19456', '--hash-passes', '2'] });
   admin = await adminLogin(server);
   await api(server, 'POST', '/v1/accounts', { token: admin, body: { email: 'owner@one.example', password: 'password of owner' }, expect: 201 });
   await api(server, 'POST', '/v1/projects/1/members', { token: admin, body: { email: 'owner@one.example', role: 'owner' }, expect: 200 });
@@ -127,6 +127,10 @@ const events = (body, { headers = {}, target = '/v1/events' } = {}) => server.re
 });
 const one = () => JSON.stringify({ event_id: fresh('sent'), event_type: 'view', user_id: 'u' });
 const reading = (target) => api(server, 'GET', target, { token: server.keys.read });
+const newRejected = async () => {
+  await events('[{}]');
+  return (await reading('/v1/rejected?limit=1')).json.rejected[0].id;
+};
 const notChanged = async (target) => {
   const { etag } = (await server.request({ path: target })).headers;
   return server.request({ path: target, headers: { 'if-none-match': etag } });
@@ -191,6 +195,8 @@ const CALLS = {
     ['400', () => post('/v1/deletions?project=1', {})], ['413', () => api(server, 'POST', '/v1/deletions?project=1', { token: admin, body: { event_ids: ['x'.repeat(5000000)] } })]],
   listErasures: [['200', () => api(server, 'GET', '/v1/erasures', { token: admin })], ['400', () => api(server, 'GET', '/v1/erasures?limit=1001', { token: admin })]],
   getErasure: [['200', async () => api(server, 'GET', `/v1/erasures/${(await newErasure()).id}?project=1`, { token: admin })]],
+  listRejected: [['200', () => reading('/v1/rejected?limit=3&code=missing_field&event_id=x')], ['400', () => reading('/v1/rejected?before=x')]],
+  getRejected: [['200', async () => reading(`/v1/rejected/${await newRejected()}`)], ['404', () => reading('/v1/rejected/999999')]],
   getHealth: [['200', () => server.request({ path: '/healthz' })]],
   getReadiness: [['200', () => server.request({ path: '/readyz' })]],
   getMetrics: [['200', () => server.request({ path: '/metrics' })]],

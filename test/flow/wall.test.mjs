@@ -47,6 +47,13 @@ async function makeTenant(name) {
     body: JSON.stringify({ event_id: `${mark}-event`, event_type: `${mark}-type`, user_id: `${mark}-user`, properties: { mark } }),
   });
   assert.equal(sent.status, 200, sent.text);
+  const refused = await server.request({
+    method: 'POST', path: '/v1/events', headers: { authorization: `Bearer ${tenant.credentials['write key'].text}` },
+    body: JSON.stringify({ event_id: `${mark}-refused`, event_type: '' }),
+  });
+  assert.equal(refused.status, 400, refused.text);
+  const kept = await server.request({ path: '/v1/rejected', headers: { authorization: `Bearer ${tenant.credentials['read key'].text}` } });
+  tenant.rejected = kept.json.rejected[0].id;
   const job = await api(server, 'DELETE', `/v1/users/nobody-${name}?project=${project.id}`, { token: admin, expect: 202 });
   tenant.erasure = job.erasure.id;
   return tenant;
@@ -70,7 +77,7 @@ before(async () => {
     const [method, pattern, auth] = line.split(' ');
     return { method, pattern, auth };
   });
-  server = await startServer({ flags: ['--login-throttle', 'off'] });
+  server = await startServer({ flags: ['--login-throttle', 'off', '--keep-rejected', '1MiB'] });
   admin = await adminLogin(server);
   for (const name of ['mine', 'other']) tenants[name] = await makeTenant(name);
   await until('both events loaded', async () => {
@@ -109,9 +116,9 @@ function thing(word, whose) {
   const tenant = whose === 'mine' ? tenants.mine : tenants.other;
   const of = {
     projects: tenant.project, keys: tenant.key, members: tenant.accounts.analyst, accounts: tenant.accounts.analyst,
-    users: `${tenant.mark}-user`, erasures: tenant.erasure, stats: 'dau',
+    users: `${tenant.mark}-user`, erasures: tenant.erasure, stats: 'dau', rejected: tenant.rejected,
   };
-  const absent = { projects: 999999, keys: 999999, members: 999999, accounts: 999999, users: 'never-seen-0000', erasures: 999999, stats: 'dau' };
+  const absent = { projects: 999999, keys: 999999, members: 999999, accounts: 999999, users: 'never-seen-0000', erasures: 999999, stats: 'dau', rejected: 999999 };
   const found = (whose === 'absent' ? absent : of)[word];
   assert.notEqual(found, undefined, `teach this test what stands behind /${word}/ in a path`);
   return found;

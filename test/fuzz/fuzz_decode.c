@@ -57,6 +57,7 @@ check_format(struct event_decoder *decoder, enum event_format format, struct sli
     struct event_context context = {.format = format,
                                     .project_id = 7,
                                     .received_at_us = RENDER_RECEIVED_AT_US,
+                                    .originals_max = 40,
                                     .random = random_system()};
     struct buf whole;
     struct buf pieces;

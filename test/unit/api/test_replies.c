@@ -118,7 +118,7 @@ test_replies__empty_and_all_rejected(void **state)
     assert_slice_equal(buf_slice(&buf), "{\"accepted\":0,\"duplicates\":0,\"rejected\":0,"
                                         "\"position\":\"p\",\"errors\":[]}\n");
     buf_clear(&buf);
-    request.batch = (struct event_batch){&entry, 1};
+    request.batch = (struct event_batch){.entries = &entry, .count = 1};
     request.rejected = 1;
     assert_int_equal(verdicts_write(&buf, &request, SLICE("p"), false, SLICE("r")), 400);
     assert_non_null(memmem(buf.ptr, buf.len, "\"code\":\"all_rejected\"", 21));

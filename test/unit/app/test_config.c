@@ -181,6 +181,9 @@ test_config__refused_values_are_one_sentence(void **state)
          "--young-ids-seal: 20001 will not do; it may be at most half of young-ids-max, 40000"},
         /* half of it holds any one request: else that request could be refused for ever */
         {"--young-ids-max 32767 --young-ids-seal 512", "it may be 32768 … 67108864"},
+        {"--keep-rejected 1", "--keep-rejected: 1 will not do; it may be 0, or 1MiB and more"},
+        {"--keep-rejected 1048575", "--keep-rejected: 1048575 will not do"},
+        {"--keep-rejected-age 59999ms", "it may be 1min … 8784h"},
     };
 
     (void)state;
@@ -212,6 +215,9 @@ test_config__ranges_include_their_ends(void **state)
         "--tail-bytes 16MiB",
         "--log-level error",
         "--young-ids-max 32768 --young-ids-seal 16384",
+        "--keep-rejected 0",
+        "--keep-rejected 1048576",
+        "--keep-rejected 1048577 --keep-rejected-age 1min",
         "--store embedded",
         "--store postgres://x/y",
         "--store-timeout 100ms",

@@ -55,8 +55,12 @@ render_result(enum err err, const struct event_batch *batch, const struct diag *
         if (is_full)
             buf_printf(ret_text, "{%s}", diag->message);
     }
-    for (uint32_t i = 0; err == ERR_OK && i < batch->count; i++)
+    for (uint32_t i = 0; err == ERR_OK && i < batch->count; i++) {
         render_entry(&batch->entries[i], is_full, ret_text);
+        if (is_full && batch->originals != NULL)
+            buf_printf(ret_text, "<%.*s>%s", SLICE_ARGS(batch->originals[i].bytes),
+                       batch->originals[i].is_cut ? "…" : "");
+    }
 }
 
 /* The body in pieces of `piece_bytes`, each in memory of its own that is wiped after the call. */
