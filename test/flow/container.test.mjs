@@ -102,9 +102,11 @@ test('compose.yaml: a server starts with its settings', { skip: MISSING || OF_NO
   const { environment } = composeFile().services.potik;
   const env = Object.fromEntries(Object.entries(environment).filter(([name]) => name.startsWith('POTIK_') && !['POTIK_STORE', 'POTIK_REDIS'].includes(name)));
   const server = await startServer({ env });
+  const how = await server.stop();
+  server.remove();
+  assert.deepEqual(how, { code: 0, signal: null });
   assert.doesNotMatch(server.stderr, /config\.unknown/);
   assert.match(server.stderr, /^\{.*start\.done/m); // log-format json
-  await server.close();
 });
 
 const freePort = () => new Promise((resolve) => {
