@@ -26,6 +26,7 @@ struct client {
     bool wants_out; /* EPOLLOUT is asked for */
     bool is_retry;
     int64_t intended_ns; /* when this request was meant to leave */
+    int64_t sent_ns;     /* when this try of it left */
     int64_t resume_ns;   /* CLIENT_PAUSED: not before */
     uint64_t first_new;  /* lowest counter not sent before this request */
     uint64_t *counters;  /* what the request carries, `batch` of them */

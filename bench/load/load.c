@@ -47,11 +47,12 @@ struct run {
     uint64_t random;
     /* all of the run */
     uint64_t requests, accepted, duplicates, rejected, retries, lost_connections, acked,
-        contradictions;
+        contradictions, refused, refused_without_wait;
     /* between warm_end and stop */
     uint64_t counted_requests, counted_events;
     int64_t last_reply_ns;
     struct histogram latency;
+    struct histogram answers; /* from a try's own sending to its 2xx, those after stop_ns too */
 };
 
 static int64_t
@@ -169,6 +170,7 @@ render(struct run *run, struct client *client)
 static void
 send_or_pause(struct run *run, struct client *client)
 {
+    client->sent_ns = now_ns();
     if (client_send(client) == CLIENT_LOST) {
         run->lost_connections++;
         client->is_retry = true;
@@ -234,6 +236,8 @@ settle(struct run *run, struct client *client, int64_t now)
         run->counted_events += options->batch;
         histogram_add(&run->latency, (uint64_t)(now - client->intended_ns));
     }
+    if (now >= run->warm_end_ns)
+        histogram_add(&run->answers, (uint64_t)(now - client->sent_ns));
     run->last_reply_ns = now;
     run->under_way--;
     client->state = CLIENT_IDLE;
@@ -260,6 +264,9 @@ on_event(struct run *run, struct client *client, enum client_event event)
     } else if (client->status != 503 && client->status != 429) {
         (void)fprintf(stderr, "load: status %d: %s\n", client->status, client->body);
         exit(1);
+    } else {
+        run->refused++;
+        run->refused_without_wait += client->retry_after_s == 0;
     }
     run->retries++;
     client->is_retry = true;
@@ -348,6 +355,10 @@ report(const struct run *run)
                  run->requests, run->accepted, run->duplicates, run->rejected, run->acked,
                  run->retries, run->lost_connections, run->contradictions, seconds,
                  (double)run->counted_events / seconds, (double)run->counted_requests / seconds);
+    (void)printf(",\"refused\":%" PRIu64 ",\"refused_without_wait\":%" PRIu64
+                 ",\"answer_p99_us\":%.0f",
+                 run->refused, run->refused_without_wait,
+                 (double)histogram_quantile(&run->answers, 0.99) / 1e3);
     (void)printf(
         ",\"p50_us\":%.0f,\"p99_us\":%.0f,\"p999_us\":%.0f,\"max_us\":%.0f,\"load_cpu_s\":%.2f}\n",
         (double)histogram_quantile(&run->latency, 0.5) / 1e3,

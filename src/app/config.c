@@ -8,15 +8,14 @@
 
 #include "app/setting.h"
 #include "base/file.h"
+#include "base/machine.h"
 #include "base/mem.h"
 #include "base/slice.h"
 #include "rejects/rejects.h"
 
 #include <assert.h>
 #include <ctype.h>
-#include <sched.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define MIB (UINT64_C(1024) * 1024)
 #define FILE_BYTES_MAX (64 * 1024)
@@ -213,15 +212,6 @@ apply_flags(struct config *config, int argc, char *const *argv, enum config_scop
 /* --- what the machine decides -----------------------------------------------------------------*/
 
 static uint64_t
-cores(void)
-{
-    cpu_set_t set;
-    int count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-
-    return count < 1 ? 1 : (uint64_t)count > 256 ? 256 : (uint64_t)count;
-}
-
-static uint64_t
 clamp(uint64_t value, uint64_t min, uint64_t max)
 {
     return value < min ? min : value > max ? max : value;
@@ -230,12 +220,13 @@ clamp(uint64_t value, uint64_t min, uint64_t max)
 static void
 resolve_auto(struct config *config)
 {
-    uint64_t ram = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    const struct machine machine = machine_now();
+    uint64_t ram = machine.memory_bytes;
 
     if (config->loop_threads == 0)
-        config->loop_threads = cores() < 4 ? 1 : cores() / 2; /* docs/adr/0006 */
+        config->loop_threads = machine.cores < 4 ? 1 : machine.cores / 2; /* docs/adr/0006 */
     if (config->duckdb_threads == 0)
-        config->duckdb_threads = cores();
+        config->duckdb_threads = machine.cores;
     if (config->duckdb_memory_bytes == 0)
         config->duckdb_memory_bytes = clamp(ram / 4, 256 * MIB, 4096 * MIB);
     if (config->tail_bytes == 0)

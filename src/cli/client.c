@@ -222,11 +222,12 @@ discover(const struct client_flags *flags, enum client_key which, struct found *
                  "no server: give --server URL, or POTIK_SERVER, or --data-dir of a server "
                  "that has been started (%s was not found or names none)",
                  path);
-    if (is_good) {
+    if (is_good)
+        complete_server(ret_found->server);
+    if (is_good && which != CLIENT_NO_KEY) {
         struct slice named = value_of(text, "server");
         bool is_same;
 
-        complete_server(ret_found->server);
         is_same = is_dir_given || slice_equal(slice_of_text(ret_found->server), named);
 
         value = key != NULL ? slice_of_text(key)
@@ -266,8 +267,11 @@ set_server(struct client *client, const char *server, struct diag *diag)
     while (len != 0 && client->base[len - 1] == '/')
         client->base[--len] = '\0';
     server = strstr(client->base, "://") + 3;
-    client->is_loopback =
-        has_start(server, "127.") || has_start(server, "[::1]") || has_start(server, "localhost");
+    /* Of the wildcards: a server that listens on every address writes them to first-run.txt, and to
+     * connect to them is to connect to this machine. */
+    client->is_loopback = has_start(server, "127.") || has_start(server, "0.0.0.0:") ||
+                          has_start(server, "[::]:") || has_start(server, "[::1]") ||
+                          has_start(server, "localhost");
     return ERR_OK;
 }
 
@@ -311,12 +315,13 @@ client_open(const struct client_flags *flags, enum client_key which, struct clie
         diag_set(diag, "out of memory");
         return ERR_NOMEM;
     }
+    client->timeout_s = GET_TIMEOUT_S;
     err = discover(flags, which, &found, diag);
     if (err == ERR_OK)
         err = set_server(client, found.server, diag);
     if (err == ERR_OK)
         err = set_project(client, flags->project, diag);
-    if (err == ERR_OK)
+    if (err == ERR_OK && which != CLIENT_NO_KEY)
         err = set_key(client, found.key, diag);
     memcpy(client->ca, found.ca, sizeof(client->ca));
     sodium_memzero(&found, sizeof(found));
@@ -472,7 +477,7 @@ ask(struct client *client, const char *path, const struct slice *body, struct cl
         (void)curl_easy_setopt(client->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->len);
         (void)curl_easy_setopt(client->easy, CURLOPT_POSTFIELDS, body->ptr);
     }
-    (void)curl_easy_setopt(client->easy, CURLOPT_TIMEOUT, GET_TIMEOUT_S);
+    (void)curl_easy_setopt(client->easy, CURLOPT_TIMEOUT, client->timeout_s);
     (void)curl_easy_setopt(client->easy, CURLOPT_WRITEFUNCTION, take_body);
     (void)curl_easy_setopt(client->easy, CURLOPT_WRITEDATA, reply);
     (void)curl_easy_setopt(client->easy, CURLOPT_HEADERFUNCTION, take_header);

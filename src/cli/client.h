@@ -23,7 +23,8 @@
 #include <curl/curl.h>
 #include <stdbool.h>
 
-enum client_key { CLIENT_WRITE_KEY, CLIENT_READ_KEY };
+/* CLIENT_NO_KEY: of routes that are open to all; none is looked for, and none is sent. */
+enum client_key { CLIENT_WRITE_KEY, CLIENT_READ_KEY, CLIENT_NO_KEY };
 
 struct client_flags {
     const char *server; /* NULL: not given */
@@ -64,6 +65,7 @@ struct client {
     char unix_path[CLIENT_URL_BYTES]; /* "": none */
     char ca[CLIENT_URL_BYTES];        /* a file's name; "": what the system trusts */
     bool is_loopback;
+    long timeout_s;             /* of client_get: the whole answer; client_open gives 120 */
     char project[32];           /* "project=7", for the query; "": not named */
     struct curl_slist *headers; /* Authorization */
     CURL *easy;                 /* of client_get */

@@ -41,6 +41,7 @@ extern const struct command command_migrate;
 extern const struct command command_backup;
 extern const struct command command_restore;
 extern const struct command command_doctor;
+extern const struct command command_health;
 extern const struct command command_rebuild;
 extern const struct command command_version;
 

@@ -26,6 +26,7 @@ const struct command *const commands[] = {
     &command_backup,
     &command_restore,
     &command_doctor,
+    &command_health,
     &command_rebuild,
     &command_version,
     NULL,

@@ -446,6 +446,52 @@ test('key: with --store alone no folder is looked at', { skip: skip || OF_NO_STO
   fs.rmSync(cwd, { recursive: true });
 });
 
+test('health: ready or not as an exit status, without a key, within its time', { skip }, async () => {
+  const server = await startServer();
+  let run = await potik(['health', ...at(server)]);
+  assert.deepEqual(run, { code: 0, stdout: 'ready\n', stderr: '' });
+  run = await potik(['health', '--server', server.address], { cwd: server.dataDir });
+  assert.equal(run.code, 0, run.stderr);
+  server.child.kill('SIGSTOP'); // takes connections, answers nothing
+  const began = Date.now();
+  run = await potik(['health', '--timeout', '1', ...at(server)]);
+  server.child.kill('SIGCONT');
+  assert.equal(run.code, 1);
+  assert.match(run.stderr, /^potik health: no reply from http:.*[Tt]ime/);
+  assert.ok(Date.now() - began < 4000 * SLOWNESS, `${Date.now() - began} ms`);
+  assert.deepEqual(await server.stop(), { code: 0, signal: null });
+  run = await potik(['health', ...at(server)]);
+  assert.equal(run.code, 1);
+  assert.match(run.stderr, /is `potik serve` running/);
+  server.remove();
+
+  /* A server that is not ready, one with a warning, and one with words of its own for the terminal. */
+  const answers = [
+    [503, '{"error":{"code":"not_ready","message":"PostgreSQL is away","request_id":"x"}}', 1, '', /^potik health: PostgreSQL is away \(503 not_ready\)/],
+    [200, '{"status":"ready","warning":"held back \\u001b[31m"}', 0, 'ready\n', /^potik health: warning: held back [^\u001b]*\n$/],
+    [404, 'nothing', 1, '', /status 404/],
+  ];
+  for (const [status, body, code, stdout, words] of answers) {
+    const other = http.createServer((request, reply) => {
+      assert.equal(request.url, '/readyz');
+      assert.equal(request.headers.authorization, undefined);
+      reply.writeHead(status, { 'content-type': 'application/json' }).end(body);
+    });
+    await new Promise((resolve) => { other.listen(0, '127.0.0.1', resolve); });
+    run = await potik(['health', '--server', `127.0.0.1:${other.address().port}`], { env: { POTIK_READ_KEY: 'rk_secret' } });
+    other.close();
+    assert.equal(run.code, code, run.stderr);
+    assert.equal(run.stdout, stdout);
+    assert.match(run.stderr, words);
+  }
+  for (const [words, wrong] of [[['--timeout', '0'], /1 to 60/], [['--timeout', '61'], /1 to 60/], [['x'], /no words/], [['--key', 'x'], /--key/], [['--server', 'ftp://x'], /HOST:PORT/]]) {
+    run = await potik(['health', ...words]);
+    assert.equal(run.code, 2, run.stderr);
+    assert.match(run.stderr, wrong);
+  }
+  assert.equal((await potik(['health', '--server', '127.0.0.1:1', '--timeout', '60'])).code, 1);
+});
+
 test('stats --help names the values that may be given', { skip: skip || OF_NO_STORE }, async () => {
   const { stdout } = await potik(['stats', '--help']);
   for (const [name, values] of [['unit', 'day, week, month'], ['measure', 'users, percent'], ['cohort', 'first_time'], ['window', 'calendar'],
@@ -456,7 +502,7 @@ test('stats --help names the values that may be given', { skip: skip || OF_NO_ST
 });
 
 test('every command has --help with an example', { skip: skip || OF_NO_STORE }, async () => {
-  for (const name of ['serve', 'import', 'stats', 'tail', 'demo', 'account', 'project', 'key', 'audit', 'delete', 'erasures', 'migrate', 'doctor', 'rebuild', 'version']) {
+  for (const name of ['serve', 'import', 'stats', 'tail', 'demo', 'account', 'project', 'key', 'audit', 'delete', 'erasures', 'migrate', 'doctor', 'health', 'rebuild', 'version']) {
     const run = await potik([name, '--help']);
     assert.equal(run.code, 0, name);
     assert.match(run.stdout, /^usage: potik /, name);

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { MISSING, SLOWNESS, TOP, startServer, temporaryFolder } from './server.mjs';
+import { MISSING, OF_NO_STORE, SLOWNESS, TOP, startServer, temporaryFolder } from './server.mjs';
 
 const readme = fs.readFileSync(path.join(TOP, 'README.md'), 'utf8');
 const blocks = new Map([...readme.matchAll(/<!-- run by test\/flow\/readme\.test\.mjs: (\w+) -->\n```\w+\n([\s\S]*?)```/g)]
@@ -80,4 +80,39 @@ test('readme: every sender stores its event, and asking works', { skip: MISSING,
     fs.rmSync(folder, { recursive: true });
     await server.close();
   }
+});
+
+/*
+ * README.uk.md says the same in Ukrainian. Words cannot be compared, but all that must not be translated can, section by section:
+ * levels of headings, blocks of code, `words of code`, documents and addresses, rows of tables, points of lists, numbers of replies.
+ */
+function skeleton(text) {
+  /* What stands behind a command for the reader is translated; the command is not. */
+  const bare = (block) => block.replace(/^(.*\S) {2,}\S.*$/gm, '$1');
+  const code = /(?:<!-- .* -->\n)?```\w*\n[\s\S]*?```/g;
+  return text.split(/^(?=#)/m).map((section) => {
+    const prose = section.replace(code, '');
+    const all = (pattern) => [...prose.matchAll(pattern)].map((found) => found[0]).sort();
+    return {
+      level: /^#*/.exec(section)[0].length,
+      blocks: [...section.matchAll(code)].map((found) => bare(found[0])),
+      code: all(/`[^`]+`/g).map((each) => each.replace(/\s+/g, ' ')),
+      places: all(/\b(?:docs|packaging)\/[\w./]*\w|https?:\/\/[\w.:/-]*\w/g),
+      replies: all(/\b[2-5]\d\d\b/g),
+      rows: all(/^\|/gm).length,
+      points: all(/^(?:- |\d+\. )/gm).length,
+    };
+  });
+}
+
+test('README.uk.md is in step with README.md, and they name each other', { skip: OF_NO_STORE }, () => {
+  const ukrainian = fs.readFileSync(path.join(TOP, 'README.uk.md'), 'utf8');
+  const names = (text, other) => text.split('\n').slice(0, 4).some((line) => line.includes(`](${other})`));
+  assert.ok(names(readme, 'README.uk.md') && names(ukrainian, 'README.md'));
+  const here = skeleton(readme);
+  const there = skeleton(ukrainian);
+  assert.deepEqual(there.map((each) => each.level), here.map((each) => each.level));
+  here.forEach((section, i) => assert.deepEqual(there[i], section, `section ${i} of README.uk.md`));
+  /* Ukrainian indeed: a section that was copied and not translated has hardly a letter of it. */
+  for (const section of ukrainian.split(/^(?=#)/m).slice(1)) assert.ok((section.match(/[а-щьюяєіїґ]/gi) ?? []).length > 100, section.slice(0, 80));
 });

@@ -73,7 +73,7 @@ test('embed: any byte of a text file comes back', (t) => {
 test('dev: help names every verb with examples, an unknown verb is a usage error', () => {
   const help = run('dev', ['help']);
   assert.equal(help.status, 0);
-  for (const verb of ['setup', 'build', 'run', 'test', 'bench', 'fault', 'fuzz', 'lint', 'fmt', 'asan', 'tsan', 'dist']) {
+  for (const verb of ['setup', 'build', 'run', 'test', 'bench', 'fault', 'fuzz', 'lint', 'fmt', 'asan', 'tsan', 'dist', 'image']) {
     assert.match(help.stdout, new RegExp(`^  ${verb}\\b`, 'm'));
   }
   const unknown = run('dev', ['frobnicate']);

@@ -57,6 +57,32 @@ test_client__flags_stand_over_environment_over_file(void **state)
     assert_client(&flags, CLIENT_WRITE_KEY, "https://host:1/base", "wk_flag");
 }
 
+/* A question that is open to all finds its server as the others do, and shows no key to anybody. */
+static void
+test_client__no_key_is_looked_for_where_none_is_needed(void **state)
+{
+    struct client_flags flags = {.data_dir = (const char *)*state};
+    struct client *client = NULL;
+    struct diag diag = DIAG_INIT;
+
+    (void)setenv("POTIK_TOKEN", "secret", 1);
+    assert_int_equal(client_open(&flags, CLIENT_NO_KEY, &client, &diag), ERR_ABSENT);
+    write_first_run(state);
+    assert_int_equal(client_open(&flags, CLIENT_NO_KEY, &client, &diag), ERR_OK);
+    assert_string_equal(client->base, "http://127.0.0.1:1234");
+    assert_null(client->headers);
+    client_close(&client);
+    flags.server = "0.0.0.0:8700"; /* as a server that listens on every address writes it */
+    assert_int_equal(client_open(&flags, CLIENT_NO_KEY, &client, &diag), ERR_OK);
+    assert_string_equal(client->base, "http://0.0.0.0:8700");
+    assert_true(client->is_loopback);
+    client_close(&client);
+    flags.server = "http://0.0.0.0.example.org";
+    assert_int_equal(client_open(&flags, CLIENT_NO_KEY, &client, &diag), ERR_OK);
+    assert_false(client->is_loopback);
+    client_close(&client);
+}
+
 /* Who has logged in may do both: a token stands over keys of the environment and of the file. */
 static void
 test_client__token_of_the_environment_serves_both_ways(void **state)
@@ -222,6 +248,7 @@ main(void)
         in_dir(test_client__nothing_found_tells_the_cure),
         in_dir(test_client__host_and_port_is_http),
         in_dir(test_client__unix_sockets_are_servers),
+        in_dir(test_client__no_key_is_looked_for_where_none_is_needed),
         cmocka_unit_test(test_client__pairs_are_percent_encoded),
         cmocka_unit_test(test_client__error_replies_become_a_sentence),
     };
