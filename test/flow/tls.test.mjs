@@ -149,6 +149,7 @@ async function atOnce(own, sockets, sizes, firstRecord) {
     return ask('/healthz', `X-Pad: ${'p'.repeat(size - bare)}\r\n`);
   }).join('');
   const got = sockets.map((socket) => answer(socket, (text) => text.split('"alive"').length - 1 === sizes.length));
+  for (const socket of sockets) socket.setNoDelay(true);
   own.child.kill('SIGSTOP');
   await until('every thread stopped', () => fs.readdirSync(`/proc/${own.pid}/task`).every((id) => /\) T /.test(fs.readFileSync(`/proc/${own.pid}/task/${id}/stat`, 'utf8'))));
   for (const piece of [whole.slice(0, firstRecord), whole.slice(firstRecord)])
