@@ -34,6 +34,14 @@ forget(const struct config *config, struct diag *diag)
     return file_exists(ids) ? file_remove_tree(ids, diag) : ERR_OK;
 }
 
+/* A ledger without an event: nothing will ever be loaded of it. Only stores that number their
+ * events have such a position. */
+static bool
+holds_nothing(struct store_position durable)
+{
+    return durable.generation != 0 && durable.major == 0 && durable.minor == 0;
+}
+
 static enum err
 load_all(struct store *store, struct warehouse *warehouse,
          void (*progress)(void *state, uint64_t loaded, uint64_t stored), void *state,
@@ -53,7 +61,8 @@ load_all(struct store *store, struct warehouse *warehouse,
         warehouse_stats(warehouse, &loaded);
         store_stats(store, &stored);
         progress(state, loaded.rows, stored.events);
-        if (store_position_at_or_before(stored.durable, loaded.loaded))
+        if (holds_nothing(stored.durable) ||
+            store_position_at_or_before(stored.durable, loaded.loaded))
             break;
     }
     *ret_events = loaded.rows;
