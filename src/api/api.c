@@ -47,6 +47,8 @@ static const struct route routes[] = {
     {HTTP_POST, "/v1/deletions", ROUTE_OWNER, RESOURCE(deletion)},
     {HTTP_GET, "/v1/erasures", ROUTE_OWNER, RESOURCE(erasures_list), .may_ask_all = true},
     {HTTP_GET, "/v1/erasures/{}", ROUTE_OWNER, RESOURCE(erasure_get), .may_ask_all = true},
+    {HTTP_GET, "/v1/tracking-plan", ROUTE_READ, RESOURCE(tracking_plan_get)},
+    {HTTP_PUT, "/v1/tracking-plan", ROUTE_OWNER, RESOURCE(tracking_plan_set)},
     {HTTP_GET, "/healthz", ROUTE_OPEN, .handler = &healthz_handler},
     {HTTP_GET, "/readyz", ROUTE_OPEN, .handler = &readyz_handler},
     {HTTP_GET, "/metrics", ROUTE_OPEN, .handler = &metrics_handler},
@@ -245,6 +247,7 @@ loop_free(struct api_loop **place)
     event_decoder_free(&loop->decoder);
     access_release(&loop->access);
     auth_forget(loop);
+    mem_free(loop->plan_scratch);
     buf_fini(&loop->reply);
     mem_free(loop);
     *place = NULL;
@@ -320,6 +323,9 @@ handle_loop_start(void *app, struct http_loop *http, void **ret_loop_state, stru
     enum err err;
 
     if (loop == NULL)
+        return ERR_NOMEM;
+    loop->plan_scratch = mem_alloc(PLAN_SCRATCH_BYTES);
+    if (loop->plan_scratch == NULL)
         return ERR_NOMEM;
     loop->api = api;
     loop->http = http;

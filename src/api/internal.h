@@ -59,6 +59,7 @@ struct api_loop {
     } last_token;
     struct buf reply; /* emptied for each reply */
     struct upload_budget uploads;
+    char *plan_scratch;             /* PLAN_SCRATCH_BYTES */
     struct store_position position; /* the last one told, and its text */
     char position_text[STORE_POSITION_TEXT];
 };
@@ -191,6 +192,8 @@ extern const struct resource_kind person_forget_resource;
 extern const struct resource_kind deletion_resource;
 extern const struct resource_kind erasures_list_resource;
 extern const struct resource_kind erasure_get_resource;
+extern const struct resource_kind tracking_plan_get_resource; /* tracking_plan.c */
+extern const struct resource_kind tracking_plan_set_resource;
 bool stats_exists(const struct slice *segments);
 /* "there is no such metric; there are: dau, …" */
 void stats_list(struct diag *ret_words);
