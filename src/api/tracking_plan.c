@@ -4,12 +4,14 @@
  * Layer 6, at the desk. The document is stored as it was sent, once plan_compile has found nothing
  * wrong with it; the loops' table is renewed before the reply leaves. The revision is the ETag:
  * PUT with If-Match changes only what its sender has read. Counts of violations are this process's,
- * of the plan that loops have in hand.
+ * of the plan that loops have in hand. What was learnt comes from the warehouse; ?suggest=true
+ * makes a plan of it.
  */
 #include "account/tracking_plan.h"
 
 #include "api/internal.h"
 #include "api/json.h"
+#include "api/learnt.h"
 #include "base/mem.h"
 
 #include <inttypes.h>
@@ -98,11 +100,30 @@ write_all_violations(const struct plan *plan, struct buf *body)
     buf_add_char(body, ']');
 }
 
+/* ?suggest=true */
+static enum err
+take_suggest(const struct resource *res, bool *ret_wants_plan, struct diag *diag)
+{
+    struct slice text = res->parameters[0];
+
+    *ret_wants_plan = text.ptr != NULL && slice_equal(text, SLICE("true"));
+    if (text.ptr == NULL || *ret_wants_plan || slice_equal(text, SLICE("false")))
+        return ERR_OK;
+    diag_set_field(diag, "suggest", "suggest: must be true or false");
+    return ERR_INVALID_PARAMETER;
+}
+
 static enum err
 run_get(struct resource *res, struct diag *diag)
 {
+    struct warehouse *warehouse = res->api->config.warehouse;
     struct tracking_plan plan;
-    enum err err = tracking_plan_get(res->account, res->project_id, res->arena, &plan, diag);
+    bool wants_plan;
+    enum err err = take_suggest(res, &wants_plan, diag);
+
+    if (err != ERR_OK || wants_plan)
+        return err != ERR_OK ? err : learnt_write_plan(warehouse, res->project_id, res->body, diag);
+    err = tracking_plan_get(res->account, res->project_id, res->arena, &plan, diag);
 
     if (err == ERR_OK)
         err = add_etag(res, plan.revision);
@@ -116,11 +137,14 @@ run_get(struct resource *res, struct diag *diag)
     buf_add_text(res->body, ",\"plan\":");
     buf_add_slice(res->body, plan.revision == 0 ? SLICE(EMPTY_PLAN) : plan.document);
     write_all_violations(access_plan(res->access, res->project_id, NULL), res->body);
+    buf_add_text(res->body, ",\"learnt\":");
+    err = learnt_write_seen(warehouse, res->project_id, res->body, diag);
     buf_add_char(res->body, '}');
-    return ERR_OK;
+    return err;
 }
 
-const struct resource_kind tracking_plan_get_resource = {.lane = DESK_LANE, .run = run_get};
+const struct resource_kind tracking_plan_get_resource = {
+    .lane = DESK_LANE, .run = run_get, .parameters = {"suggest", NULL}};
 
 /* --- setting ----------------------------------------------------------------------------------*/
 

@@ -4,9 +4,10 @@
  */
 import test from 'node:test';
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { MISSING, STORE, SLOWNESS, Server, TOP, startServer, storeUrl, until } from './server.mjs';
+import { BARE_ENV, BIN, MISSING, STORE, SLOWNESS, Server, TOP, startServer, storeEnv, storeUrl, until } from './server.mjs';
 import { adminLogin, api, firstAdmin, logIn } from './access.mjs';
 
 const options = { skip: MISSING, timeout: 120000 * SLOWNESS };
@@ -215,6 +216,67 @@ test('kill -9 behind the reply keeps the plan', options, async (t) => {
   next.token = await logIn(next, firstAdmin(next));
   assert.equal((await get(next)).revision, 1);
   assert.deepEqual((await send(next, [event('t', '{"a":"x"}')])).json.results, ['rejected']);
+});
+
+/** What was learnt, without times, once `count` events of type t are in it. */
+async function learnt(server, count) {
+  const found = await until(`${count} events learnt`, async () => {
+    const { events } = (await get(server)).learnt ?? { events: {} };
+    return events.t?.count === count && events;
+  });
+  for (const type of Object.values(found)) {
+    assert.ok(Date.parse(type.first_seen_at) <= Date.parse(type.last_seen_at));
+    delete type.first_seen_at;
+    delete type.last_seen_at;
+  }
+  return found;
+}
+
+test('what is stored is learnt, the same after seals, restarts and a rebuild, and becomes a plan', { ...options, timeout: 240000 * SLOWNESS }, async (t) => {
+  const flags = [...FLAGS, '--seal-rows', '100'];
+  let server = await startServer({ flags });
+  t.after(() => server.close());
+  const { keys, dataDir } = server;
+  server.token = await adminLogin(server);
+  const sendAll = async (count) => {
+    const reply = await send(server, Array.from({ length: count }, (_, i) => event('t', `{"n":${i % 2 === 0 ? i : `${i}.5`},"s":"x","m":${i % 3 === 0 ? 'null' : '[1]'}${i % 10 === 0 ? ',"o":{"deep":1},"\\u0062":true' : ''}}`)));
+    assert.equal(reply.json.accepted, count, reply.text);
+  };
+  const expected = (runs) => ({
+    t: { count: 250 * runs, is_complete: true, properties: { n: { integer: 125 * runs, number: 125 * runs }, s: { string: 250 * runs }, m: { null: 84 * runs, array: 166 * runs }, o: { object: 25 * runs }, b: { boolean: 25 * runs } } },
+    bare: { count: 1, is_complete: true, properties: {} },
+  });
+  const startAgain = async () => {
+    server = await startServer({ dataDir, ownsFolder: true, flags });
+    Object.assign(server, { keys, token: await logIn(server, firstAdmin(server)) });
+  };
+  await send(server, [event('bare', null)]);
+  await sendAll(250);
+  assert.deepEqual(await learnt(server, 250), expected(1));
+  await sendAll(250);
+  assert.deepEqual(await learnt(server, 500), expected(2));
+  for (const signal of ['SIGKILL', 'SIGTERM', 'SIGKILL']) {
+    await server.kill(signal);
+    await server.exited;
+    await startAgain();
+    assert.deepEqual(await learnt(server, 500), expected(2), `after ${signal}`);
+  }
+  await server.kill('SIGTERM');
+  await server.exited;
+  const rebuilt = spawnSync(BIN, ['rebuild', '--data-dir', dataDir], { encoding: 'utf8', env: { ...BARE_ENV, ...storeEnv(dataDir) } });
+  assert.equal(rebuilt.status, 0, rebuilt.stderr);
+  await startAgain();
+  assert.deepEqual(await learnt(server, 500), expected(2), 'after a rebuild');
+
+  const suggested = await get(server, { target: '/v1/tracking-plan?project=1&suggest=true' });
+  suggested.events.t.properties.required.sort(); /* PostgreSQL keeps another order of keys */
+  assert.deepEqual(suggested, { unknown_events: 'observe', events: {
+    bare: { mode: 'observe', properties: { type: 'object', properties: {} } },
+    t: { mode: 'observe', properties: { type: 'object', properties: { n: { type: 'number' }, s: { type: 'string' }, m: { type: ['null', 'array'] }, o: { type: 'object' }, b: { type: 'boolean' } }, required: ['m', 'n', 's'] } } } });
+  assert.equal((await get(server, { target: '/v1/tracking-plan?project=1&suggest=perhaps', expect: 400 })).error.field, 'suggest');
+  suggested.events.t.mode = 'enforce';
+  await put(server, suggested);
+  assert.deepEqual((await send(server, [event('t', '{"n":1.5,"s":"","m":null}'), event('t', '{"n":"1","s":"","m":null}')])).json.results, ['accepted', 'rejected']);
 });
 
 test('two nodes on one database: the other one asks the new plan within a second', { ...options, skip: MISSING || (STORE === 'postgres' ? false : 'of several nodes: with PostgreSQL') }, async (t) => {
