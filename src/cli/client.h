@@ -55,7 +55,7 @@ struct client {
     bool is_loopback;
     char project[32];           /* "project=7", for the query; "": not named */
     struct curl_slist *headers; /* Authorization */
-    CURL *easy;                 /* of client_get */
+    CURL *easy;                 /* of client_get and client_put */
 };
 
 /* ERR_INVALID: no such form of a server; ERR_ABSENT: no server or key found, with the cure;
@@ -76,6 +76,9 @@ void client_reply_fini(struct client_reply *reply);
  * ERR_NOMEM. */
 MUST_USE enum err
 client_get(struct client *client, const char *path, struct client_reply *reply, struct diag *diag);
+/* PUT `body`, JSON, likewise. if_match: the header field's value; NULL: none. */
+MUST_USE enum err client_put(struct client *client, const char *path, struct slice body,
+                             const char *if_match, struct client_reply *reply, struct diag *diag);
 /* "no reply from SERVER (is `potik serve` running?): REASON", for a transfer that failed. */
 void client_explain_silence(const struct client *client, CURLcode code, struct diag *diag);
 /* What stays the same for every request of this client: address, key, protocols. */

@@ -279,6 +279,35 @@ test('what is stored is learnt, the same after seals, restarts and a rebuild, an
   assert.deepEqual((await send(server, [event('t', '{"n":1.5,"s":"","m":null}'), event('t', '{"n":"1","s":"","m":null}')])).json.results, ['accepted', 'rejected']);
 });
 
+test('the command line shows, sets, suggests, and changes a mode without touching the rest', options, async (t) => {
+  const server = await start(t);
+  const potik = (words, { env = { POTIK_TOKEN: server.token }, input } = {}) =>
+    spawnSync(BIN, ['plan', ...words, '--server', server.address, '--data-dir', server.dataDir, '--project', '1'], { encoding: 'utf8', input, env: { ...BARE_ENV, ...env }, timeout: 20000 * SLOWNESS });
+  const done = (reply) => { assert.equal(reply.status, 0, reply.stderr); return reply.stdout; };
+  assert.deepEqual(JSON.parse(done(potik(['show'], { env: {} }))), { unknown_events: 'observe', events: {} });
+  await send(server, [event('t', '{"a":1}')]);
+  await until('the suggestion', () => JSON.parse(done(potik(['suggest']))).events.t !== undefined);
+  const text = '{ "events" : {"\\u0074":{"properties":{"properties":{"a":{"minimum":0.10000000000000000000000001}}},  "mode" : "warn"},\n "u" : {}}}';
+  const set = potik(['set', '-', '--revision', '0'], { input: text });
+  assert.equal(JSON.parse(done(set)).revision, 1);
+  assert.equal(done(potik(['show'])), `${text}\n`);
+  done(potik(['mode', 't', 'enforce']));
+  assert.equal(done(potik(['show'])), `${text.replace('"warn"', '"enforce"')}\n`);
+  done(potik(['mode', 'u', 'observe']));
+  assert.equal(done(potik(['show'])), `${text.replace('"warn"', '"enforce"').replace('"u" : {}', '"u" : {"mode":"observe"}')}\n`);
+  assert.deepEqual((await send(server, [event('t', '{"a":0.1}'), event('t', '{"a":1}')])).json.results, ['rejected', 'accepted']);
+  assert.equal(JSON.parse(done(potik(['show', '--json']))).revision, 3);
+  for (const [words, status, pattern, more] of [
+    [['mode', 'absent', 'warn'], 1, /no event type "absent"; add it first/], [['mode', 't', 'strict'], 2, /a mode is observe, warn or enforce/],
+    [['set', '-', '--revision', '1'], 1, /revision 3 now/, { input: text }], [['set', '-'], 2, /events\.t\.moed/, { input: '{"events":{"t":{"moed":"warn"}}}' }],
+    [['set', '-'], 1, /needs a login/, { input: text, env: {} }], [['set', '/absent'], 1, /\/absent/], [['sow'], 2, /say one of/], [['mode', 't'], 2, /say one of/]]) {
+    const reply = potik(words, more);
+    assert.equal(reply.status, status, `${words}: ${reply.stderr}`);
+    assert.match(reply.stderr, pattern);
+    assert.equal(reply.stdout, '');
+  }
+});
+
 test('two nodes on one database: the other one asks the new plan within a second', { ...options, skip: MISSING || (STORE === 'postgres' ? false : 'of several nodes: with PostgreSQL') }, async (t) => {
   const server = await start(t);
   const other = new Server({ flags: FLAGS, env: { POTIK_STORE: storeUrl(server.dataDir) } });
