@@ -65,7 +65,7 @@ plan_gate_check(struct plan_gate *gate, struct api_request *request, struct even
 {
     struct arena *arena = http_arena(request->exchange);
     const struct plan *plan = newest_plan(request);
-    struct diag violation = DIAG_INIT;
+    struct diag violation; /* set where one is told */
     struct plan_type *type;
     enum err err = ERR_OK;
 

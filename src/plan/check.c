@@ -277,7 +277,8 @@ check_text_content(struct check *check, const struct schema *schema, const char 
 {
     if (schema->choices.are_given && names_find(&schema->choices.texts, text) == NULL)
         return refuse_choice(check, schema, at, crumb);
-    if (schema->length_min != 0 || schema->length_max < text.len) {
+    /* A character has one to four bytes: mostly their number is enough. */
+    if (schema->length_max < text.len || text.len / 4 < schema->length_min) {
         uint64_t count = count_characters(text);
 
         if (count < schema->length_min)

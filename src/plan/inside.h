@@ -28,6 +28,8 @@ enum {
 /* Names → whatever: open addressing, a power of two of slots, at most half full. */
 struct name {
     struct slice text;
+    uint64_t first; /* its first and last bytes: names_ends */
+    uint64_t last;
     const void *value; /* a schema, a type; NULL: a name alone */
     uint32_t required; /* its bit among what an object must have; NOT_REQUIRED */
 };
@@ -99,8 +101,58 @@ struct plan {
 
 /* Room for `max` names. false: out of memory. */
 MUST_USE bool names_init(struct names *names, struct arena *arena, uint32_t max);
+/* The first and the last eight bytes, of shorter texts what there is, so that two texts of one
+ * length up to 16 are equal if these are. */
+static inline void
+names_ends(struct slice text, uint64_t *ret_first, uint64_t *ret_last)
+{
+    uint32_t four;
+
+    if (text.len >= 8) {
+        memcpy(ret_first, text.ptr, 8);
+        memcpy(ret_last, text.ptr + text.len - 8, 8);
+        return;
+    }
+    *ret_first = *ret_last = 0;
+    if (text.len >= 4) {
+        memcpy(&four, text.ptr, 4);
+        *ret_first = four;
+        memcpy(&four, text.ptr + text.len - 4, 4);
+        *ret_last = four;
+    } else if (text.len != 0) {
+        *ret_first = (unsigned char)text.ptr[0];
+        *ret_last = (uint64_t)(unsigned char)text.ptr[text.len / 2] << 8 |
+                    (unsigned char)text.ptr[text.len - 1];
+    }
+}
+
+static inline uint32_t
+names_hash(size_t len, uint64_t first, uint64_t last)
+{
+    uint64_t hash = (first ^ (last << 29 | last >> 35) ^ len) * UINT64_C(0x9E3779B97F4A7C15);
+
+    return (uint32_t)(hash >> 48); /* the bits that all others have gone into; slots are fewer */
+}
+
 /* NULL: not there. */
-struct name *names_find(const struct names *names, struct slice text);
+static inline struct name *
+names_find(const struct names *names, struct slice text)
+{
+    uint64_t first, last;
+
+    if (names->count == 0)
+        return NULL;
+    names_ends(text, &first, &last);
+    for (uint32_t slot = names_hash(text.len, first, last) & names->slot_mask;
+         names->slots[slot] != 0; slot = (slot + 1) & names->slot_mask) {
+        struct name *name = &names->list[names->slots[slot] - 1];
+
+        if (name->first == first && name->last == last && name->text.len == text.len &&
+            (text.len <= 16 || memcmp(name->text.ptr, text.ptr, text.len) == 0))
+            return name;
+    }
+    return NULL;
+}
 /* One that is not there, while there is room; `text` must live as long. */
 struct name *names_add(struct names *names, struct slice text);
 

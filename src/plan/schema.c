@@ -388,7 +388,7 @@ read_properties(struct reading *reading, const char *at, struct schema *schema)
         return err;
     for (at = walk_first(at); *at != '}'; at = walk_next(at)) {
         struct slice text;
-        struct name *name;
+        struct name *name = NULL;
         const struct schema *inner = NULL;
         size_t before;
 
@@ -418,7 +418,7 @@ read_required(struct reading *reading, const char *at, struct schema *schema)
         return err;
     for (at = walk_first(at); *at != ']'; at = walk_next(at)) {
         struct slice text;
-        struct name *name;
+        struct name *name = NULL;
 
         err = want(reading, at, '"', "a list of names in quotes");
         if (err == ERR_OK)
