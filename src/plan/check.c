@@ -272,6 +272,27 @@ count_characters(struct slice text)
 }
 
 static const char *
+check_pattern(struct check *check, const struct schema *schema, const char *at, struct slice text,
+              const char *behind, const struct crumb *crumb)
+{
+    enum pattern_found found;
+
+    if (schema->sequence != NULL)
+        found = sequence_matches(schema->sequence, text) ? PATTERN_FOUND : PATTERN_ABSENT;
+    else
+        found = pattern_find(schema->pattern, text);
+    if (found == PATTERN_FOUND)
+        return behind;
+    if (found == PATTERN_NOMEM) {
+        check->is_nomem = true;
+        return NULL;
+    }
+    return refuse(check, crumb, "must match the pattern %.*s, %.*s does not",
+                  SLICE_ARGS(utf8_cut(schema->pattern_text, 4 * SHOWN_BYTES)),
+                  SLICE_ARGS(shown(check, at)));
+}
+
+static const char *
 check_text_content(struct check *check, const struct schema *schema, const char *at,
                    struct slice text, const char *behind, const struct crumb *crumb)
 {
@@ -288,20 +309,7 @@ check_text_content(struct check *check, const struct schema *schema, const char 
             return refuse(check, crumb, "has %llu characters, at most %u are allowed",
                           (unsigned long long)count, (unsigned)schema->length_max);
     }
-    if (schema->pattern == NULL)
-        return behind;
-    switch (pattern_find(schema->pattern, text)) {
-    case PATTERN_FOUND:
-        return behind;
-    case PATTERN_NOMEM:
-        check->is_nomem = true;
-        return NULL;
-    case PATTERN_ABSENT:
-    default:
-        return refuse(check, crumb, "must match the pattern %.*s, %.*s does not",
-                      SLICE_ARGS(utf8_cut(schema->pattern_text, 4 * SHOWN_BYTES)),
-                      SLICE_ARGS(shown(check, at)));
-    }
+    return schema->has_pattern ? check_pattern(check, schema, at, text, behind, crumb) : behind;
 }
 
 static const char *

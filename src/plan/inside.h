@@ -9,6 +9,7 @@
 #include "plan/decimal.h"
 #include "plan/pattern.h"
 #include "plan/plan.h"
+#include "plan/sequence.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -64,6 +65,8 @@ struct schema {
     struct choices choices;
     struct bound minimum, maximum;
     uint32_t length_min, length_max; /* code points */
+    bool has_pattern;
+    const struct sequence *sequence; /* of a plain one; else … */
     struct pattern *pattern;
     struct slice pattern_text;
     uint32_t items_min, items_max;

@@ -328,9 +328,12 @@ read_pattern(struct reading *reading, const char *at, struct schema *schema)
                               "is no regular expression that is known here (RE2 syntax, no "
                               "backreferences nor lookaround): %s",
                               why.message);
-    if (err == ERR_OK)
-        plan->patterns[plan->pattern_count++] = schema->pattern;
-    return err;
+    if (err != ERR_OK)
+        return err;
+    plan->patterns[plan->pattern_count++] = schema->pattern;
+    schema->has_pattern = true;
+    return sequence_compile(schema->pattern_text, &plan->arena, &schema->sequence) ? ERR_OK
+                                                                                   : ERR_NOMEM;
 }
 
 static enum err
@@ -364,19 +367,25 @@ make_names(struct reading *reading, const char *at, struct schema *schema)
     return names_init(&schema->names, &reading->plan->arena, count) ? ERR_OK : ERR_NOMEM;
 }
 
-static enum err
-take_name(struct reading *reading, struct slice text, struct schema *schema, struct name **ret_name)
+/* NULL: refused. */
+static struct name *
+take_name(struct reading *reading, struct slice text, struct schema *schema)
 {
     struct name *name = names_find(&schema->names, text);
 
-    if (name == NULL && schema->names.count == PLAN_PROPERTIES_MAX)
-        return reading_refuse(reading, "one property too many: an object may have %d",
-                              PLAN_PROPERTIES_MAX);
-    if (text.len > PLAN_NAME_BYTES_MAX)
-        return reading_refuse(reading, "a name of %zu bytes, at most %d are allowed", text.len,
-                              PLAN_NAME_BYTES_MAX);
-    *ret_name = name != NULL ? name : names_add(&schema->names, text);
-    return ERR_OK;
+    if (name != NULL)
+        return name;
+    if (schema->names.count == PLAN_PROPERTIES_MAX) {
+        (void)reading_refuse(reading, "one property too many: an object may have %d",
+                             PLAN_PROPERTIES_MAX);
+        return NULL;
+    }
+    if (text.len > PLAN_NAME_BYTES_MAX) {
+        (void)reading_refuse(reading, "a name of %zu bytes, at most %d are allowed", text.len,
+                             PLAN_NAME_BYTES_MAX);
+        return NULL;
+    }
+    return names_add(&schema->names, text);
 }
 
 static enum err
@@ -388,15 +397,16 @@ read_properties(struct reading *reading, const char *at, struct schema *schema)
         return err;
     for (at = walk_first(at); *at != '}'; at = walk_next(at)) {
         struct slice text;
-        struct name *name = NULL;
+        struct name *name;
         const struct schema *inner = NULL;
         size_t before;
 
         err = reading_text(reading, at, &text, &at);
-        if (err == ERR_OK)
-            err = take_name(reading, text, schema, &name);
         if (err != ERR_OK)
             return err;
+        name = take_name(reading, text, schema);
+        if (name == NULL)
+            return ERR_INVALID_PLAN;
         before = reading_down(reading, text);
         at = walk_colon(at);
         err = schema_compile(reading, at, false, &inner);
@@ -418,15 +428,16 @@ read_required(struct reading *reading, const char *at, struct schema *schema)
         return err;
     for (at = walk_first(at); *at != ']'; at = walk_next(at)) {
         struct slice text;
-        struct name *name = NULL;
+        struct name *name;
 
         err = want(reading, at, '"', "a list of names in quotes");
         if (err == ERR_OK)
             err = reading_text(reading, at, &text, &at);
-        if (err == ERR_OK)
-            err = take_name(reading, text, schema, &name);
         if (err != ERR_OK)
             return err;
+        name = take_name(reading, text, schema);
+        if (name == NULL)
+            return ERR_INVALID_PLAN;
         if (name->required != NOT_REQUIRED)
             return reading_refuse(reading, "names \"%.*s\" twice",
                                   (int)(text.len < 60 ? text.len : 60), text.ptr);
