@@ -9,10 +9,9 @@
  */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
-import http from 'node:http';
 import path from 'node:path';
 import {
-  Ledger, Potik, Program, atLeast, atMost, load, machineFacts, median, openFigures, program, sleep, top,
+  Ledger, Potik, Program, atLeast, atMost, inclusive, load, machineFacts, median, openFigures, program, request, sleep, top, total,
 } from './harness.mjs';
 import { NO_REDIS, Redis } from '../test/flow/redis.mjs';
 
@@ -37,22 +36,6 @@ const newFolder = () => {
   return made;
 };
 const { figure, write, finish } = openFigures('access', quick);
-
-/** One request on its own connection or an agent's; { status, json }. */
-function request(server, method, route, { token, body, agent } = {}) {
-  const [host, port] = server.address.split(':');
-  return new Promise((resolve, reject) => {
-    const text = body === undefined ? undefined : JSON.stringify(body);
-    const headers = { ...(token ? { authorization: `Bearer ${token}` } : {}), ...(text ? { 'content-type': 'application/json' } : {}) };
-    const sent = http.request({ host, port, method, path: route, headers, agent }, (reply) => {
-      let out = '';
-      reply.on('data', (part) => { out += part; });
-      reply.on('end', () => resolve({ status: reply.statusCode, text: out, json: out.startsWith('{') ? JSON.parse(out) : null }));
-    });
-    sent.on('error', reject);
-    sent.end(text);
-  });
-}
 
 async function potik(flags = [], dataDir = newFolder()) {
   const server = await new Potik(dataDir, flags).listening();
@@ -244,23 +227,6 @@ async function erasing() {
   figure('  bytes of ledger and warehouse, after ÷ before', median(done.map((one) => one.bytes)), '×', atMost(0.9, ' ×'));
   figure('  events verified: the others counted, all ids refused when sent again', done.reduce((sum, one) => sum + one.verified, 0), 'events');
 }
-
-function inclusive(files, name) {
-  let sum = 0;
-  for (const file of files) {
-    const done = spawnSync('callgrind_annotate', ['--inclusive=yes', '--threshold=100', file], { encoding: 'utf8', maxBuffer: 1 << 28 });
-    const line = done.stdout.split('\n').find((each) => each.includes(`:${name} `) || each.includes(`:${name}'`) || each.endsWith(`:${name}`));
-    if (line) sum += Number(line.trim().split(/\s+/)[0].replaceAll(',', ''));
-  }
-  return sum;
-}
-
-/** Of every line of every file: a file of a thread may hold several parts, and the head of one says nothing of the next. */
-const total = (files) => files.reduce((sum, file) => {
-  const done = spawnSync('callgrind_annotate', [file], { encoding: 'utf8', maxBuffer: 1 << 28 });
-  const found = /^\s*([\d,]+)\b.*PROGRAM TOTALS/m.exec(done.stdout);
-  return sum + (found ? Number(found[1].replaceAll(',', '')) : 0);
-}, 0);
 
 /** A server under callgrind, counting only while `events` single events arrive with that credential. */
 async function counted(name, credential, events, flags = []) {

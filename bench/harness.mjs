@@ -4,6 +4,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
+import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
 
@@ -323,3 +324,39 @@ export function openFigures(bench, quick) {
   }
   return { figure, write, finish };
 }
+
+/** One request on its own connection or an agent's; { status, json }. */
+export function request(server, method, route, { token, body, agent } = {}) {
+  const [host, port] = server.address.split(':');
+  return new Promise((resolve, reject) => {
+    const text = body === undefined ? undefined : JSON.stringify(body);
+    const headers = { ...(token ? { authorization: `Bearer ${token}` } : {}), ...(text ? { 'content-type': 'application/json' } : {}) };
+    const sent = http.request({ host, port, method, path: route, headers, agent }, (reply) => {
+      let out = '';
+      reply.on('data', (part) => { out += part; });
+      reply.on('end', () => resolve({ status: reply.statusCode, text: out, json: out.startsWith('{') ? JSON.parse(out) : null }));
+    });
+    sent.on('error', reject);
+    sent.end(text);
+  });
+}
+
+/* --- instructions, by callgrind --- */
+
+/** Instructions of a function and of what it calls. */
+export function inclusive(files, name) {
+  let sum = 0;
+  for (const file of files) {
+    const done = spawnSync('callgrind_annotate', ['--inclusive=yes', '--threshold=100', file], { encoding: 'utf8', maxBuffer: 1 << 28 });
+    const line = done.stdout.split('\n').find((each) => each.includes(`:${name} `) || each.includes(`:${name}'`) || each.endsWith(`:${name}`));
+    if (line) sum += Number(line.trim().split(/\s+/)[0].replaceAll(',', ''));
+  }
+  return sum;
+}
+
+/** Of every line of every file: a file of a thread may hold several parts, and the head of one says nothing of the next. */
+export const total = (files) => files.reduce((sum, file) => {
+  const done = spawnSync('callgrind_annotate', [file], { encoding: 'utf8', maxBuffer: 1 << 28 });
+  const found = /^\s*([\d,]+)\b.*PROGRAM TOTALS/m.exec(done.stdout);
+  return sum + (found ? Number(found[1].replaceAll(',', '')) : 0);
+}, 0);

@@ -9,6 +9,7 @@
 #include "account/access.h"
 
 #include "account/access_inside.h"
+#include "account/access_plans.h"
 #include "base/mem.h"
 #include "base/thread.h"
 #include <assert.h>
@@ -48,19 +49,41 @@ struct access_table {
 
 /* --- the link of account.h as a source --------------------------------------------------------*/
 
+struct link {
+    struct account *account;
+    const struct log_sink *sink;
+    struct access_plans plans; /* of the last look */
+};
+
+static enum err
+link_read_plans(struct link *link, struct access_plans *ret_plans, struct diag *diag)
+{
+    struct access_plans plans = {0};
+    enum err err = access_plans_read(link->account, link->sink, &link->plans, &plans, diag);
+
+    if (err != ERR_OK)
+        return err;
+    access_plans_free(&link->plans);
+    link->plans = plans;
+    return access_plans_copy(&link->plans, ret_plans);
+}
+
 static enum err
 link_read(void *state, int64_t revoked_since_us, struct access_rows *ret_rows, struct diag *diag)
 {
     CLEANUP(access_rows_free) struct access_rows rows = {0};
-    struct account *account = state;
-    /* Three looks, each as of one moment: a change between them is seen by the next has_changed. */
-    enum err err = account_list(account, &rows.keys, diag);
+    struct link *link = state;
+    /* Several looks, each as of one moment: a change between them is seen by the next has_changed.
+     */
+    enum err err = account_list(link->account, &rows.keys, diag);
 
     if (err == ERR_OK)
-        err = login_list(account, &rows.logins, diag);
+        err = login_list(link->account, &rows.logins, diag);
     if (err == ERR_OK)
-        err = session_list_revoked(account, revoked_since_us, ACCESS_REVOKED_MAX, &rows.revoked,
-                                   &rows.revoked_count, diag);
+        err = session_list_revoked(link->account, revoked_since_us, ACCESS_REVOKED_MAX,
+                                   &rows.revoked, &rows.revoked_count, diag);
+    if (err == ERR_OK)
+        err = link_read_plans(link, &rows.plans, diag);
     if (err != ERR_OK)
         return err;
     *ret_rows = rows;
@@ -71,27 +94,29 @@ link_read(void *state, int64_t revoked_since_us, struct access_rows *ret_rows, s
 static enum err
 link_has_changed(void *state, bool *ret_has_changed, struct diag *diag)
 {
-    return account_has_changed(state, ret_has_changed, diag);
+    return account_has_changed(((struct link *)state)->account, ret_has_changed, diag);
 }
 
 static enum err
 link_keys_used(void *state, const struct account_key_use *uses, size_t count, struct diag *diag)
 {
-    return account_keys_used(state, uses, count, diag);
+    return account_keys_used(((struct link *)state)->account, uses, count, diag);
 }
 
 static enum err
 link_sweep(void *state, struct diag *diag)
 {
-    return session_sweep(state, SESSION_KEPT_US, diag);
+    return session_sweep(((struct link *)state)->account, SESSION_KEPT_US, diag);
 }
 
 static void
 link_close(void *state)
 {
-    struct account *account = state;
+    struct link *link = state;
 
-    account_close(&account);
+    account_close(&link->account);
+    access_plans_free(&link->plans);
+    mem_free(link);
 }
 
 /* --- looking ----------------------------------------------------------------------------------*/
@@ -342,15 +367,23 @@ enum err
 access_start(struct account **account, const struct access_config *config,
              struct access_table **ret_table, struct diag *diag)
 {
+    struct link *link = MEM_NEW(struct link, 1);
     const struct access_source source = {
         .read = link_read,
         .has_changed = link_has_changed,
         .keys_used = link_keys_used,
         .sweep = link_sweep,
         .close = link_close,
-        .state = MOVE(*account),
+        .state = link,
     };
 
+    if (link == NULL) {
+        account_close(account);
+        diag_set(diag, "access table: out of memory");
+        return ERR_NOMEM;
+    }
+    link->account = MOVE(*account);
+    link->sink = config->sink;
     return access_start_over(&source, config, ret_table, diag);
 }
 

@@ -3,7 +3,8 @@
  * and a right.
  *
  * Layer 3 (account). A snapshot is immutable and counted; the table holds the newest: keys in
- * force, projects, logins with their roles, sessions revoked of late, the ring of token keys. A
+ * force, projects, logins with their roles, sessions revoked of late, the ring of token keys,
+ * tracking plans. A
  * watcher thread asks every WATCH_MS whether another link has committed (a read of a few bytes) or
  * the file of token keys has been replaced, and publishes a new snapshot then: what is changed
  * beside a server takes effect within 1 s. If the rows cannot be read, the last snapshot goes on
@@ -31,6 +32,7 @@
 #include "account/session.h"
 #include "account/token.h"
 #include "base/log.h"
+#include "plan/plan.h"
 
 struct access_table;
 struct access_snapshot;
@@ -114,6 +116,10 @@ access_project(const struct access_snapshot *snapshot, uint32_t project_id);
 /* Of rising id, for those who must go over all. */
 const struct account_project *
 access_projects(const struct access_snapshot *snapshot, size_t *ret_count);
+/* The tracking plan in force; NULL: none. Lives as long as the snapshot. *ret_revision may be NULL.
+ */
+const struct plan *
+access_plan(const struct access_snapshot *snapshot, uint32_t project_id, uint64_t *ret_revision);
 bool access_is_admin(const struct access_snapshot *snapshot, uint64_t login_id);
 /* NULL: no such login. */
 const char *access_email(const struct access_snapshot *snapshot, uint64_t login_id);

@@ -8,8 +8,20 @@
 #define POTIK_ACCOUNT_ACCESS_INSIDE_H
 
 #include "account/access.h"
+#include "plan/plan.h"
 
 #define ACCESS_REVOKED_MAX 100000 /* sessions revoked within the life of a token */
+
+/* By project. */
+struct access_plan {
+    uint32_t project_id;
+    uint64_t revision;
+    struct plan *plan; /* held */
+};
+struct access_plans {
+    struct access_plan *list;
+    size_t count;
+};
 
 /* As of one moment; each list by id, memberships by (login, project). */
 struct access_rows {
@@ -17,6 +29,7 @@ struct access_rows {
     struct login_list logins;
     struct session_id *revoked; /* in any order */
     size_t revoked_count;
+    struct access_plans plans;
 };
 void access_rows_free(struct access_rows *rows);
 

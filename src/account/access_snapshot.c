@@ -12,6 +12,7 @@
  */
 #include "account/access_inside.h"
 
+#include "account/access_plans.h"
 #include "base/mem.h"
 #include "codec/hash.h"
 #include <assert.h>
@@ -46,6 +47,7 @@ struct access_snapshot {
     struct login_list logins;
     struct session_id *revoked; /* sorted */
     size_t revoked_count;
+    struct access_plans plans;
     bool has_ring;
     struct key_ring ring;
 };
@@ -56,6 +58,7 @@ access_rows_free(struct access_rows *rows)
     account_list_free(&rows->keys);
     login_list_free(&rows->logins);
     mem_free(rows->revoked);
+    access_plans_free(&rows->plans);
     *rows = (struct access_rows){0};
 }
 
@@ -72,6 +75,7 @@ snapshot_free(struct access_snapshot **snapshot)
     mem_free(s->projects);
     login_list_free(&s->logins);
     mem_free(s->revoked);
+    access_plans_free(&s->plans);
     sodium_memzero(&s->ring, sizeof(s->ring));
     mem_free(s);
     *snapshot = NULL;
@@ -144,6 +148,8 @@ take_rows(struct access_snapshot *snapshot, struct access_rows *rows)
     /* Loops need no hashes, and what is not there cannot leak. */
     for (size_t i = 0; i < snapshot->logins.login_count; i++)
         sodium_memzero(&snapshot->logins.logins[i].password, sizeof(struct password_hash));
+    snapshot->plans = rows->plans;
+    rows->plans = (struct access_plans){0};
     snapshot->revoked = MOVE(rows->revoked);
     snapshot->revoked_count = rows->revoked_count;
     rows->revoked_count = 0;
@@ -456,6 +462,17 @@ access_projects(const struct access_snapshot *snapshot, size_t *ret_count)
 {
     *ret_count = snapshot->project_count;
     return snapshot->projects;
+}
+
+const struct plan *
+access_plan(const struct access_snapshot *snapshot, uint32_t project_id, uint64_t *ret_revision)
+{
+    const struct access_plan *found =
+        snapshot->plans.count != 0 ? access_plans_find(&snapshot->plans, project_id) : NULL;
+
+    if (found != NULL && ret_revision != NULL)
+        *ret_revision = found->revision;
+    return found != NULL ? found->plan : NULL;
 }
 
 const char *

@@ -27,7 +27,7 @@
 #define LOOK_NS (5 * NS_PER_S)
 #define RETRY_MIN_NS (NS_PER_S / 10)
 #define RETRY_MAX_NS (2 * NS_PER_S)
-#define PRINT_BYTES 256
+#define PRINT_BYTES 320
 #define OID_TIMESTAMPTZ 1184
 
 struct db_postgres {

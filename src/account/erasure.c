@@ -25,6 +25,7 @@ static const struct db_statement erasure_all = DB_BOTH(sql_erasure_list);
 static const struct db_statement project_delete = DB_BOTH(sql_project_delete);
 static const struct db_statement project_revoke_keys = DB_BOTH(sql_project_revoke_keys);
 static const struct db_statement project_drop_members = DB_BOTH(sql_project_drop_members);
+static const struct db_statement project_drop_plan = DB_BOTH(sql_project_drop_plan);
 
 /* --- words ------------------------------------------------------------------------------------*/
 
@@ -241,6 +242,8 @@ delete_project(struct account *account, const struct account_actor *by, uint32_t
     values.count = 1; /* the id alone */
     if (err == ERR_OK)
         err = db_run(account->db, &project_drop_members, &values, diag);
+    if (err == ERR_OK)
+        err = db_run(account->db, &project_drop_plan, &values, diag);
     if (err == ERR_OK)
         err = account_note(account, by, "project.deleted", project_id, diag, NULL, "project %u %s",
                            project_id, name);

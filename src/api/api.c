@@ -231,6 +231,7 @@ loop_free(struct api_loop **place)
     access_release(&loop->access);
     auth_forget(loop);
     access_lines_fini(&loop->access_lines);
+    mem_free(loop->plan_scratch);
     buf_fini(&loop->reply);
     mem_free(loop);
     *place = NULL;
@@ -338,6 +339,9 @@ handle_loop_start(void *app, struct http_loop *http, void **ret_loop_state, stru
     enum err err;
 
     if (loop == NULL)
+        return ERR_NOMEM;
+    loop->plan_scratch = mem_alloc(PLAN_SCRATCH_BYTES);
+    if (loop->plan_scratch == NULL)
         return ERR_NOMEM;
     loop->api = api;
     loop->http = http;

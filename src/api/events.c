@@ -9,6 +9,7 @@
 #include "api/internal.h"
 #include "api/listing.h"
 #include "api/media.h"
+#include "api/plan_gate.h"
 #include "api/upload.h"
 #include "api/verdicts.h"
 
@@ -18,6 +19,7 @@ struct events_post {
     struct ingest_request ingest;
     struct api_request *request;
     struct upload upload;
+    struct plan_gate gate;
     bool wants_results;
     uint64_t *retried; /* ids of `retry_of`, in the arena: one an event */
     uint32_t retried_count;
@@ -222,6 +224,8 @@ post_done(struct ingest_request *ingest)
     post->is_gathered = false;
     if (ingest->err == ERR_OK)
         keep_refused(post);
+    if (post->gate.warnings != NULL)
+        plan_gate_count(&post->gate, ingest, clock_wall_us(loop->api->config.clock));
     if (ingest->is_abandoned) {
         struct arena kept = post->kept; /* `post` lies in it */
 
@@ -276,13 +280,16 @@ post_end(struct api_request *request)
     }
     if (!limits_take_events(request, ingest->batch.count))
         return;
+    err = plan_gate_check(&post->gate, request, &ingest->batch);
     own_refused(&ingest->batch, request->project_id);
     ingest->verdicts =
         arena_alloc(http_arena(request->exchange), ingest->batch.count * sizeof(*ingest->verdicts));
     ingest->done = post_done;
     ingest->user = post;
-    err = ingest->verdicts == NULL ? ERR_NOMEM : ingest_add(request->loop->ingest, ingest);
+    if (err == ERR_OK)
+        err = ingest->verdicts == NULL ? ERR_NOMEM : ingest_add(request->loop->ingest, ingest);
     if (err != ERR_OK) {
+        plan_gate_fini(&post->gate);
         http_reply_error(request->exchange, err, NULL, NULL);
         return;
     }

@@ -63,6 +63,7 @@ struct api_loop {
     struct buf reply; /* emptied for each reply */
     struct upload_budget uploads;
     struct access_lines access_lines;
+    char *plan_scratch;             /* PLAN_SCRATCH_BYTES */
     struct store_position position; /* the last one told, and its text */
     char position_text[STORE_POSITION_TEXT];
 };
@@ -212,6 +213,8 @@ extern const struct resource_kind rejected_list_resource; /* rejected.c */
 extern const struct resource_kind rejected_get_resource;
 /* An id of a kept refused event, as it stands in a query. */
 bool rejected_parse_id(struct slice text, uint64_t *ret_id);
+extern const struct resource_kind tracking_plan_get_resource; /* tracking_plan.c */
+extern const struct resource_kind tracking_plan_set_resource;
 bool stats_exists(const struct slice *segments);
 bool docs_file_exists(const struct slice *segments);
 /* "there is no such metric; there are: dau, …" */

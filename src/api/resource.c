@@ -146,6 +146,10 @@ take_request(struct api_request *request, struct resource *res, struct arena *ar
         res->segments[i] = arena_copy(arena, request->segments[i]);
         err = res->segments[i].ptr != NULL ? ERR_OK : ERR_NOMEM;
     }
+    if (err == ERR_OK && http_header(request->exchange, "if-match").ptr != NULL) {
+        res->if_match = arena_copy(arena, http_header(request->exchange, "if-match"));
+        err = res->if_match.ptr != NULL ? ERR_OK : ERR_NOMEM;
+    }
     if (err == ERR_OK && request->body.len != 0) {
         res->body_text = arena_copy(arena, slice_of(request->body.ptr, request->body.len));
         err = res->body_text.ptr != NULL ? ERR_OK : ERR_NOMEM;

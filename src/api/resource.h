@@ -42,6 +42,7 @@ struct resource {
     struct slice segments[ROUTE_SEGMENTS_MAX];
     struct slice parameters[RESOURCE_PARAMETERS_MAX]; /* values; ptr NULL: not given */
     struct slice body_text;
+    struct slice if_match; /* the header field; ptr NULL: none */
     /* for `run`: */
     struct account *account; /* the lane's link */
     struct access_snapshot *access;

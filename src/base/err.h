@@ -33,6 +33,7 @@
     X(TOO_DEEP, "too_deep", 400, false, "objects or arrays are nested too deep")                   \
     X(PROPERTIES_TOO_LARGE, "properties_too_large", 400, false, "properties are over 64 KiB")      \
     X(EVENT_TOO_LARGE, "event_too_large", 400, false, "the event is over 1 MiB")                   \
+    X(PLAN_VIOLATION, "plan_violation", 400, false, "the event differs from the tracking plan")    \
     /* of a request */                                                                             \
     X(BAD_REQUEST, "bad_request", 400, false, "the request is not valid HTTP")                     \
     X(EMPTY_BODY, "empty_body", 400, false, "the body is empty")                                   \
@@ -40,6 +41,7 @@
     X(INVALID_PARAMETER, "invalid_parameter", 400, false,                                          \
       "a parameter is unknown or out of range")                                                    \
     X(ALL_REJECTED, "all_rejected", 400, false, "every event was refused")                         \
+    X(INVALID_PLAN, "invalid_plan", 400, false, "the tracking plan is not one")                    \
     X(UNAUTHORIZED, "unauthorized", 401, false, "a valid key or token is needed")                  \
     X(WRONG_KEY_KIND, "wrong_key_kind", 403, false, "this key is of the other kind")               \
     X(FORBIDDEN, "forbidden", 403, false, "not allowed")                                           \
@@ -47,6 +49,8 @@
     X(METHOD_NOT_ALLOWED, "method_not_allowed", 405, false, "the method is not allowed here")      \
     X(ALREADY_EXISTS, "already_exists", 409, false, "it exists already")                           \
     X(CONFLICT, "conflict", 409, false, "what stands now does not allow it")                       \
+    X(PRECONDITION_FAILED, "precondition_failed", 412, false,                                      \
+      "it was changed meanwhile; read it again")                                                   \
     X(REQUEST_TIMEOUT, "request_timeout", 408, true, "the request came too slowly")                \
     X(BODY_TOO_LARGE, "body_too_large", 413, false,                                                \
       "the body is over 16 MiB; send fewer events at once")                                        \

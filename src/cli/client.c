@@ -451,32 +451,26 @@ client_explain_silence(const struct client *client, CURLcode code, struct diag *
              curl_easy_strerror(code));
 }
 
-/* GET, or POST where there is a body. */
-static enum err
-ask(struct client *client, const char *path, const struct slice *body, struct client_reply *reply,
-    struct diag *diag)
+/* base + path, with the project. false: out of memory, told. */
+static bool
+write_url(const struct client *client, const char *path, struct buf *url, struct diag *diag)
 {
-    struct buf url;
+    buf_add_text(url, client->base);
+    buf_add_text(url, path);
+    if (client->project[0] != '\0')
+        buf_printf(url, "%c%s", strchr(path, '?') != NULL ? '&' : '?', client->project);
+    buf_add_char(url, '\0');
+    if (buf_failed(url))
+        diag_set(diag, "out of memory, or the request is too long");
+    return !buf_failed(url);
+}
+
+/* What client->easy was prepared for. */
+static enum err
+transfer(struct client *client, struct client_reply *reply, struct diag *diag)
+{
     CURLcode code;
 
-    buf_init(&url, 256u * 1024);
-    buf_clear(&reply->body);
-    reply->watermark[0] = '\0';
-    buf_add_text(&url, client->base);
-    buf_add_text(&url, path);
-    if (client->project[0] != '\0')
-        buf_printf(&url, "%c%s", strchr(path, '?') != NULL ? '&' : '?', client->project);
-    buf_add_char(&url, '\0');
-    if (buf_failed(&url)) {
-        buf_fini(&url);
-        diag_set(diag, "out of memory, or the request is too long");
-        return ERR_NOMEM;
-    }
-    client_prepare(client, client->easy, url.ptr);
-    if (body != NULL) {
-        (void)curl_easy_setopt(client->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->len);
-        (void)curl_easy_setopt(client->easy, CURLOPT_POSTFIELDS, body->ptr);
-    }
     (void)curl_easy_setopt(client->easy, CURLOPT_TIMEOUT, client->timeout_s);
     (void)curl_easy_setopt(client->easy, CURLOPT_WRITEFUNCTION, take_body);
     (void)curl_easy_setopt(client->easy, CURLOPT_WRITEDATA, reply);
@@ -485,7 +479,6 @@ ask(struct client *client, const char *path, const struct slice *body, struct cl
     (void)curl_easy_setopt(client->easy, CURLOPT_NOPROGRESS, 0L);
     (void)curl_easy_setopt(client->easy, CURLOPT_XFERINFOFUNCTION, check_interrupt);
     code = curl_easy_perform(client->easy);
-    buf_fini(&url);
     if (code == CURLE_ABORTED_BY_CALLBACK && client_is_interrupted())
         return ERR_CANCELLED;
     if (code != CURLE_OK) {
@@ -494,6 +487,26 @@ ask(struct client *client, const char *path, const struct slice *body, struct cl
     }
     (void)curl_easy_getinfo(client->easy, CURLINFO_RESPONSE_CODE, &reply->status);
     return ERR_OK;
+}
+
+/* GET, or POST where there is a body. */
+static enum err
+ask(struct client *client, const char *path, const struct slice *body, struct client_reply *reply,
+    struct diag *diag)
+{
+    CLEANUP(buf_fini) struct buf url;
+
+    buf_init(&url, 256u * 1024);
+    buf_clear(&reply->body);
+    reply->watermark[0] = '\0';
+    if (!write_url(client, path, &url, diag))
+        return ERR_NOMEM;
+    client_prepare(client, client->easy, url.ptr);
+    if (body != NULL) {
+        (void)curl_easy_setopt(client->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->len);
+        (void)curl_easy_setopt(client->easy, CURLOPT_POSTFIELDS, body->ptr);
+    }
+    return transfer(client, reply, diag);
 }
 
 enum err
@@ -507,6 +520,57 @@ client_post(struct client *client, const char *path, struct slice body, struct c
             struct diag *diag)
 {
     return ask(client, path, &body, reply, diag);
+}
+
+/* The client's own header fields, and those of a PUT. NULL: out of memory. */
+static struct curl_slist *
+put_headers(const struct client *client, const char *if_match)
+{
+    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+    char line[128];
+
+    for (const struct curl_slist *own = client->headers; headers != NULL && own != NULL;
+         own = own->next) {
+        struct curl_slist *longer = curl_slist_append(headers, own->data);
+
+        if (longer == NULL)
+            curl_slist_free_all(headers);
+        headers = longer;
+    }
+    if (headers != NULL && if_match != NULL) {
+        struct curl_slist *longer;
+
+        (void)snprintf(line, sizeof(line), "If-Match: %s", if_match);
+        longer = curl_slist_append(headers, line);
+        if (longer == NULL)
+            curl_slist_free_all(headers);
+        headers = longer;
+    }
+    return headers;
+}
+
+enum err
+client_put(struct client *client, const char *path, struct slice body, const char *if_match,
+           struct client_reply *reply, struct diag *diag)
+{
+    CLEANUP(buf_fini) struct buf url;
+    struct curl_slist *headers = put_headers(client, if_match);
+    enum err err = ERR_NOMEM;
+
+    buf_init(&url, 256u * 1024);
+    buf_clear(&reply->body);
+    if (headers == NULL)
+        diag_set(diag, "out of memory");
+    else if (write_url(client, path, &url, diag)) {
+        client_prepare(client, client->easy, url.ptr);
+        (void)curl_easy_setopt(client->easy, CURLOPT_HTTPHEADER, headers);
+        (void)curl_easy_setopt(client->easy, CURLOPT_CUSTOMREQUEST, "PUT");
+        (void)curl_easy_setopt(client->easy, CURLOPT_POSTFIELDS, body.len != 0 ? body.ptr : "");
+        (void)curl_easy_setopt(client->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
+        err = transfer(client, reply, diag);
+    }
+    curl_slist_free_all(headers);
+    return err;
 }
 
 void

@@ -68,7 +68,7 @@ struct client {
     long timeout_s;             /* of client_get: the whole answer; client_open gives 120 */
     char project[32];           /* "project=7", for the query; "": not named */
     struct curl_slist *headers; /* Authorization */
-    CURL *easy;                 /* of client_get */
+    CURL *easy;                 /* of client_get and client_put */
 };
 
 /* ERR_INVALID: no such form of a server; ERR_ABSENT: no server or key found, with the cure;
@@ -92,6 +92,9 @@ client_get(struct client *client, const char *path, struct client_reply *reply, 
 /* The same for a POST of this body, as JSON. */
 MUST_USE enum err client_post(struct client *client, const char *path, struct slice body,
                               struct client_reply *reply, struct diag *diag);
+/* PUT `body`, JSON, likewise. if_match: the header field's value; NULL: none. */
+MUST_USE enum err client_put(struct client *client, const char *path, struct slice body,
+                             const char *if_match, struct client_reply *reply, struct diag *diag);
 /* "no reply from SERVER (is `potik serve` running?): REASON", for a transfer that failed; where the
  * server is not trusted, what to do. */
 void client_explain_silence(const struct client *client, CURLcode code, struct diag *diag);

@@ -15,6 +15,7 @@ const struct command *const commands[] = {
     &command_stats,
     &command_tail,
     &command_rejected,
+    &command_plan,
     &command_demo,
     &command_account,
     &command_project,

@@ -159,30 +159,21 @@ json_reader_text(struct json_reader *reader, struct json_text *ret_text)
     return true;
 }
 
-enum err
-json_text_decode(const struct json_text *text, struct arena *arena, struct slice *ret_text)
+struct slice
+json_text_decode_into(const struct json_text *text, char *room)
 {
     const char *at = text->ptr;
     const char *end = text->ptr + text->len;
-    char *decoded = NULL;
     size_t written = 0;
 
-    if (!text->is_escaped) {
-        *ret_text = slice_of(text->ptr, text->len);
-        return ERR_OK;
-    }
-    decoded =
-        arena_alloc(arena, text->len); /* an escape is never shorter than what it stands for */
-    if (decoded == NULL)
-        return ERR_NOMEM;
     while (at < end) {
         if (*at != '\\') {
-            decoded[written++] = *at++;
+            room[written++] = *at++;
         } else if (at[1] != 'u') {
             static const char from[] = "\"\\/bfnrt";
             static const char to[] = "\"\\/\b\f\n\r\t";
 
-            decoded[written++] = to[strchr(from, at[1]) - from];
+            room[written++] = to[strchr(from, at[1]) - from];
             at += 2;
         } else {
             uint32_t unit = (uint32_t)read_hex4(at + 2, end);
@@ -193,10 +184,25 @@ json_text_decode(const struct json_text *text, struct arena *arena, struct slice
                     0x10000 + ((unit - 0xd800) << 10) + ((uint32_t)read_hex4(at + 2, end) - 0xdc00);
                 at += 6;
             }
-            written += utf8_put(unit, decoded + written);
+            written += utf8_put(unit, room + written);
         }
     }
-    *ret_text = slice_of(decoded, written);
+    return slice_of(room, written);
+}
+
+enum err
+json_text_decode(const struct json_text *text, struct arena *arena, struct slice *ret_text)
+{
+    char *room = NULL;
+
+    if (!text->is_escaped) {
+        *ret_text = slice_of(text->ptr, text->len);
+        return ERR_OK;
+    }
+    room = arena_alloc(arena, text->len);
+    if (room == NULL)
+        return ERR_NOMEM;
+    *ret_text = json_text_decode_into(text, room);
     return ERR_OK;
 }
 

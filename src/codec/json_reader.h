@@ -112,6 +112,8 @@ void json_note_set(struct json_note *note, enum err err, struct slice root, stru
  * bad_utf8 text. */
 MUST_USE enum err
 json_text_decode(const struct json_text *text, struct arena *arena, struct slice *ret_text);
+/* The same into `room` of text->len bytes: an escape is never shorter than what it stands for. */
+struct slice json_text_decode_into(const struct json_text *text, char *room);
 
 /*
  * Can the number (valid JSON) be kept exactly, here and in every store and export? Integers −2^63 …

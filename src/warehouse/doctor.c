@@ -82,6 +82,12 @@ check_named(struct visit *visit, const char *dir, const char *project,
         if (what[0] != '\0')
             tell(visit, true, project, name, what);
     }
+    if (manifest->learnt_count != 0) {
+        snprintf(name, sizeof(name), "learnt.%u", (unsigned)manifest->learnt.number);
+        check_file(dir, name, manifest->learnt.bytes, manifest->learnt.checksum, what);
+        if (what[0] != '\0')
+            tell(visit, true, project, name, what);
+    }
     for (uint32_t i = 0; i < manifest->file_count; i++) {
         const struct manifest_file *file = &manifest->files[i];
 

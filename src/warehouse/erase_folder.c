@@ -19,6 +19,8 @@ erase_unlink(const char *path, struct diag *diag)
 static bool
 is_in_manifest(const struct manifest *manifest, uint32_t number, bool is_types)
 {
+    if (is_types && manifest->learnt_count != 0 && manifest->learnt.number == number)
+        return true;
     for (uint32_t i = 0; is_types && i < manifest->types_count; i++) {
         if (manifest->types[i].number == number)
             return true;
@@ -39,8 +41,10 @@ erase_clear_folder(struct project *project, bool *ret_is_clean, struct diag *dia
     *ret_is_clean = true;
     for (size_t i = 0; err == ERR_OK && i < list.count; i++) {
         const char *name = list.names[i];
-        const bool is_types = strncmp(name, "types.", 6) == 0;
-        const unsigned long number = strtoul(is_types ? name + 6 : name, NULL, 10);
+        const bool is_learnt = strncmp(name, "learnt.", 7) == 0;
+        const bool is_types = is_learnt || strncmp(name, "types.", 6) == 0;
+        const unsigned long number =
+            strtoul(is_types ? name + (is_learnt ? 7 : 6) : name, NULL, 10);
         char path[FILE_PATH_MAX];
 
         if ((!is_types && strstr(name, ".parquet") == NULL) ||

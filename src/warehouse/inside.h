@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "warehouse/engine.h"
+#include "warehouse/learnt.h"
 #include "warehouse/manifest.h"
 #include "warehouse/persons.h"
 #include "warehouse/tail.h"
@@ -96,6 +97,7 @@ struct lexicon {
     struct project *project;
     struct types *types; /* replaced under the project's lock where names are erased */
     struct persons persons;
+    struct learnt *learnt;
     char runs_dir[FILE_PATH_MAX];
     uint8_t runs_owner[RUN_OWNER_BYTES];
 };

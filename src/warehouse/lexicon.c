@@ -30,7 +30,8 @@ lexicon_new(struct project *project, uint64_t generation, uint32_t epoch,
         mem_free(lexicon);
         return ERR_INVALID;
     }
-    if (types_new(&lexicon->types) != ERR_OK) {
+    if (types_new(&lexicon->types) != ERR_OK || learnt_new(&lexicon->learnt) != ERR_OK) {
+        types_release(&lexicon->types);
         mem_free(lexicon);
         return ERR_NOMEM;
     }
@@ -62,6 +63,7 @@ lexicon_release(struct lexicon **lexicon_place)
         return;
     types_release(&lexicon->types);
     persons_fini(&lexicon->persons);
+    learnt_free(&lexicon->learnt);
     /* What cannot be removed now is removed when the project is opened next. */
     if (atomic_load(&lexicon->is_dropped)) {
         if (file_exists(lexicon->runs_dir))

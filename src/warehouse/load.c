@@ -92,6 +92,8 @@ apply_row(struct warehouse *warehouse, struct project *project, const struct sto
     if (err == ERR_OK)
         err = types_resolve(lexicon->types, row->event.event_type, &type_id);
     if (err == ERR_OK)
+        err = learnt_prepare(lexicon->learnt, type_id, &row->event);
+    if (err == ERR_OK)
         err = tail_append(tail, &row->event, seq, person, type_id,
                           row->seq == 0 ? &row->position : NULL);
     /* Also where no row was added: memory was taken, and is given back with the tail. */
@@ -107,6 +109,7 @@ apply_row(struct warehouse *warehouse, struct project *project, const struct sto
         project_report_damage(project, lexicon, diag);
     if (err != ERR_OK)
         return err;
+    learnt_add(lexicon->learnt, type_id, row->event.received_at_us);
     project->loaded = row->position;
     project->loaded_seq = seq;
     warehouse->bytes_read += tail->input_bytes - input_before;

@@ -36,6 +36,11 @@ static const struct field type_fields[] = {
     FIELD(manifest_types, bytes, U64),
     FIELD(manifest_types, checksum, HEX32),
 };
+static const struct field learnt_fields[] = {
+    FIELD(manifest_learnt, number, U32),
+    FIELD(manifest_learnt, bytes, U64),
+    FIELD(manifest_learnt, checksum, HEX32),
+};
 static const struct field file_fields[] = {
     FIELD(manifest_file, number, U32),       FIELD(manifest_file, level, U32),
     FIELD(manifest_file, rows, U64),         FIELD(manifest_file, bytes, U64),
@@ -146,6 +151,9 @@ manifest_write(const struct manifest *manifest, struct buf *buf)
     buf_printf(buf, ",\n%s,\n\"types\":", columns_text);
     write_list(buf, type_fields, COUNT_OF(type_fields), manifest->types, manifest->types_count,
                sizeof(manifest->types[0]));
+    buf_add_text(buf, ",\n\"learnt\":");
+    write_list(buf, learnt_fields, COUNT_OF(learnt_fields), &manifest->learnt,
+               manifest->learnt_count, sizeof(manifest->learnt));
     buf_add_text(buf, ",\n\"files\":");
     write_list(buf, file_fields, COUNT_OF(file_fields), manifest->files, manifest->file_count,
                sizeof(manifest->files[0]));
@@ -390,6 +398,9 @@ manifest_adds_up(const struct manifest *manifest)
         if (manifest->files[i].number >= manifest->next_number)
             return false;
     }
+    if (manifest->learnt_count > 1 ||
+        (manifest->learnt_count == 1 && manifest->learnt.number >= manifest->next_number))
+        return false;
     for (uint32_t i = 0; i < manifest->types_count; i++)
         types += manifest->types[i].count;
     return rows == manifest->rows && types == manifest->type_count;
@@ -402,6 +413,7 @@ manifest_parse(struct slice text, struct manifest *ret_manifest, struct diag *di
     struct cursor cursor;
     void *files = NULL;
     CLEANUP(mem_free_ptr) void *types = NULL;
+    CLEANUP(mem_free_ptr) void *learnt = NULL;
     uint64_t layout = 0;
     enum err err = check_text(text, "manifest.json", &cursor, diag);
 
@@ -427,6 +439,11 @@ manifest_parse(struct slice text, struct manifest *ret_manifest, struct diag *di
               MANIFEST_TYPES_MAX, &types, &manifest.types_count);
     if (types != NULL)
         memcpy(manifest.types, types, manifest.types_count * sizeof(manifest.types[0]));
+    expect(&cursor, ",\n\"learnt\":");
+    take_list(&cursor, learnt_fields, COUNT_OF(learnt_fields), sizeof(manifest.learnt), 1, &learnt,
+              &manifest.learnt_count);
+    if (learnt != NULL && manifest.learnt_count == 1)
+        memcpy(&manifest.learnt, learnt, sizeof(manifest.learnt));
     expect(&cursor, ",\n\"files\":");
     take_list(&cursor, file_fields, COUNT_OF(file_fields), sizeof(manifest.files[0]),
               MANIFEST_FILES_MAX, &files, &manifest.file_count);

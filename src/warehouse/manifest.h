@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define MANIFEST_FORMAT 1 /* of the text */
-#define MANIFEST_LAYOUT 1 /* of the files: another is rebuilt */
+#define MANIFEST_LAYOUT 2 /* of the files: another is rebuilt */
 #define MANIFEST_BYTES_MAX ((size_t)64 << 20)
 #define MANIFEST_FILES_MAX 65536
 #define MANIFEST_TYPES_MAX 64
@@ -52,6 +52,12 @@ struct manifest_types {
     uint32_t checksum;
 };
 
+struct manifest_learnt { /* learnt.<number> */
+    uint32_t number;
+    uint64_t bytes;
+    uint32_t checksum;
+};
+
 struct manifest {
     uint64_t generation; /* of the store when loading began: of the ledger, or an earlier one */
     uint32_t project_id;
@@ -65,8 +71,10 @@ struct manifest {
     uint32_t type_count;
     int64_t received_min_us;
     struct manifest_types types[MANIFEST_TYPES_MAX];
-    uint32_t types_count;        /* files of types */
-    struct manifest_file *files; /* by seq_min; owned */
+    uint32_t types_count;          /* files of types */
+    struct manifest_learnt learnt; /* of the sealed rows */
+    uint32_t learnt_count;         /* 0 or 1 */
+    struct manifest_file *files;   /* by seq_min; owned */
     uint32_t file_count;
 };
 

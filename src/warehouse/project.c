@@ -138,6 +138,8 @@ open_manifest(struct project *project, struct manifest *manifest, struct diag *d
         err = lexicon_new(project, manifest->generation, manifest->epoch, &lexicon);
     if (err == ERR_OK)
         err = lexicon_read_types(lexicon, project->dir, manifest, diag);
+    if (err == ERR_OK)
+        err = learnt_read(lexicon->learnt, project->dir, manifest, diag);
     if (err == ERR_OK) {
         const struct persons_runs runs = {lexicon->runs_dir, lexicon->runs_owner};
 
@@ -163,7 +165,9 @@ open_manifest(struct project *project, struct manifest *manifest, struct diag *d
 static uint32_t
 number_in(const char *name)
 {
-    const char *digits = strncmp(name, "types.", 6) == 0 ? name + 6 : name;
+    const char *digits = strncmp(name, "types.", 6) == 0    ? name + 6
+                         : strncmp(name, "learnt.", 7) == 0 ? name + 7
+                                                            : name;
     char *end = NULL;
     const unsigned long number = strtoul(digits, &end, 10);
 
@@ -189,6 +193,8 @@ is_named(const struct project *project, const char *name)
         }
         return false;
     }
+    if (strncmp(name, "learnt.", 7) == 0)
+        return manifest->learnt_count != 0 && manifest->learnt.number == number;
     for (uint32_t i = 0; i < manifest->file_count; i++) {
         if (manifest->files[i].number == number)
             return true;

@@ -90,9 +90,9 @@ project_reset(struct project *project, struct diag *diag)
     return err;
 }
 
-/* Names of types are read at the opening only: nobody holds the files. */
+/* Names of types, and what was learnt, are read at the opening only: nobody holds the files. */
 static enum err
-unlink_types(const struct project *project, const struct manifest *manifest, struct diag *diag)
+unlink_names(const struct project *project, const struct manifest *manifest, struct diag *diag)
 {
     enum err err = ERR_OK;
 
@@ -104,7 +104,7 @@ unlink_types(const struct project *project, const struct manifest *manifest, str
         if (err == ERR_ABSENT)
             err = ERR_OK;
     }
-    return err;
+    return err == ERR_OK ? learnt_unlink(project->dir, manifest, diag) : err;
 }
 
 /* Under seal_lock. */
@@ -125,7 +125,7 @@ remove_empty(struct project *project, struct file_set **set, struct lexicon **le
     }
     atomic_fetch_sub(&project->warehouse->tail_bytes, project->tail->bytes);
     replace_all(project, set, lexicon, tail, false);
-    err = unlink_types(project, &project->manifest, diag);
+    err = unlink_names(project, &project->manifest, diag);
     manifest_fini(&project->manifest);
     project->manifest.generation = project->warehouse->generation;
     project->manifest.project_id = project->id;
@@ -172,10 +172,28 @@ keep_types_of_tail(const struct tail *tail, const struct types *types, bool *is_
     return is_any;
 }
 
+/* What the manifest's file has learnt, without the types that go, as a new file. Memory has more
+ * than that: the rows of the tail. */
+static enum err
+rewrite_learnt(const struct project *project, const bool *is_gone, uint32_t type_count,
+               struct manifest *manifest, struct diag *diag)
+{
+    CLEANUP(learnt_free) struct learnt *learnt = NULL;
+    enum err err = learnt_new(&learnt);
+
+    if (err == ERR_OK)
+        err = learnt_read(learnt, project->dir, manifest, diag);
+    if (err != ERR_OK)
+        return err;
+    learnt_forget(learnt, is_gone, type_count);
+    return learnt_write(learnt, project->dir, manifest, diag);
+}
+
 /* Under seal_lock: the names that stay as one new file, named by the manifest; then the old files
  * go. */
 static enum err
-replace_types(struct project *project, struct types **types, struct diag *diag)
+replace_types(struct project *project, struct types **types, const bool *is_gone,
+              uint32_t type_count, struct diag *diag)
 {
     CLEANUP(file_set_release) struct file_set *set = file_set_hold(project->set);
     CLEANUP(manifest_fini) struct manifest manifest = {0};
@@ -188,17 +206,20 @@ replace_types(struct project *project, struct types **types, struct diag *diag)
     manifest.type_count = 0;
     manifest.next_number = project->next_number;
     err = lexicon_write_types(*types, project->dir, &manifest, diag);
+    if (err == ERR_OK)
+        err = rewrite_learnt(project, is_gone, type_count, &manifest, diag);
     project->next_number = manifest.next_number;
     if (err == ERR_OK)
         err = project_publish(project, &manifest, &set, NULL, diag);
     if (err != ERR_OK)
         return err;
+    learnt_forget(project->lexicon->learnt, is_gone, type_count);
     pthread_mutex_lock(&project->lock);
     struct types *old_types = project->lexicon->types;
     project->lexicon->types = *types;
     *types = old_types;
     pthread_mutex_unlock(&project->lock);
-    return unlink_types(project, &old, diag);
+    return unlink_names(project, &old, diag);
 }
 
 enum err
@@ -221,7 +242,7 @@ project_forget_types(struct project *project, const struct lexicon *of_lexicon,
         if (err == ERR_OK)
             err = types_copy(project->lexicon->types, is_hole, &types);
         if (err == ERR_OK)
-            err = replace_types(project, &types, diag);
+            err = replace_types(project, &types, is_hole, type_count, diag);
     }
     pthread_mutex_unlock(&project->seal_lock);
     return err;

@@ -3,7 +3,7 @@
  *
  * Layer 4, the loader's thread. In this order, each synced before the next, so that a crash at any
  * moment leaves a project that stands for some earlier position of the store: types, run of
- * persons, rows, minima, manifest. Only then do memory and views change.
+ * persons, what was learnt, rows, minima, manifest. Only then do memory and views change.
  */
 #include "warehouse/file_write.h"
 #include "warehouse/sql.h"
@@ -199,6 +199,8 @@ write_all(struct project *project, struct manifest *manifest, struct diag *diag)
 
     if (err == ERR_OK)
         err = persons_seal(&lexicon->persons, &runs, diag);
+    if (err == ERR_OK)
+        err = learnt_write(lexicon->learnt, project->dir, manifest, diag);
     facts.number = manifest->next_number++;
     if (err == ERR_OK)
         err = write_tail(project, &facts, diag);
@@ -220,6 +222,7 @@ project_seal(struct project *project, struct diag *diag)
     CLEANUP(tail_release) struct tail *tail = NULL;
     CLEANUP(file_set_release) struct file_set *set = NULL;
     CLEANUP(manifest_fini) struct manifest manifest = {0};
+    struct manifest old = {0}; /* its learnt; nothing else is looked at */
     enum err err = tail_new(&tail);
 
     if (err != ERR_OK)
@@ -235,8 +238,11 @@ project_seal(struct project *project, struct diag *diag)
     }
     if (err == ERR_OK)
         err = set_with(project, &manifest.files[manifest.file_count - 1], &set);
+    old = project->manifest;
     if (err == ERR_OK)
         err = project_publish(project, &manifest, &set, &tail, diag);
+    if (err == ERR_OK) /* else it is removed when the project is opened next */
+        (void)!learnt_unlink(project->dir, &old, NULL);
     pthread_mutex_unlock(&project->seal_lock);
     return err;
 }

@@ -325,3 +325,9 @@ warehouse_stats(struct warehouse *warehouse, struct warehouse_stats *ret_stats)
     pthread_mutex_unlock(&warehouse->progress_lock);
     *ret_stats = stats;
 }
+
+void
+warehouse_learnt(struct warehouse_view *view, warehouse_learnt_fn *each, void *state)
+{
+    learnt_each(view->lexicon->learnt, view->types, view->type_count, each, state);
+}

@@ -164,6 +164,38 @@ bool warehouse_view_type_find(const struct warehouse_view *view, struct slice na
                               uint32_t *ret_type_id);
 
 /*
+ * What was seen of the project, of names and types of JSON: learnt as rows are loaded. Types and
+ * properties are bounded (learnt.h): is_complete says whether all of a type's are there. Counts are
+ * of rows loaded, those erased since included, until the project is loaded anew.
+ */
+enum warehouse_learnt_kind {
+    WAREHOUSE_LEARNT_NULL,
+    WAREHOUSE_LEARNT_BOOLEAN,
+    WAREHOUSE_LEARNT_INTEGER, /* without a fraction: 1, 1.0, 1e2 */
+    WAREHOUSE_LEARNT_NUMBER,
+    WAREHOUSE_LEARNT_STRING,
+    WAREHOUSE_LEARNT_ARRAY,
+    WAREHOUSE_LEARNT_OBJECT,
+    WAREHOUSE_LEARNT_KINDS
+};
+#define WAREHOUSE_LEARNT_PROPERTIES_MAX 200 /* of a type */
+struct warehouse_learnt_type {
+    struct slice name;
+    uint64_t count;
+    int64_t first_us; /* of received_at */
+    int64_t last_us;
+    bool is_complete;
+    uint32_t property_count;
+    struct {
+        struct slice name;
+        uint64_t counts[WAREHOUSE_LEARNT_KINDS];
+    } properties[WAREHOUSE_LEARNT_PROPERTIES_MAX];
+};
+typedef void warehouse_learnt_fn(void *state, const struct warehouse_learnt_type *type);
+/* Types in order of their first event. The loader waits meanwhile: `each` only notes down. */
+void warehouse_learnt(struct warehouse_view *view, warehouse_learnt_fn *each, void *state);
+
+/*
  * The person-ordered scan: all events with from_us <= occurred_at < to_us and (types NULL: any
  * type, else one of them), ordered by (person, occurred_at, seq), handed over in chunks to a fold.
  * With parts > 1 the persons are split into disjoint ranges, scanned by as many threads; each part

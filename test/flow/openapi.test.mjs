@@ -131,6 +131,7 @@ const newRejected = async () => {
   await events('[{}]');
   return (await reading('/v1/rejected?limit=1')).json.rejected[0].id;
 };
+const setPlan = (body, headers = {}) => api(server, 'PUT', '/v1/tracking-plan?project=1', { token: owner, body, headers });
 const notChanged = async (target) => {
   const { etag } = (await server.request({ path: target })).headers;
   return server.request({ path: target, headers: { 'if-none-match': etag } });
@@ -197,6 +198,9 @@ const CALLS = {
   getErasure: [['200', async () => api(server, 'GET', `/v1/erasures/${(await newErasure()).id}?project=1`, { token: admin })]],
   listRejected: [['200', () => reading('/v1/rejected?limit=3&code=missing_field&event_id=x')], ['400', () => reading('/v1/rejected?before=x')]],
   getRejected: [['200', async () => reading(`/v1/rejected/${await newRejected()}`)], ['404', () => reading('/v1/rejected/999999')]],
+  getTrackingPlan: [['200', () => reading('/v1/tracking-plan')], ['200', () => reading('/v1/tracking-plan?suggest=true')], ['400', () => reading('/v1/tracking-plan?suggest=yes')]],
+  setTrackingPlan: [['200', () => setPlan({ unknown_events: 'observe', events: { wanted: { mode: 'warn', properties: { type: 'object' } } } })], ['400', () => setPlan({ events: 1 })],
+    ['412', () => setPlan({}, { 'if-match': '"999"' })], ['413', () => setPlan({ events: { x: { description: 'x'.repeat(1100000) } } })]],
   getHealth: [['200', () => server.request({ path: '/healthz' })]],
   getReadiness: [['200', () => server.request({ path: '/readyz' })]],
   getMetrics: [['200', () => server.request({ path: '/metrics' })]],
@@ -206,7 +210,7 @@ const CALLS = {
   getRoot: [['200', () => server.request({ path: '/' })]],
 };
 /** Told, and not brought about here: they take thousands of rows. */
-const FULL = ['createKey 409', 'addMember 409', 'setMember 409', 'forgetPerson 409', 'deleteEvents 409'];
+const FULL = ['setTrackingPlan 409', 'createKey 409', 'addMember 409', 'setMember 409', 'forgetPerson 409', 'deleteEvents 409'];
 const OF_ALL = ['401', '403', '404', '415'];
 
 const whoOf = (operation) => routes().find((each) => each.method === operation.method.toUpperCase() &&

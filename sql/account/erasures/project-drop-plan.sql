@@ -1,0 +1,1 @@
+DELETE FROM tracking_plans WHERE project_id = $1
