@@ -7,8 +7,9 @@
 #include "base/counter.h"
 #include "event/limits.h"
 
-_Static_assert(PLAN_SCRATCH_BYTES == LIMIT_PROPERTIES_BYTES, "any text of properties has room");
-_Static_assert(PLAN_TYPE_BYTES_MAX == LIMIT_EVENT_TYPE_BYTES, "a plan may name any type");
+_Static_assert(sizeof(char[PLAN_SCRATCH_BYTES]) >= LIMIT_PROPERTIES_BYTES,
+               "any text of properties has room");
+_Static_assert(PLAN_TYPE_BYTES_MAX >= LIMIT_EVENT_TYPE_BYTES, "a plan may name any type");
 
 COUNTER_DEFINE(warned_total, "potik_plan_warnings_total",
                "events stored that differ from their project's tracking plan");

@@ -224,9 +224,9 @@ read_more(struct http_loop *loop)
         return;
     do {
         QUEUE_TAKE(loop, connection, more, is_in_more);
-        if (connection->tls != NULL)
+        if (connection != NULL && connection->tls != NULL)
             loop_more_later(loop, connection);
-    } while (connection != end);
+    } while (connection != NULL && connection != end);
 }
 
 static void

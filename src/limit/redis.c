@@ -239,7 +239,7 @@ connect_to_answer(struct limit_redis *redis)
     }
     address = &addresses[redis->tries++ % count];
     adopt(redis, redisAsyncConnect(address->hostaddr[0] != '\0' ? address->hostaddr : address->host,
-                                   atoi(address->port)));
+                                   (int)strtol(address->port, NULL, 10)));
     resolver_request_free(&redis->request);
 }
 

@@ -37,7 +37,7 @@ MUST_USE enum err limit_redis_check(const char *url, const char *prefix, struct 
  * Redis away is no error. */
 MUST_USE enum err limit_redis_open(const struct limit_redis_config *config,
                                    struct limit_redis **ret_redis, struct diag *diag);
-void limit_redis_close(struct limit_redis **redis);
+void limit_redis_close(struct limit_redis **place);
 /* Readable when limit_redis_ready is to be called, on the thread that opened it. */
 int limit_redis_fd(const struct limit_redis *redis);
 void limit_redis_ready(struct limit_redis *redis);

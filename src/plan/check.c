@@ -15,6 +15,7 @@
 #include "plan/inside.h"
 #include "plan/walk.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -393,6 +394,7 @@ refuse_missing(struct check *check, const struct schema *schema, const uint64_t 
             (missing == NULL || name->required < missing->required))
             missing = name;
     }
+    assert(missing != NULL); /* fewer were seen than are required */
     return refuse(check, &(struct crumb){.up = crumb, .key = missing->text},
                   "is missing; the tracking plan of %.*s requires it",
                   SLICE_ARGS(utf8_cut(check->type, SHOWN_BYTES)));

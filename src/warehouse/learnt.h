@@ -33,7 +33,7 @@
 struct learnt;
 
 MUST_USE enum err learnt_new(struct learnt **ret_learnt);
-void learnt_free(struct learnt **learnt);
+void learnt_free(struct learnt **place);
 /*
  * The loader's, two steps a row, so that a row that fails half way is not counted: before it is
  * given to the tail room is made for its names (ERR_NOMEM; it may be prepared again), afterwards it

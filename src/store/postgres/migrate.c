@@ -22,9 +22,12 @@ struct migration {
 
 /* By version, without gaps. A file that was released is never changed: what comes is a new file. */
 static const struct migration migrations[] = {
-    {1, "events", sql_0001_events},   {2, "accounts", sql_0002_accounts},
-    {3, "people", sql_0003_people},   {4, "audit_and_erasures", sql_0004_audit_and_erasures},
-    {5, "erasing", sql_0005_erasing}, {6, "missed_erasures", sql_0006_missed_erasures},
+    {1, "events", sql_0001_events},
+    {2, "accounts", sql_0002_accounts},
+    {3, "people", sql_0003_people},
+    {4, "audit_and_erasures", sql_0004_audit_and_erasures},
+    {5, "erasing", sql_0005_erasing},
+    {6, "missed_erasures", sql_0006_missed_erasures},
     {7, "tracking_plans", sql_0007_tracking_plans},
 };
 #define VERSION_NEWEST ((uint32_t)COUNT_OF(migrations))

@@ -189,7 +189,7 @@ parse_many(unsigned count)
     enum err err;
 
     for (unsigned i = 0; i < count; i++) {
-        char item[16];
+        char item[24];
 
         (void)snprintf(item, sizeof(item), ",10.0.0.%u", i);
         strcat(text, item);
