@@ -20,6 +20,8 @@
 #define MIB (UINT64_C(1024) * 1024)
 #define FILE_BYTES_MAX (64 * 1024)
 
+_Static_assert(REJECTS_BYTES_MIN == 1048576, "check_whole says 1MiB");
+
 /* Variables of the client commands: not settings of the server, but known. */
 static const char *const known_variables[] = {"POTIK_SERVER", "POTIK_KEY", "POTIK_READ_KEY",
                                               "POTIK_TOKEN", "POTIK_CA"};
@@ -341,9 +343,8 @@ check_whole(const struct config *config, struct diag *diag)
     }
     if (config->keep_rejected_bytes != 0 && config->keep_rejected_bytes < REJECTS_BYTES_MIN) {
         diag_set_field(diag, "keep-rejected",
-                       "keep-rejected: %llu will not do; it may be 0, or %lluMiB and more",
-                       (unsigned long long)config->keep_rejected_bytes,
-                       (unsigned long long)(REJECTS_BYTES_MIN / MIB));
+                       "keep-rejected: %llu will not do; it may be 0, or 1MiB and more",
+                       (unsigned long long)config->keep_rejected_bytes);
         config_name_source(config, "keep-rejected", diag);
         return ERR_INVALID;
     }
