@@ -1,5 +1,5 @@
 /*
- * plan - what a tracking plan costs ingest: instructions of a loop's thread an event, without a plan and with one in mode enforce
+ * plan - what a tracking plan costs ingest: events a second as fast as they come, and instructions of a loop's thread an event, without a plan and with one in mode enforce
  * that knows every event sent (seven properties: a pattern, two enums, bounds of a decimal and an integer, a length, a boolean).
  *
  *     ./dev bench plan [--quick] [--dir FOLDER]
@@ -9,7 +9,7 @@
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { Potik, Program, atMost, inclusive, load, machineFacts, openFigures, program, request, sleep, top, total } from './harness.mjs';
+import { Potik, Program, atLeast, atMost, inclusive, load, machineFacts, median, openFigures, program, request, sleep, top, total } from './harness.mjs';
 
 const words = process.argv.slice(2);
 const option = (name) => (words.includes(name) ? words[words.indexOf(name) + 1] : undefined);
@@ -43,15 +43,17 @@ async function potik(dataDir) {
   return server;
 }
 
+async function setPlan(server) {
+  const login = await request(server, 'POST', '/v1/auth/login', { body: server.admin });
+  const set = await request(server, 'PUT', '/v1/tracking-plan?project=1', { token: login.json.access_token, body: plan });
+  if (set.status !== 200) throw new Error(`PUT: ${set.status} ${JSON.stringify(set.json)}`);
+}
+
 /** Instructions an event of the loop's thread: { all, check }. */
 async function counted(batch, events, hasPlan) {
   const dataDir = fs.mkdtempSync(path.join(folder, 'data-'));
   const first = await potik(dataDir);
-  if (hasPlan) {
-    const login = await request(first, 'POST', '/v1/auth/login', { body: first.admin });
-    const set = await request(first, 'PUT', '/v1/tracking-plan?project=1', { token: login.json.access_token, body: plan });
-    if (set.status !== 200) throw new Error(`PUT: ${set.status} ${JSON.stringify(set.json)}`);
-  }
+  if (hasPlan) await setPlan(first);
   const { writeKey } = first;
   await first.stop();
   const traced = await new Program('valgrind', ['--tool=callgrind', '--separate-threads=yes', '--instr-atstart=no', `--callgrind-out-file=${path.join(dataDir, 'callgrind.out')}`,
@@ -71,7 +73,27 @@ async function counted(batch, events, hasPlan) {
   return { all: total(loops) / events, check: inclusive(loops, 'plan_gate_check') / events };
 }
 
+/** Events a second as fast as they come, without and with the plan in turn, each on a server of its own: [without, with]. */
+async function rates(options, rounds) {
+  const found = [[], []];
+  for (let round = 0; round < rounds; round++) {
+    for (const hasPlan of [0, 1]) {
+      const server = await potik(fs.mkdtempSync(path.join(folder, 'data-')));
+      if (hasPlan) await setPlan(server);
+      found[hasPlan].push((await load(server, { ...options, seed: 910 + 2 * round + hasPlan })).events_per_s);
+      await server.stop();
+    }
+  }
+  return found;
+}
+
 write({ facts: machineFacts(folder) });
+for (const [name, options] of [['single events, 64 connections', { connections: 64, batch: 1 }], ['batches of 1,000, 8 connections', { connections: 8, batch: 1000 }]]) {
+  const [without, withPlan] = await rates({ ...options, warm: 1, seconds: quick ? 2 : 6 }, quick ? 1 : 5);
+  figure(`${name}: events a second without a plan`, median(without), '/s', undefined, { rates: without });
+  figure('  with a plan in mode enforce', median(withPlan), '/s', undefined, { rates: withPlan });
+  figure('  with ÷ without, median of the pairs', median(withPlan.map((rate, i) => rate / without[i])), '×', atLeast(0.85, ' ×'));
+}
 for (const [name, batch, events] of [['single events', 1, quick ? 500 : 5000], ['batches of 1,000', 1000, quick ? 10000 : 50000]]) {
   const without = await counted(batch, events, false);
   const withPlan = await counted(batch, events, true);
