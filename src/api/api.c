@@ -340,7 +340,7 @@ handle_loop_start(void *app, struct http_loop *http, void **ret_loop_state, stru
 
     if (loop == NULL)
         return ERR_NOMEM;
-    loop->plan_scratch = mem_alloc(PLAN_SCRATCH_BYTES);
+    loop->plan_scratch = MEM_NEW(struct plan_scratch, 1);
     if (loop->plan_scratch == NULL)
         return ERR_NOMEM;
     loop->api = api;

@@ -63,7 +63,7 @@ struct api_loop {
     struct buf reply; /* emptied for each reply */
     struct upload_budget uploads;
     struct access_lines access_lines;
-    char *plan_scratch;             /* PLAN_SCRATCH_BYTES */
+    struct plan_scratch *plan_scratch;
     struct store_position position; /* the last one told, and its text */
     char position_text[STORE_POSITION_TEXT];
 };

@@ -25,7 +25,7 @@
 
 struct check {
     const char *end;
-    char *scratch;
+    struct plan_scratch *scratch;
     struct slice type;
     bool is_nomem;
     struct diag *diag;
@@ -259,7 +259,7 @@ decode(const struct check *check, struct slice raw)
 {
     struct json_text text = {.ptr = raw.ptr, .len = raw.len, .is_escaped = true};
 
-    return json_text_decode_into(&text, check->scratch);
+    return json_text_decode_into(&text, check->scratch->text);
 }
 
 static uint64_t
@@ -426,12 +426,47 @@ check_member(struct check *check, const struct schema *schema, const struct name
     return walk_value(at, check->end);
 }
 
+/* Where the guess of the name behind `last` stands; 0: the first member. */
+static uint16_t *
+hint_of(const struct check *check, const struct schema *schema, uint32_t last)
+{
+    return &check->scratch->next[(schema->number * 37 + last) & (PLAN_HINTS - 1)];
+}
+
+/* The name of the member at `at` if it is the one that came here the last time, NULL if not. */
+static const struct name *
+guess(const struct schema *schema, uint16_t hint, const char *at, const char *end)
+{
+    if (hint >= schema->names.count || !names_is_at(&schema->names.list[hint], at, end))
+        return NULL;
+    return &schema->names.list[hint];
+}
+
+/* Decodes the key at `at`; gives the place of the value, and the name it has in the schema. */
+static const char *
+read_key(const struct check *check, const struct schema *schema, const char *at, char *room,
+         struct slice *ret_key, const struct name **ret_name)
+{
+    bool is_escaped;
+
+    at = walk_text(at, check->end, ret_key, &is_escaped);
+    if (is_escaped)
+        *ret_key = decode_key(check, *ret_key, room);
+    *ret_name = names_find(&schema->names, *ret_key);
+    return walk_colon(at);
+}
+
+/*
+ * Senders write the members of one type mostly in one order: each is compared with the one that
+ * came there the last time, bytes with bytes, before it is read and searched for.
+ */
 static const char *
 check_object(struct check *check, const struct schema *schema, const char *at,
              const struct crumb *crumb)
 {
     uint64_t seen[REQUIRED_WORDS] = {0};
     uint32_t seen_count = 0;
+    uint32_t last = 0;
     char room[PLAN_NAME_BYTES_MAX + 1]; /* a key with escapes, while its value is looked at */
 
     if (schema->kinds != 0 && (schema->kinds & KIND_OBJECT) == 0)
@@ -439,19 +474,24 @@ check_object(struct check *check, const struct schema *schema, const char *at,
     if (schema->choices.are_given)
         return refuse_choice(check, schema, at, crumb);
     for (at = walk_first(at); *at != '}'; at = walk_next(at)) {
+        uint16_t *hint = hint_of(check, schema, last);
         struct crumb here = {.up = crumb};
-        const struct name *name;
-        bool is_escaped;
+        const struct name *name = guess(schema, *hint, at, check->end);
 
-        at = walk_text(at, check->end, &here.key, &is_escaped);
-        if (is_escaped)
-            here.key = decode_key(check, here.key, room);
-        name = names_find(&schema->names, here.key);
+        if (name != NULL) {
+            here.key = name->text;
+            at = walk_space(at + name->text.len + NAMES_QUOTES);
+        } else {
+            at = read_key(check, schema, at, room, &here.key, &name);
+            if (name != NULL)
+                *hint = (uint16_t)(name - schema->names.list);
+        }
+        last = name != NULL ? 1 + (uint32_t)(name - schema->names.list) : 0;
         if (name != NULL && name->required != NOT_REQUIRED) {
             seen[name->required / 64] |= UINT64_C(1) << name->required % 64;
             seen_count++;
         }
-        at = check_member(check, schema, name, walk_colon(at), &here);
+        at = check_member(check, schema, name, at, &here);
         if (at == NULL)
             return NULL;
     }
@@ -484,8 +524,8 @@ check_value(struct check *check, const struct schema *schema, const char *at,
 }
 
 bool
-schema_check(const struct schema *schema, struct slice type, struct slice properties, char *scratch,
-             bool *ret_is_nomem, struct diag *diag)
+schema_check(const struct schema *schema, struct slice type, struct slice properties,
+             struct plan_scratch *scratch, bool *ret_is_nomem, struct diag *diag)
 {
     struct slice text = properties.ptr != NULL ? properties : SLICE("{}");
     struct check check = {

@@ -464,8 +464,8 @@ plan_carry_counts(struct plan *plan, const struct plan *before)
 /* --- an event ---------------------------------------------------------------------------------*/
 
 enum plan_verdict
-plan_check(const struct plan *plan, struct slice type, struct slice properties, char *scratch,
-           struct plan_type **ret_type, struct diag *diag)
+plan_check(const struct plan *plan, struct slice type, struct slice properties,
+           struct plan_scratch *scratch, struct plan_type **ret_type, struct diag *diag)
 {
     const struct name *name = names_find(&plan->type_names, type);
     const struct plan_type *found = name != NULL ? name->value : &plan->unknown;

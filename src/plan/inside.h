@@ -31,6 +31,8 @@ struct name {
     struct slice text;
     uint64_t first; /* its first and last bytes: names_ends */
     uint64_t last;
+    const char
+        *quoted; /* a property's, as mostly sent: "name": with quotes and colon; NULL: never */
     const void *value; /* a schema, a type; NULL: a name alone */
     uint32_t required; /* its bit among what an object must have; NOT_REQUIRED */
 };
@@ -60,6 +62,7 @@ struct choices { /* of enum and const */
 };
 
 struct schema {
+    uint32_t number; /* one of its own in the plan */
     uint32_t kinds;  /* 0: any */
     bool is_nothing; /* `false`: no value will do */
     struct choices choices;
@@ -98,6 +101,7 @@ struct plan {
     struct plan_type unknown; /* all others */
     struct pattern **patterns;
     uint32_t pattern_count;
+    uint32_t schema_count;
 };
 
 /* --- names.c ----------------------------------------------------------------------------------*/
@@ -158,6 +162,35 @@ names_find(const struct names *names, struct slice text)
 }
 /* One that is not there, while there is room; `text` must live as long. */
 struct name *names_add(struct names *names, struct slice text);
+/* Sets `quoted`, where the name stands in JSON as it is. false: out of memory. */
+MUST_USE bool names_quote(struct name *name, struct arena *arena);
+#define NAMES_QUOTES 3 /* bytes of `quoted` beside the name's */
+
+/* Whether `at`, with `end` behind it, begins with name->quoted. */
+static inline bool
+names_is_at(const struct name *name, const char *at, const char *end)
+{
+    const size_t len = name->text.len + NAMES_QUOTES; /* 4 at least */
+    uint64_t ours[2], theirs[2];
+    uint32_t few[4];
+
+    if (name->quoted == NULL || (size_t)(end - at) < len)
+        return false;
+    if (len < 8) {
+        memcpy(&few[0], name->quoted, 4);
+        memcpy(&few[1], name->quoted + len - 4, 4);
+        memcpy(&few[2], at, 4);
+        memcpy(&few[3], at + len - 4, 4);
+        return few[0] == few[2] && few[1] == few[3];
+    }
+    if (len > 16)
+        return memcmp(name->quoted, at, len) == 0;
+    memcpy(&ours[0], name->quoted, 8);
+    memcpy(&ours[1], name->quoted + len - 8, 8);
+    memcpy(&theirs[0], at, 8);
+    memcpy(&theirs[1], at + len - 8, 8);
+    return ours[0] == theirs[0] && ours[1] == theirs[1];
+}
 
 /* --- compiling --------------------------------------------------------------------------------*/
 
@@ -186,7 +219,7 @@ MUST_USE enum err schema_compile(struct reading *reading, const char *at, bool i
 
 /* check.c: does it fit? false: told in diag, or *ret_is_nomem. */
 MUST_USE bool schema_check(const struct schema *schema, struct slice type, struct slice properties,
-                           char *scratch, bool *ret_is_nomem, struct diag *diag);
+                           struct plan_scratch *scratch, bool *ret_is_nomem, struct diag *diag);
 
 /* "a text", "a number": of the value at `at`. */
 const char *kind_shown(const char *at);

@@ -38,3 +38,26 @@ names_add(struct names *names, struct slice text)
     *name = (struct name){.text = text, .first = first, .last = last, .required = NOT_REQUIRED};
     return name;
 }
+
+bool
+names_quote(struct name *name, struct arena *arena)
+{
+    char *quoted;
+
+    for (size_t i = 0; i < name->text.len; i++) {
+        const unsigned char c = (unsigned char)name->text.ptr[i];
+
+        if (c < 0x20 || c == '"' || c == '\\') /* needs an escape */
+            return true;
+    }
+    if (name->text.len == 0)
+        return true;
+    quoted = arena_alloc(arena, name->text.len + NAMES_QUOTES);
+    if (quoted == NULL)
+        return false;
+    quoted[0] = '"';
+    memcpy(quoted + 1, name->text.ptr, name->text.len);
+    memcpy(quoted + 1 + name->text.len, "\":", 2);
+    name->quoted = quoted;
+    return true;
+}

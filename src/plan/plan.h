@@ -37,6 +37,7 @@
 #define PLAN_PATTERNS_MAX 200          /* of one plan: each takes up to 256 KiB in use */
 #define PLAN_LENGTH_MAX 1000000000     /* minLength … maxItems */
 #define PLAN_SCRATCH_BYTES (64 * 1024) /* as many as properties may have */
+#define PLAN_HINTS 256                 /* a power of two */
 
 enum plan_mode { PLAN_OBSERVE, PLAN_WARN, PLAN_ENFORCE };
 const char *plan_mode_name(enum plan_mode mode);
@@ -60,14 +61,20 @@ enum plan_verdict {
 };
 struct plan_type; /* whose counts a violation belongs to; lives as long as the plan */
 
+/* A thread's own, all zero at first. `next`: of a place in a schema the name that came next the
+ * last time; it is a guess, of this plan or of another, and is asked before it is believed. */
+struct plan_scratch {
+    char text[PLAN_SCRATCH_BYTES];
+    uint16_t next[PLAN_HINTS];
+};
 /*
  * `type` and `properties` are of an event that was judged good (properties: one JSON object as
- * sent, or absent). `scratch` has PLAN_SCRATCH_BYTES, the thread's own. Of the first that differs:
+ * sent, or absent). Of the first that differs:
  * WARNED and REFUSED set *ret_type and diag's field ("properties.amount") and message.
  */
 MUST_USE enum plan_verdict
-plan_check(const struct plan *plan, struct slice type, struct slice properties, char *scratch,
-           struct plan_type **ret_type, struct diag *diag);
+plan_check(const struct plan *plan, struct slice type, struct slice properties,
+           struct plan_scratch *scratch, struct plan_type **ret_type, struct diag *diag);
 
 /* --- violations of what was stored all the same: any thread ------------------------------------*/
 

@@ -545,6 +545,7 @@ schema_compile(struct reading *reading, const char *at, bool is_root,
 
     if (schema == NULL)
         return ERR_NOMEM;
+    schema->number = reading->plan->schema_count++;
     schema->length_max = schema->items_max = UINT32_MAX;
     if (!is_root && (*at == 't' || *at == 'f')) {
         schema->is_nothing = *at == 'f';
@@ -560,6 +561,9 @@ schema_compile(struct reading *reading, const char *at, bool is_root,
     err = make_names(reading, at, schema);
     if (err == ERR_OK)
         err = read_members(reading, at, is_root, schema);
+    for (uint32_t i = 0; err == ERR_OK && i < schema->names.count; i++)
+        if (!names_quote(&schema->names.list[i], &reading->plan->arena))
+            err = ERR_NOMEM;
     reading->depth--;
     if (err == ERR_OK && is_root && schema->kinds != 0 && (schema->kinds & KIND_OBJECT) == 0)
         return reading_refuse(reading, "the type of properties can be nothing but \"object\"");

@@ -28,7 +28,8 @@ compile(struct slice schema)
 int
 main(void)
 {
-    static char line[LINE_BYTES_MAX], scratch[PLAN_SCRATCH_BYTES];
+    static char line[LINE_BYTES_MAX];
+    static struct plan_scratch scratch;
     struct plan *plan = NULL;
 
     while (fgets(line, sizeof(line), stdin) != NULL) {
@@ -42,8 +43,8 @@ main(void)
         } else if (plan == NULL || strncmp(line, "event ", 6) != 0) {
             return 1;
         } else {
-            puts(plan_check(plan, SLICE("t"), slice_of(line + 6, len - 6), scratch, &type, &diag) ==
-                         PLAN_FITS
+            puts(plan_check(plan, SLICE("t"), slice_of(line + 6, len - 6), &scratch, &type,
+                            &diag) == PLAN_FITS
                      ? "fits"
                      : diag.field);
         }

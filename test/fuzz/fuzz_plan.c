@@ -39,17 +39,17 @@ is_sound(struct slice text)
 static void
 ask(const struct plan *plan, struct slice properties)
 {
-    static char scratch[PLAN_SCRATCH_BYTES];
+    static struct plan_scratch scratch;
     struct diag first = DIAG_INIT, second = DIAG_INIT;
     struct plan_type *type = NULL;
-    enum plan_verdict verdict = plan_check(plan, SLICE("t"), properties, scratch, &type, &first);
+    enum plan_verdict verdict = plan_check(plan, SLICE("t"), properties, &scratch, &type, &first);
 
     if (verdict == PLAN_UNDECIDED)
         return;
     if (verdict != PLAN_FITS && (type == NULL || first.field[0] == '\0' ||
                                  strncmp(first.message, first.field, strlen(first.field)) != 0))
         abort();
-    if (plan_check(plan, SLICE("t"), properties, scratch, &type, &second) != verdict ||
+    if (plan_check(plan, SLICE("t"), properties, &scratch, &type, &second) != verdict ||
         strcmp(first.message, second.message) != 0)
         abort();
 }

@@ -283,7 +283,7 @@ test_compile__bounds_are_kept(void **state)
 static void
 test_compile__as_many_required_ones_as_may_be_are_all_asked(void **state)
 {
-    static char scratch[PLAN_SCRATCH_BYTES];
+    static struct plan_scratch scratch;
     struct plan *plan = NULL;
     struct plan_type *type = NULL;
     struct diag diag = DIAG_INIT;
@@ -309,7 +309,7 @@ test_compile__as_many_required_ones_as_may_be_are_all_asked(void **state)
                 buf_printf(&properties, ",\"p%u\":0", i);
         }
         buf_add_char(&properties, '}');
-        verdict = plan_check(plan, SLICE("p"), buf_slice(&properties), scratch, &type, &diag);
+        verdict = plan_check(plan, SLICE("p"), buf_slice(&properties), &scratch, &type, &diag);
         assert_int_equal(verdict, gone == PLAN_REQUIRED_MAX ? PLAN_FITS : PLAN_REFUSED);
         (void)snprintf(field, sizeof(field), "properties.p%u", gone);
         if (gone != PLAN_REQUIRED_MAX)
@@ -340,9 +340,9 @@ compile_modes(const char *unknown)
 static enum plan_verdict
 ask(const struct plan *plan, const char *type_name, struct plan_type **ret_type, struct diag *diag)
 {
-    static char scratch[PLAN_SCRATCH_BYTES];
+    static struct plan_scratch scratch;
 
-    return plan_check(plan, slice_of_text(type_name), SLICE("{\"x\":1}"), scratch, ret_type, diag);
+    return plan_check(plan, slice_of_text(type_name), SLICE("{\"x\":1}"), &scratch, ret_type, diag);
 }
 
 static void

@@ -35,7 +35,7 @@ compile(const char *schema)
 static void
 check_line(const struct plan *plan, const char *wanted, const char *properties, unsigned line)
 {
-    static char scratch[PLAN_SCRATCH_BYTES];
+    static struct plan_scratch scratch;
     bool is_absent = strcmp(properties, "-") == 0;
     size_t len = strlen(properties);
     char *exact = mem_alloc(len);
@@ -44,7 +44,7 @@ check_line(const struct plan *plan, const char *wanted, const char *properties, 
     enum plan_verdict verdict;
 
     memcpy(exact, properties, len);
-    verdict = plan_check(plan, SLICE("t"), is_absent ? SLICE_NONE : slice_of(exact, len), scratch,
+    verdict = plan_check(plan, SLICE("t"), is_absent ? SLICE_NONE : slice_of(exact, len), &scratch,
                          &type, &diag);
     if (strcmp(wanted, "fits") == 0 ? verdict != PLAN_FITS
                                     : verdict != PLAN_REFUSED || strcmp(diag.field, wanted) != 0)
