@@ -1,6 +1,6 @@
 /*
  * access - what access control costs: logins beside ingest, whether a login's time tells which accounts exist, erasing beside
- * ingest, and the instructions of checking a key, a token, and limits.
+ * ingest, and the instructions of checking a key, a token, limits, and a quota.
  *
  *     ./dev bench access [--quick] [--only logins,timing,erasing,instructions] [--dir FOLDER]
  *
@@ -257,11 +257,12 @@ async function counted(name, credential, events, flags = []) {
   figure(`${name}: instructions of a single-event request`, all / events, 'instr.');
   figure('  of them checking who asks (auth_check)', check / events, 'instr.');
   const limits = inclusive(loops, 'limits_take_head') + inclusive(loops, 'limits_take_events');
+  const quota = inclusive(loops, 'quota_gate_check_any') + inclusive(loops, 'quota_gate_settle_any');
   const telling = inclusive(loops, 'limit_redis_ready');
   const without = all - limits - telling;
   /* Under callgrind time is slow: what a second costs is put beside what a second brings at full speed. */
   const tellingAtSpeed = tellings > 0 ? telling / tellings * TELLINGS_PER_SECOND / REQUESTS_PER_SECOND * events : 0;
-  return { whole: all / events, share: check / all * 100, limits: limits / events, telling: telling / tellings, withLimits: (without + limits + tellingAtSpeed) / without };
+  return { whole: all / events, share: check / all * 100, limits: limits / events, telling: telling / tellings, withLimits: (without + limits + tellingAtSpeed) / without, quota: quota / events, withQuota: all / (all - quota) };
 }
 
 async function instructions() {
@@ -277,6 +278,10 @@ async function instructions() {
   figure('  ÷ without an access log', told.whole / key.whole, '×', atMost(1.1, ' ×'));
   const kept = await counted('key, refused events kept (there are none)', 'key', events, ['--keep-rejected', '64MiB']);
   figure('  whole ÷ whole without', kept.whole / key.whole, '×', atMost(1.02, ' ×'));
+  figure('key, no quota: instructions of asking for one', key.quota, 'instr.');
+  const sold = await counted('key, a quota', 'key', events, ['--quota-events-month', '1000000000']);
+  figure('  of them counting for the quota', sold.quota, 'instr.');
+  figure('  whole ÷ whole without that', sold.withQuota, '×', atMost(1.01, ' ×'));
   if (NO_REDIS !== false) {
     console.error(`Redis is left out: ${NO_REDIS}`);
     return;

@@ -71,6 +71,8 @@ struct access_snapshot *access_get(struct access_table *table);
 /* *held (NULL at first) becomes the newest; what it was is given back. */
 void access_renew(struct access_table *table, struct access_snapshot **held);
 void access_release(struct access_snapshot **snapshot); /* takes NULL */
+/* Rises with each snapshot of a table: 1, 2 … */
+uint64_t access_generation(const struct access_snapshot *snapshot);
 
 /* --- asking: any thread, no lock, nothing is allocated ----------------------------------------*/
 

@@ -55,7 +55,6 @@ MUST_USE enum err
 access_snapshot_new(struct access_rows *rows, const struct key_ring *ring, uint64_t generation,
                     const struct access_snapshot *before, struct access_snapshot **ret_snapshot);
 struct access_snapshot *access_hold(struct access_snapshot *snapshot);
-uint64_t access_generation(const struct access_snapshot *snapshot);
 /* Uses noted and not yet taken, at most `max`; afterwards they count as taken. */
 size_t access_take_uses(const struct access_snapshot *snapshot, struct account_key_use *ret_uses,
                         size_t max);

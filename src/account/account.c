@@ -9,6 +9,7 @@
 #include "codec/utf8.h"
 #include "project_sql.h"
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -126,6 +127,12 @@ check_project(const struct account_project *project, struct diag *diag)
                        RETENTION_DAYS_MAX);
         err = ERR_INVALID;
     }
+    if (err == ERR_OK && project->events_per_month > ACCOUNT_EVENTS_PER_MONTH_MAX) {
+        diag_set_field(diag, "events_per_month",
+                       "events_per_month: must be 1 to %llu, or null for no quota",
+                       (unsigned long long)ACCOUNT_EVENTS_PER_MONTH_MAX);
+        err = ERR_INVALID;
+    }
     return err;
 }
 
@@ -147,6 +154,7 @@ project_of_row(const struct db_rows *rows, uint32_t row, struct account_project 
                                   : ACCOUNT_WEEK_MONDAY;
     ret_project->retention_days = (uint32_t)db_number(rows, row, 4);
     ret_project->created_at_us = db_time(rows, row, 5);
+    ret_project->events_per_month = (uint64_t)db_number(rows, row, 6);
 }
 
 static enum err
@@ -189,6 +197,7 @@ insert_project(struct account *account, const struct account_project *project, b
     db_add_text(&values, week_name(project->week_start));
     db_add_number(&values, project->retention_days);
     db_add_time(&values, project->created_at_us);
+    db_add_number(&values, (int64_t)project->events_per_month);
     err = db_ask(account->db, &project_insert, &values, &rows, diag);
     if (err == ERR_OK)
         *ret_is_new = db_count(rows) == 1;
@@ -304,37 +313,52 @@ account_project_add(struct account *account, const struct account_actor *by,
     return err;
 }
 
+/* For the audit log: the settings as they are now. */
+static void
+describe(const struct account_project *project, char *ret_detail, size_t bytes)
+{
+    char quota[24] = "none";
+
+    if (project->events_per_month != 0)
+        (void)snprintf(quota, sizeof(quota), "%" PRIu64, project->events_per_month);
+    (void)snprintf(
+        ret_detail, bytes, "time_zone %s, week_start %s, retention_days %u, events_per_month %s",
+        project->time_zone, week_name(project->week_start), project->retention_days, quota);
+}
+
 static enum err
 change_project(struct account *account, const struct account_actor *by,
-               const struct account_project *project, struct diag *diag)
+               const struct account_project *wanted, bool sets_quota, struct diag *diag)
 {
+    struct account_project project = *wanted;
     struct account_project before;
     struct db_values values = {0};
-    char detail[160];
-    enum err err = account_project_get(account, project->id, &before, diag);
+    char detail[200];
+    enum err err = account_project_get(account, project.id, &before, diag);
 
     if (err == ERR_OK)
-        err = check_name_is_free(account, project, diag);
-
+        err = check_name_is_free(account, &project, diag);
     if (err != ERR_OK)
         return err;
-    db_add_number(&values, project->id);
-    db_add_text(&values, project->name);
-    db_add_text(&values, project->time_zone);
-    db_add_text(&values, week_name(project->week_start));
-    db_add_number(&values, project->retention_days);
+    if (!sets_quota)
+        project.events_per_month = before.events_per_month;
+    db_add_number(&values, project.id);
+    db_add_text(&values, project.name);
+    db_add_text(&values, project.time_zone);
+    db_add_text(&values, week_name(project.week_start));
+    db_add_number(&values, project.retention_days);
+    db_add_number(&values, (int64_t)project.events_per_month);
     err = db_run(account->db, &project_change, &values, diag);
     if (err != ERR_OK)
         return err;
-    (void)snprintf(detail, sizeof(detail), "time_zone %s, week_start %s, retention_days %u",
-                   project->time_zone, week_name(project->week_start), project->retention_days);
-    return account_note(account, by, "project.changed", project->id, diag, detail, "project %u %s",
-                        project->id, project->name);
+    describe(&project, detail, sizeof(detail));
+    return account_note(account, by, "project.changed", project.id, diag, detail, "project %u %s",
+                        project.id, project.name);
 }
 
 enum err
 account_project_change(struct account *account, const struct account_actor *by,
-                       const struct account_project *project, struct diag *diag)
+                       const struct account_project *project, bool sets_quota, struct diag *diag)
 {
     enum err err = check_project(project, diag);
 
@@ -342,7 +366,7 @@ account_project_change(struct account *account, const struct account_actor *by,
         err = db_begin(account->db, true, diag);
     if (err != ERR_OK)
         return err;
-    err = change_project(account, by, project, diag);
+    err = change_project(account, by, project, sets_quota, diag);
     return db_end(account->db, err, diag);
 }
 

@@ -32,7 +32,8 @@
 #define ACCOUNT_PROJECTS_MAX 10000
 #define ACCOUNT_KEY_TEXT_BYTES 35 /* "wk_" and 32 characters */
 #define ACCOUNT_HASH_BYTES 32
-#define ACCOUNT_PROJECT_DEFAULT 1U /* id of project `default` */
+#define ACCOUNT_EVENTS_PER_MONTH_MAX (UINT64_C(1) << 53) /* exact in every JSON reader */
+#define ACCOUNT_PROJECT_DEFAULT 1U                       /* id of project `default` */
 
 enum account_key_kind { ACCOUNT_KEY_WRITE, ACCOUNT_KEY_READ };
 
@@ -45,6 +46,7 @@ struct account_project {
     char time_zone[ACCOUNT_ZONE_BYTES + 1];
     enum account_week_start week_start;
     uint32_t retention_days; /* events go so long after received_at: 1 … 36,500; 0: kept for ever */
+    uint64_t events_per_month; /* 1 … ACCOUNT_EVENTS_PER_MONTH_MAX; 0: no quota of its own */
     int64_t created_at_us;
 };
 
@@ -122,17 +124,19 @@ MUST_USE enum err account_project_ensure_default(struct account *account, const 
 MUST_USE enum err account_project_get(struct account *account, uint32_t project_id,
                                       struct account_project *ret_project, struct diag *diag);
 /*
- * A further project: name, time_zone, week_start and retention_days are read (the zone is not
- * looked up here: the caller has asked the zone table). ERR_INVALID with the field; ERR_EXISTS: the
- * name; ERR_FULL: ACCOUNT_PROJECTS_MAX, deleted ones included.
+ * A further project: name, time_zone, week_start, retention_days and events_per_month are read (the
+ * zone is not looked up here: the caller has asked the zone table). ERR_INVALID with the field;
+ * ERR_EXISTS: the name; ERR_FULL: ACCOUNT_PROJECTS_MAX, deleted ones included.
  */
 MUST_USE enum err account_project_add(struct account *account, const struct account_actor *by,
                                       const struct account_project *project,
                                       struct account_project *ret_project, struct diag *diag);
-/* The same four fields, of project->id. ERR_ABSENT, ERR_INVALID, ERR_EXISTS. To delete: erasure.h.
- */
-MUST_USE enum err account_project_change(struct account *account, const struct account_actor *by,
-                                         const struct account_project *project, struct diag *diag);
+/* The same fields, of project->id; the quota only if sets_quota, so that who changes the others
+ * does not undo what an administrator has set meanwhile. ERR_ABSENT, ERR_INVALID, ERR_EXISTS. To
+ * delete: erasure.h. */
+MUST_USE enum err
+account_project_change(struct account *account, const struct account_actor *by,
+                       const struct account_project *project, bool sets_quota, struct diag *diag);
 
 /* The text is shown here and never again: wipe it after use. expires_at_us 0: no end. ERR_ABSENT:
  * no such project; ERR_INVALID: name, expires_at (past); ERR_FULL: ACCOUNT_KEYS_MAX. */

@@ -28,7 +28,8 @@
 #define ROWS_BLOCK 4096
 
 /* The file that leads to layout i + 1. */
-static const char *const schemas[] = {sql_schema_1, sql_schema_2, sql_schema_3, sql_schema_4};
+static const char *const schemas[] = {sql_schema_1, sql_schema_2, sql_schema_3, sql_schema_4,
+                                      sql_schema_5};
 
 struct db_sqlite {
     struct db db; /* first */

@@ -11,6 +11,8 @@
 #include "api/browser.h"
 #include "api/error.h"
 #include "api/internal.h"
+#include "api/quota_count.h"
+#include "api/quota_gate.h"
 #include "base/mem.h"
 #include "limit/redis.h"
 
@@ -420,6 +422,33 @@ start_limits(struct api *api, struct diag *diag)
     return limit_new(&config, &api->limit, diag);
 }
 
+/* What is used is counted as soon as the loader runs, not only when the first event comes. */
+static enum err
+start_quotas(struct api *api, struct diag *diag)
+{
+    const struct quota_counter_config counter = {
+        .quota = api->config.quota,
+        .store = api->config.store,
+        .warehouse = api->config.warehouse,
+        .pool = api->queries,
+        .clock = api->config.clock,
+        .sink = api->config.sink,
+        .timeout_ms = api->config.query_timeout_ms,
+    };
+    struct access_snapshot *snapshot;
+    enum err err;
+
+    if (api->config.quota == NULL)
+        return ERR_OK;
+    err = quota_counter_new(&counter, &api->quota_counter, diag);
+    if (err != ERR_OK)
+        return err;
+    snapshot = access_get(api->config.access);
+    quota_gate_look(api, snapshot);
+    access_release(&snapshot);
+    return ERR_OK;
+}
+
 enum err
 api_new(const struct api_config *config, struct api **ret_api, struct diag *diag)
 {
@@ -453,6 +482,8 @@ api_new(const struct api_config *config, struct api **ret_api, struct diag *diag
         err = start_limits(api, diag);
     if (err == ERR_OK)
         err = query_pool_start(&queries, &api->queries, diag);
+    if (err == ERR_OK)
+        err = start_quotas(api, diag);
     if (err != ERR_OK) {
         for (int i = 0; i < DESK_LANES; i++)
             account_close(&desk.links[i]);
@@ -470,8 +501,10 @@ api_free(struct api **api)
 {
     if (*api == NULL)
         return;
+    quota_counter_stop((*api)->quota_counter);
+    desk_stop(&(*api)->desk); /* it may kick the counter */
     query_pool_stop(&(*api)->queries);
-    desk_stop(&(*api)->desk);
+    quota_counter_free(&(*api)->quota_counter);
     throttle_free(&(*api)->throttle);
     limit_free(&(*api)->limit);
     refusal_fini(&(*api)->refusals, (*api)->config.sink);

@@ -27,6 +27,7 @@
 #include "codec/zone.h"
 #include "http/http.h"
 #include "limit/limit.h"
+#include "limit/quota.h"
 #include "rejects/rejects.h"
 #include "store/store.h"
 #include "warehouse/warehouse.h"
@@ -60,6 +61,8 @@ struct api_config {
     enum limit_fallback limit_fallback;
     struct access_log *access_log; /* NULL: none */
     struct address_set proxies;    /* whose X-Forwarded-For is believed; empty: nobody's */
+    struct quota *quota; /* NULL: none (tests). Shares in it are settled after the api is gone */
+    uint64_t quota_events_month; /* of projects without a quota of their own; 0: none */
 };
 
 struct api;

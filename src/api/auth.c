@@ -87,6 +87,7 @@ auth_forget(struct api_loop *loop)
 {
     sodium_memzero(&loop->last_key, sizeof(loop->last_key));
     sodium_memzero(&loop->last_token, sizeof(loop->last_token));
+    loop->quotas = QUOTAS_UNKNOWN;
 }
 
 /* NULL: not good. Lives until the next search. */

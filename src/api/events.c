@@ -10,6 +10,7 @@
 #include "api/listing.h"
 #include "api/media.h"
 #include "api/plan_gate.h"
+#include "api/quota_gate.h"
 #include "api/upload.h"
 #include "api/verdicts.h"
 
@@ -20,6 +21,7 @@ struct events_post {
     struct api_request *request;
     struct upload upload;
     struct plan_gate gate;
+    struct quota_gate quota;
     bool wants_results;
     uint64_t *retried; /* ids of `retry_of`, in the arena: one an event */
     uint32_t retried_count;
@@ -224,7 +226,10 @@ post_done(struct ingest_request *ingest)
     post->is_gathered = false;
     if (ingest->err == ERR_OK)
         keep_refused(post);
-    if (post->gate.warnings != NULL)
+    quota_gate_settle(&post->quota, ingest);
+    if (ingest->err != ERR_OK) /* of a link that was closed, the api is gone already */
+        plan_gate_fini(&post->gate);
+    else if (post->gate.warnings != NULL)
         plan_gate_count(&post->gate, ingest, clock_wall_us(loop->api->config.clock));
     if (ingest->is_abandoned) {
         struct arena kept = post->kept; /* `post` lies in it */
@@ -239,8 +244,12 @@ post_done(struct ingest_request *ingest)
     buf_clear(&loop->reply);
     status = verdicts_write(&loop->reply, ingest, position_text(loop, ingest->position),
                             post->wants_results, http_request_id(exchange));
-    if (status != 200)
+    if (status == err_status(ERR_QUOTA_EXCEEDED)) {
+        http_note_error(exchange, ERR_QUOTA_EXCEEDED);
+        quota_gate_add_fields(&post->quota, post->request);
+    } else if (status != 200) {
         http_note_error(exchange, ERR_ALL_REJECTED);
+    }
     api_reply_json(post->request, status, &loop->reply);
 }
 
@@ -281,6 +290,8 @@ post_end(struct api_request *request)
     if (!limits_take_events(request, ingest->batch.count))
         return;
     err = plan_gate_check(&post->gate, request, &ingest->batch);
+    if (err == ERR_OK)
+        err = quota_gate_check(&post->quota, request, &ingest->batch);
     own_refused(&ingest->batch, request->project_id);
     ingest->verdicts =
         arena_alloc(http_arena(request->exchange), ingest->batch.count * sizeof(*ingest->verdicts));
@@ -290,6 +301,7 @@ post_end(struct api_request *request)
         err = ingest->verdicts == NULL ? ERR_NOMEM : ingest_add(request->loop->ingest, ingest);
     if (err != ERR_OK) {
         plan_gate_fini(&post->gate);
+        quota_gate_fini(&post->quota);
         http_reply_error(request->exchange, err, NULL, NULL);
         return;
     }

@@ -33,6 +33,7 @@ struct api {
     struct desk *desk;
     struct throttle *throttle; /* NULL: off */
     struct limit *limit;       /* NULL: none */
+    struct quota_counter *quota_counter;
     struct refusals refusals;
     struct manual manual;
     struct failed_logins failed_logins;   /* the hasher's thread */
@@ -60,7 +61,8 @@ struct api_loop {
         size_t len; /* 0: none */
         struct access_login found;
     } last_token;
-    struct buf reply; /* emptied for each reply */
+    enum { QUOTAS_UNKNOWN, QUOTAS_NONE, QUOTAS_SOME } quotas; /* of projects in it */
+    struct buf reply;                                         /* emptied for each reply */
     struct upload_budget uploads;
     struct access_lines access_lines;
     struct plan_scratch *plan_scratch;
@@ -95,7 +97,8 @@ struct api_request {
  * ERR_INVALID_PARAMETER (the project); ERR_NOT_READY: rows could not be read for too long.
  */
 MUST_USE enum err auth_check(struct api_request *request, struct diag *diag);
-/* Wipes the key and the token kept for the next look-up. */
+/* The loop has another snapshot, or ends: wipes the key and the token kept for the next look-up,
+ * and what was known of quotas. */
 void auth_forget(struct api_loop *loop);
 /* "Bearer TEXT", the scheme in any case. false: another scheme, or nothing behind it. */
 MUST_USE bool auth_parse_bearer(struct slice value, struct slice *ret_text);

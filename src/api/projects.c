@@ -2,21 +2,54 @@
  * projects - GET, POST /v1/projects; GET, PATCH, DELETE /v1/projects/{id}.
  *
  * Layer 6, at the desk. A project has a name, a time zone (where its days begin), the day its weeks
- * begin with, and, perhaps, days after which events go. Deleting one is an erasure: the answer has
- * its job.
+ * begin with, and, perhaps, days after which events go and a quota of events a month. Deleting one
+ * is an erasure: the answer has its job.
  */
 #include "account/erasure.h"
 #include "api/internal.h"
 #include "api/json.h"
+#include "api/quota_count.h"
+#include "api/quota_gate.h"
 #include "api/rows.h"
 #include "base/mem.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-void
-rows_write_project(const struct account_project *project, enum login_role role, struct buf *body)
+static void
+write_quota(struct resource *res, const struct account_project *project)
 {
+    struct api *api = res->api;
+    const uint64_t most = quota_gate_of(api, project);
+    uint64_t used = 0;
+    bool wants_count = false;
+    bool is_counted = false;
+
+    if (api->config.quota != NULL) {
+        quota_gate_look(api, res->access);
+        is_counted = quota_used(api->config.quota, project->id, clock_wall_us(api->config.clock),
+                                clock_steady_ns(api->config.clock), &used, &wants_count);
+    }
+    if (wants_count)
+        quota_counter_kick(api->quota_counter);
+    buf_add_text(res->body, ",\"events_per_month\":");
+    if (most == 0)
+        buf_add_text(res->body, "null");
+    else
+        buf_add_u64(res->body, most);
+    buf_add_text(res->body, ",\"events_this_month\":");
+    if (most == 0 || !is_counted)
+        buf_add_text(res->body, "null");
+    else
+        buf_add_u64(res->body, used);
+}
+
+/* role NONE: the member is left out. */
+static void
+write_project(struct resource *res, const struct account_project *project, enum login_role role)
+{
+    struct buf *body = res->body;
+
     buf_printf(body, "{\"id\":%" PRIu32 ",\"name\":", project->id);
     json_add_text(body, slice_of_text(project->name));
     buf_add_text(body, ",\"time_zone\":");
@@ -27,6 +60,7 @@ rows_write_project(const struct account_project *project, enum login_role role, 
         buf_add_text(body, "null");
     else
         buf_add_u64(body, project->retention_days);
+    write_quota(res, project);
     buf_add_text(body, ",\"created_at\":");
     json_add_time(body, project->created_at_us);
     if (role != LOGIN_ROLE_NONE)
@@ -52,7 +86,7 @@ run_list(struct resource *res, struct diag *diag)
             continue;
         if (!is_first)
             buf_add_char(res->body, ',');
-        rows_write_project(&projects[i], role, res->body);
+        write_project(res, &projects[i], role);
         is_first = false;
     }
     buf_add_text(res->body, "]}");
@@ -70,10 +104,9 @@ answer_project(struct resource *res, struct diag *diag)
     if (err != ERR_OK)
         return err;
     buf_add_text(res->body, "{\"project\":");
-    rows_write_project(&project,
-                       res->login->login_id != 0 ? access_role(res->access, res->login, project.id)
-                                                 : LOGIN_ROLE_NONE,
-                       res->body);
+    write_project(res, &project,
+                  res->login->login_id != 0 ? access_role(res->access, res->login, project.id)
+                                            : LOGIN_ROLE_NONE);
     buf_add_char(res->body, '}');
     return ERR_OK;
 }
@@ -82,7 +115,7 @@ const struct resource_kind project_get_resource = {.lane = DESK_LANE, .run = ans
 
 /* --- changing ---------------------------------------------------------------------------------*/
 
-enum { NAME, TIME_ZONE, WEEK_START, RETENTION_DAYS, FIELDS };
+enum { NAME, TIME_ZONE, WEEK_START, RETENTION_DAYS, EVENTS_PER_MONTH, FIELDS };
 
 static enum err
 take_zone(const struct resource *res, struct slice text, struct account_project *project,
@@ -130,15 +163,38 @@ take_week_start(struct slice text, struct account_project *project, struct diag 
     return ERR_OK;
 }
 
+/* Whoever runs the server says what a project may store; its owners see it. */
+static enum err
+take_quota(const struct resource *res, const struct body_value *value,
+           struct account_project *project, struct diag *diag)
+{
+    if (!res->login->is_admin) {
+        diag_set_field(diag, "events_per_month",
+                       "events_per_month: only administrators set a project's quota");
+        return ERR_FORBIDDEN;
+    }
+    if (!value->is_null &&
+        (value->integer < 1 || (uint64_t)value->integer > ACCOUNT_EVENTS_PER_MONTH_MAX)) {
+        diag_set_field(diag, "events_per_month",
+                       "events_per_month: must be 1 to %" PRIu64 ", or null for no quota",
+                       ACCOUNT_EVENTS_PER_MONTH_MAX);
+        return ERR_INVALID_PARAMETER;
+    }
+    project->events_per_month = value->is_null ? 0 : (uint64_t)value->integer;
+    return ERR_OK;
+}
+
 /* What the body says, put over what `project` has. */
 static enum err
-take_settings(struct resource *res, bool is_new, struct account_project *project, struct diag *diag)
+take_settings(struct resource *res, bool is_new, struct account_project *project,
+              bool *ret_sets_quota, struct diag *diag)
 {
     const struct body_field fields[FIELDS] = {
         [NAME] = {"name", BODY_TEXT, is_new},
         [TIME_ZONE] = {"time_zone", BODY_TEXT, false},
         [WEEK_START] = {"week_start", BODY_TEXT, false},
         [RETENTION_DAYS] = {"retention_days", BODY_INTEGER, false},
+        [EVENTS_PER_MONTH] = {"events_per_month", BODY_INTEGER, false},
     };
     struct body_value values[FIELDS];
     enum err err = resource_read_body(res, fields, FIELDS, values, diag);
@@ -153,6 +209,10 @@ take_settings(struct resource *res, bool is_new, struct account_project *project
         err = take_retention(&values[RETENTION_DAYS], project, diag);
     if (err == ERR_OK && values[RETENTION_DAYS].is_null)
         project->retention_days = 0; /* as replies say it */
+    *ret_sets_quota =
+        err == ERR_OK && (values[EVENTS_PER_MONTH].is_given || values[EVENTS_PER_MONTH].is_null);
+    if (*ret_sets_quota)
+        err = take_quota(res, &values[EVENTS_PER_MONTH], project, diag);
     return err;
 }
 
@@ -160,7 +220,8 @@ static enum err
 run_create(struct resource *res, struct diag *diag)
 {
     struct account_project project = {.time_zone = "UTC"};
-    enum err err = take_settings(res, true, &project, diag);
+    bool sets_quota;
+    enum err err = take_settings(res, true, &project, &sets_quota, diag);
 
     if (err == ERR_OK)
         err = account_project_add(res->account, res->actor, &project, &project, diag);
@@ -169,7 +230,7 @@ run_create(struct resource *res, struct diag *diag)
     res->status = 201;
     res->has_changed = true;
     buf_add_text(res->body, "{\"project\":");
-    rows_write_project(&project, LOGIN_ROLE_OWNER, res->body);
+    write_project(res, &project, LOGIN_ROLE_OWNER);
     buf_add_char(res->body, '}');
     return ERR_OK;
 }
@@ -180,12 +241,13 @@ static enum err
 run_change(struct resource *res, struct diag *diag)
 {
     struct account_project project;
+    bool sets_quota = false;
     enum err err = account_project_get(res->account, res->project_id, &project, diag);
 
     if (err == ERR_OK)
-        err = take_settings(res, false, &project, diag);
+        err = take_settings(res, false, &project, &sets_quota, diag);
     if (err == ERR_OK)
-        err = account_project_change(res->account, res->actor, &project, diag);
+        err = account_project_change(res->account, res->actor, &project, sets_quota, diag);
     if (err != ERR_OK)
         return err;
     res->has_changed = true;

@@ -244,6 +244,12 @@ query_pool_start(const struct query_pool_config *config, struct query_pool **ret
     return ERR_OK;
 }
 
+bool
+query_pool_wait(struct query_pool *pool, struct pool_job *job)
+{
+    return pool_submit(pool->waiters, job);
+}
+
 void
 query_pool_stop(struct query_pool **pool)
 {

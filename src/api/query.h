@@ -58,4 +58,7 @@ void query_job_free(struct query_job **job); /* one that was not submitted */
 /* The job is the pool's from here on. ERR_OVERLOADED: full; the job stays the caller's. */
 MUST_USE enum err query_job_submit(struct query_job *job);
 
+/* Another job that waits for the loader, on the same small pool. false: full. */
+MUST_USE bool query_pool_wait(struct query_pool *pool, struct pool_job *job);
+
 #endif

@@ -10,9 +10,6 @@
 #include "account/login.h"
 #include "api/resource.h"
 
-/* role NONE: the member is left out. */
-void
-rows_write_project(const struct account_project *project, enum login_role role, struct buf *body);
 /* `text`: shown once, NULL: left out. */
 void
 rows_write_key(const struct account_key *key, const char *text, int64_t now_us, struct buf *body);

@@ -84,11 +84,23 @@ add_results(struct buf *body, const struct ingest_request *request)
     buf_add_char(body, ']');
 }
 
+/* Where every event was refused: by the quota alone, or for any reasons. */
+static enum err
+why_all(const struct ingest_request *request)
+{
+    for (uint32_t i = 0; i < request->batch.count; i++) {
+        if (request->batch.entries[i].err != ERR_QUOTA_EXCEEDED)
+            return ERR_ALL_REJECTED;
+    }
+    return ERR_QUOTA_EXCEEDED;
+}
+
 int
 verdicts_write(struct buf *body, const struct ingest_request *request, struct slice position,
                bool wants_results, struct slice request_id)
 {
     bool are_all_rejected = request->batch.count != 0 && request->rejected == request->batch.count;
+    enum err err = are_all_rejected ? why_all(request) : ERR_OK;
 
     buf_add_text(body, "{\"accepted\":");
     buf_add_u64(body, request->accepted);
@@ -105,8 +117,11 @@ verdicts_write(struct buf *body, const struct ingest_request *request, struct sl
         add_results(body, request);
     if (are_all_rejected) {
         buf_add_char(body, ',');
-        error_add_member(body, ERR_ALL_REJECTED, NULL, NULL, request_id);
+        /* The quota's words are those of each event; they end with a NUL. */
+        error_add_member(body, err,
+                         err == ERR_QUOTA_EXCEEDED ? request->batch.entries[0].message.ptr : NULL,
+                         NULL, request_id);
     }
     buf_add_text(body, "}\n");
-    return are_all_rejected ? 400 : 200;
+    return err_status(err);
 }

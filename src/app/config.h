@@ -17,6 +17,7 @@
 #include "base/diag.h"
 #include "base/err.h"
 #include "limit/limit.h"
+#include "limit/quota.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -59,7 +60,8 @@ struct config {
     char *redis; /* NULL: none; may hold a password */
     char *redis_prefix;
     uint64_t redis_timeout_ms;
-    char *limit_fallback; /* local, open, closed */
+    char *limit_fallback;        /* local, open, closed */
+    uint64_t quota_events_month; /* 0: none */
 
     uint64_t loop_threads; /* auto: half the cores this process may use */
     uint64_t connections_max;

@@ -92,6 +92,8 @@ const struct setting settings[] = {
                LIMIT_PER_SECOND_MAX, false, "requests a second from one address (IPv6: one /64 network); 0: no limit"),
     NUMBER_ROW(SETTING_BYTES, "limit-address-bytes", limits[LIMIT_ADDRESS][LIMIT_BYTES], "0", 0,
                LIMIT_PER_SECOND_MAX, false, "bytes a second from one address (IPv6: one /64 network); 0: no limit"),
+    NUMBER_ROW(SETTING_COUNT, "quota-events-month", quota_events_month, "0", 0, QUOTA_EVENTS_MAX, false,
+               "events a month (UTC) of each project without a quota of its own; 0: no quota"),
     NUMBER_ROW(SETTING_MS, "limit-burst", limit_burst_ms, "2s", SECOND, LIMIT_BURST_MS_MAX, false,
                "limits: so much of a quiet time may come at once"),
     TEXT_ROW("redis", redis, NULL, "redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] or unix:/path", false,

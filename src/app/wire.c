@@ -257,6 +257,8 @@ open_api(struct program *program, struct diag *diag)
         .redis_timeout_ms = (int64_t)config->redis_timeout_ms,
         .limit_fallback = fallback_of(config),
         .access_log = program->access_log,
+        .quota = program->quota,
+        .quota_events_month = config->quota_events_month,
     };
 
     if (config->trusted_proxy != NULL) {
@@ -392,6 +394,9 @@ wire_open(const struct config *config, void (*fatal)(void *state, const char *re
     if (err == ERR_OK && config->access_log != NULL)
         err = access_log_open(config->access_log, &program.access_log, diag);
     if (err == ERR_OK)
+        err = quota_new(&(struct quota_config){.is_shared = config_is_postgres(config)},
+                        &program.quota, diag);
+    if (err == ERR_OK)
         err = open_api(&program, diag);
     if (err == ERR_OK)
         err = open_server(&program, diag);
@@ -411,6 +416,7 @@ wire_close(struct program *program, int64_t seal_ms_max)
     api_free(&program->api); /* its threads post to the loops: they end before these are freed */
     http_server_stop(&program->server, 0);
     access_log_free(&program->access_log);
+    quota_free(&program->quota); /* batches that were under way are settled */
     eraser_free(&program->eraser);
     rejects_free(&program->rejects);
     if (program->warehouse != NULL)

@@ -24,6 +24,7 @@ struct program {
     struct access_table *access;
     struct warehouse *warehouse;
     struct access_log *access_log; /* NULL: none */
+    struct quota *quota;
     struct api *api;
     struct rejects *rejects;    /* NULL: refused events are not kept */
     struct eraser *eraser;      /* until the workers have it */

@@ -34,6 +34,8 @@
     X(PROPERTIES_TOO_LARGE, "properties_too_large", 400, false, "properties are over 64 KiB")      \
     X(EVENT_TOO_LARGE, "event_too_large", 400, false, "the event is over 1 MiB")                   \
     X(PLAN_VIOLATION, "plan_violation", 400, false, "the event differs from the tracking plan")    \
+    X(QUOTA_EXCEEDED, "quota_exceeded", 429, true,                                                 \
+      "the project's quota of events for this month is used up")                                   \
     /* of a request */                                                                             \
     X(BAD_REQUEST, "bad_request", 400, false, "the request is not valid HTTP")                     \
     X(EMPTY_BODY, "empty_body", 400, false, "the body is empty")                                   \

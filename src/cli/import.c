@@ -331,6 +331,9 @@ end_early(struct import *import, enum err err, const struct diag *diag)
         buf_printf(&words, "%s%s%s", import->is_of_file ? import->file.source.path : "",
                    import->is_of_file ? ": " : "",
                    diag->message[0] != '\0' ? diag->message : err_sentence(err));
+    if (err == ERR_QUOTA_EXCEEDED)
+        buf_add_text(&words, "; the same command again, once there is room, sends the rest and "
+                             "stores nothing twice");
     /* Whether or not their file is whole: what is in it is told, and this run has failed anyway. */
     if (import_rejected_finish(&import->rejected, false, &place, NULL) != ERR_OK)
         buf_add_text(&words, "; not all refused rows could be written");

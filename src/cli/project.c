@@ -1,13 +1,16 @@
 /*
- * project - `potik project`: list, make, change and delete projects. See admin.h.
+ * project - `potik project`: show, make, change and delete projects, and say what they may store.
+ * See admin.h.
  */
 #include "base/mem.h"
 #include "cli/admin.h"
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/erasure_view.h"
+#include "cli/project_view.h"
 #include "cli/words.h"
 #include "codec/zone.h"
+#include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
 
@@ -22,98 +25,6 @@ struct project_flags {
     bool is_without_keys;
     bool is_yes;
 };
-
-/* --- list -------------------------------------------------------------------------------------*/
-
-static void
-add_project_json(struct buf *buf, const struct account_project *project)
-{
-    admin_json_number(buf, "id", project->id);
-    admin_json_text(buf, "name", project->name);
-    admin_json_text(buf, "time_zone", project->time_zone);
-    admin_json_text(buf, "week_start", words_week_start_name(project->week_start));
-    admin_json_key(buf, "retention_days");
-    if (project->retention_days != 0)
-        buf_add_u64(buf, project->retention_days);
-    else
-        buf_add_text(buf, "null");
-    admin_json_time(buf, "created_at", project->created_at_us);
-}
-
-static int
-print_projects_json(const struct admin *admin, const struct account_list *list)
-{
-    struct buf buf;
-
-    buf_init(&buf, 1u << 30);
-    buf_add_text(&buf, "{\"projects\":[");
-    for (size_t i = 0; i < list->project_count; i++) {
-        admin_json_item(&buf);
-        buf_add_char(&buf, '{');
-        add_project_json(&buf, &list->projects[i]);
-        buf_add_char(&buf, '}');
-    }
-    buf_add_text(&buf, "]}");
-    return admin_print_json(admin, &buf);
-}
-
-/* In force: not revoked, not expired. */
-static uint64_t
-count_keys(const struct account_list *list, uint32_t project_id)
-{
-    const int64_t now_us = clock_wall_us(clock_system());
-    uint64_t count = 0;
-
-    for (size_t i = 0; i < list->key_count; i++) {
-        const struct account_key *key = &list->keys[i];
-
-        count += key->project_id == project_id && key->revoked_at_us == 0 &&
-                 (key->expires_at_us == 0 || key->expires_at_us > now_us);
-    }
-    return count;
-}
-
-static int
-print_projects_table(const struct admin *admin, const struct account_list *list)
-{
-    static const char *const titles[] = {">id",        "name",  "time zone",    "week from",
-                                         ">kept days", ">keys", "created (UTC)"};
-    struct admin_table table;
-
-    admin_table_init(&table, titles, COUNT_OF(titles));
-    for (size_t i = 0; i < list->project_count; i++) {
-        const struct account_project *project = &list->projects[i];
-
-        admin_table_row(&table);
-        admin_table_number(&table, 0, project->id);
-        admin_table_text(&table, 1, project->name);
-        admin_table_text(&table, 2, project->time_zone);
-        admin_table_text(&table, 3, words_week_start_name(project->week_start));
-        if (project->retention_days != 0)
-            admin_table_number(&table, 4, project->retention_days);
-        else
-            admin_table_text(&table, 4, "all");
-        admin_table_number(&table, 5, count_keys(list, project->id));
-        admin_table_time(&table, 6, project->created_at_us);
-    }
-    return admin_print_table(admin, &table);
-}
-
-static int
-list_projects(struct admin *admin)
-{
-    struct account_list list = {NULL, 0, NULL, 0};
-    struct diag diag = DIAG_INIT;
-    enum err err = account_list(admin->account, &list, &diag);
-    int status;
-
-    if (err != ERR_OK)
-        return admin_fail(admin, err, &diag);
-    status =
-        admin->is_json ? print_projects_json(admin, &list) : print_projects_table(admin, &list);
-    account_list_free(&list);
-    return status;
-}
 
 /* --- what may be set --------------------------------------------------------------------------*/
 
@@ -223,7 +134,7 @@ print_new_json(const struct admin *admin, const struct account_project *project,
 
     buf_init(&buf, 64 * 1024);
     buf_add_text(&buf, "{\"project\":{");
-    add_project_json(&buf, project);
+    project_view_add_json(&buf, project);
     buf_add_char(&buf, '}');
     admin_json_key(&buf, "keys");
     buf_add_char(&buf, '[');
@@ -277,24 +188,65 @@ change_project(struct admin *admin, const struct project_flags *flags, const cha
 {
     struct account_project project;
     struct diag diag = DIAG_INIT;
-    struct buf buf;
     enum err err = admin_find_project(admin, word, &project, &diag);
 
     if (err == ERR_OK)
         err = set_fields(&project, flags, &diag);
     if (err == ERR_OK)
-        err = account_project_change(admin->account, &admin->actor, &project, &diag);
+        err = account_project_change(admin->account, &admin->actor, &project, false, &diag);
     if (err != ERR_OK)
         return admin_fail(admin, err, &diag);
     fprintf(stderr, "changed project %s, number %u; running servers know it within 1 s\n",
             project.name, project.id);
-    if (!admin->is_json)
-        return COMMAND_DONE;
-    buf_init(&buf, 64 * 1024);
-    buf_add_text(&buf, "{\"project\":{");
-    add_project_json(&buf, &project);
-    buf_add_text(&buf, "}}");
-    return admin_print_json(admin, &buf);
+    return admin->is_json ? project_view_print_json(admin, &project) : COMMAND_DONE;
+}
+
+/* --- quota ------------------------------------------------------------------------------------*/
+
+static enum err
+read_quota(const char *word, uint64_t *ret_events, struct diag *diag)
+{
+    struct diag why = DIAG_INIT;
+
+    *ret_events = 0;
+    if (strcmp(word, "none") == 0 ||
+        flags_number("quota", word, 1, ACCOUNT_EVENTS_PER_MONTH_MAX, ret_events, &why) == ERR_OK)
+        return ERR_OK;
+    diag_set_field(diag, "events_per_month",
+                   "a quota may be 1 to %" PRIu64 ", or none; not \"%.40s\"",
+                   ACCOUNT_EVENTS_PER_MONTH_MAX, word);
+    return ERR_INVALID;
+}
+
+static int
+set_quota(struct admin *admin, const char *word, const char *quota)
+{
+    struct account_project project;
+    struct diag diag = DIAG_INIT;
+    char events[TABLE_NUMBER_TEXT];
+    uint64_t most = 0;
+    enum err err = read_quota(quota, &most, &diag);
+
+    if (err == ERR_OK)
+        err = admin_find_project(admin, word, &project, &diag);
+    if (err == ERR_OK) {
+        project.events_per_month = most;
+        err = account_project_change(admin->account, &admin->actor, &project, true, &diag);
+    }
+    if (err != ERR_OK)
+        return admin_fail(admin, err, &diag);
+    if (most != 0)
+        fprintf(stderr,
+                "project %s, number %u, may store %s events a month (UTC); running servers know it "
+                "within 1 s\n",
+                project.name, project.id, table_number(most, events));
+    else
+        fprintf(
+            stderr,
+            "project %s, number %u, has no quota of its own; quota-events-month holds, if it is "
+            "set\n",
+            project.name, project.id);
+    return admin->is_json ? project_view_print_json(admin, &project) : COMMAND_DONE;
 }
 
 /* --- delete -----------------------------------------------------------------------------------*/
@@ -305,7 +257,7 @@ is_meant(const struct account_project *project, const struct account_list *list,
          const struct project_flags *flags)
 {
     char keys[TABLE_NUMBER_TEXT];
-    const uint64_t count = count_keys(list, project->id);
+    const uint64_t count = project_view_count_keys(list, project->id);
 
     if (flags->is_yes)
         return true;
@@ -352,16 +304,19 @@ delete_project(struct admin *admin, const struct project_flags *flags, const cha
 
 /* --- the command ------------------------------------------------------------------------------*/
 
-enum verb { VERB_NONE, VERB_LIST, VERB_NEW, VERB_SET, VERB_DELETE };
+enum verb { VERB_NONE, VERB_LIST, VERB_SHOW, VERB_NEW, VERB_SET, VERB_QUOTA, VERB_DELETE };
 
 static enum verb
 read_verb(const char *word, size_t words)
 {
     if (strcmp(word, "list") == 0 && words == 1)
         return VERB_LIST;
+    if (strcmp(word, "quota") == 0 && words == 3)
+        return VERB_QUOTA;
     if (words != 2)
         return VERB_NONE;
     return strcmp(word, "new") == 0      ? VERB_NEW
+           : strcmp(word, "show") == 0   ? VERB_SHOW
            : strcmp(word, "set") == 0    ? VERB_SET
            : strcmp(word, "delete") == 0 ? VERB_DELETE
                                          : VERB_NONE;
@@ -374,7 +329,9 @@ check_flags(enum verb verb, const struct project_flags *flags, struct diag *diag
         flags->time_zone != NULL || flags->week_start != NULL || flags->retention_days != NULL;
 
     if (verb == VERB_NONE)
-        diag_set(diag, "say list, new NAME, set PROJECT, or delete PROJECT");
+        diag_set(
+            diag,
+            "say list, show PROJECT, new NAME, set PROJECT, quota PROJECT N, or delete PROJECT");
     else if (flags->name != NULL && verb != VERB_SET)
         diag_set(diag, "--name goes with `project set`");
     else if (has_field && verb != VERB_NEW && verb != VERB_SET)
@@ -392,17 +349,22 @@ check_flags(enum verb verb, const struct project_flags *flags, struct diag *diag
 }
 
 static int
-run_verb(struct admin *admin, const struct project_flags *flags, enum verb verb, const char *word)
+run_verb(struct admin *admin, const struct project_flags *flags, enum verb verb,
+         char *const words[])
 {
     switch (verb) {
     case VERB_LIST:
-        return list_projects(admin);
+        return project_view_list(admin);
+    case VERB_SHOW:
+        return project_view_show(admin, words[0]);
     case VERB_NEW:
-        return new_project(admin, flags, word);
+        return new_project(admin, flags, words[0]);
     case VERB_SET:
-        return change_project(admin, flags, word);
+        return change_project(admin, flags, words[0]);
+    case VERB_QUOTA:
+        return set_quota(admin, words[0], words[1]);
     case VERB_DELETE:
-        return delete_project(admin, flags, word);
+        return delete_project(admin, flags, words[0]);
     case VERB_NONE:
         break;
     }
@@ -435,7 +397,7 @@ run_project(int argc, char **argv)
     }
     if (err == ERR_OK)
         err = admin_open(&admin, &diag);
-    status = err == ERR_OK ? run_verb(&admin, &project_flags, verb, words == 2 ? argv[2] : NULL)
+    status = err == ERR_OK ? run_verb(&admin, &project_flags, verb, argv + 2)
                            : admin_fail(&admin, err, &diag);
     admin_close(&admin);
     return status;
@@ -450,6 +412,8 @@ const struct command command_project = {
         "[--no-keys]\n"
         "       potik project set PROJECT [--name NAME] [--time-zone Z] [--week-start W]\n"
         "                                 [--retention-days N]\n"
+        "       potik project show PROJECT\n"
+        "       potik project quota PROJECT N|none\n"
         "       potik project delete PROJECT [--yes]\n"
         "\n"
         "A project has its own events, keys and members. PROJECT is its id or its name. `new` "
@@ -457,6 +421,9 @@ const struct command command_project = {
         "write and a read key with it, printed once. `delete` takes all with it, for ever: its "
         "keys\n"
         "at once, its events as soon as a server runs. The first project, number 1, stays.\n"
+        "`quota` says how many events it may store in a month (UTC); what is more is refused. What "
+        "it\n"
+        "has used, a running server tells: GET /v1/projects/ID.\n"
         "\n"
         "  --time-zone Z       an IANA name: the days of its stats; default: UTC\n"
         "  --week-start W      monday or sunday; default: monday\n"
@@ -471,6 +438,7 @@ const struct command command_project = {
         "examples:\n"
         "\n"
         "  potik project new shop --time-zone Europe/Kyiv\n"
-        "  potik project set shop --retention-days 365\n",
+        "  potik project set shop --retention-days 365\n"
+        "  potik project quota shop 1000000\n",
     .run = run_project,
 };

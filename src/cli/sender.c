@@ -257,6 +257,21 @@ take_verdicts(struct sender *sender, const struct slot *slot)
     return true;
 }
 
+/* The month's quota is used up, and nothing comes free while an import waits: each of these events
+ * is told as refused, and the rest is not sent. */
+static bool
+is_out_of_quota(struct sender *sender, const struct slot *slot, long status, long retry_after_s)
+{
+    struct json_value root, error;
+
+    if (status != err_status(ERR_QUOTA_EXCEEDED) || retry_after_s <= RETRY_AFTER_MAX_S ||
+        json_parse(sender->document, buf_slice(&slot->reply), &root, NULL) != ERR_OK ||
+        !json_get(root, "error", &error) ||
+        !slice_equal(text_of(error, "code"), slice_of_text(err_code(ERR_QUOTA_EXCEEDED))))
+        return false;
+    return take_verdicts(sender, slot);
+}
+
 static void
 finish_slot(struct sender *sender, struct slot *slot, CURLcode code)
 {
@@ -285,6 +300,13 @@ finish_slot(struct sender *sender, struct slot *slot, CURLcode code)
     slot->state = SLOT_FREE;
     if ((status == 200 || status == 400) && take_verdicts(sender, slot))
         return;
+    if (is_out_of_quota(sender, slot, status, (long)retry_after_s)) {
+        struct diag diag = DIAG_INIT;
+
+        client_explain(status, buf_slice(&slot->reply), &diag);
+        fail(sender, ERR_QUOTA_EXCEEDED, diag.message);
+        return;
+    }
     if (status == 408 || status == 429 || status >= 500) {
         struct diag diag = DIAG_INIT;
 

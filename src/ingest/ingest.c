@@ -38,7 +38,8 @@ COUNTER_DEFINE(commits_failed, "potik_commits_failed_total",
     X(TOO_DEEP, "too_deep")                                                                        \
     X(PROPERTIES_TOO_LARGE, "properties_too_large")                                                \
     X(EVENT_TOO_LARGE, "event_too_large")                                                          \
-    X(PLAN_VIOLATION, "plan_violation")
+    X(PLAN_VIOLATION, "plan_violation")                                                            \
+    X(QUOTA_EXCEEDED, "quota_exceeded")
 
 #define REJECTED_DEFINE_(name, code)                                                               \
     COUNTER_LABEL_DEFINE(rejected_##name, "potik_events_rejected_total", "events refused", "code", \

@@ -1,5 +1,6 @@
 /*
- * read - whole events out of a view: the newest, those after a seq, one person's.
+ * read - whole events out of a view: the newest, those after a seq, one person's; and how many
+ * there are.
  *
  * Layer 4. The work runs as a job of engine_guard.c (so that it can be interrupted); `each` is
  * called on the job's thread while the caller waits. Rows of files always have lower seqs than rows
@@ -20,6 +21,9 @@ struct reading {
     struct slice person_key;
     int64_t before_us;
     uint64_t before_seq;
+    int64_t from_us;
+    int64_t to_us;
+    uint64_t counted;
 };
 
 void
@@ -378,6 +382,47 @@ run_person(struct engine_job *job, struct diag *diag)
     return err;
 }
 
+/* --- how many -------------------------------------------------------------------------------- */
+
+static enum err
+count_in_files(struct reading *reading, struct diag *diag)
+{
+    const struct file_set *set = reading->view->set;
+    CLEANUP(engine_stream_close) struct engine_stream *stream = NULL;
+    struct sql_value values[] = {
+        {0}, SQL_FROM_I64("from_us", reading->from_us), SQL_FROM_I64("to_us", reading->to_us)};
+    struct engine_chunk chunk = {0};
+    enum err err;
+
+    if (set->count == 0)
+        return ERR_OK;
+    err = open_stream(reading, set->files, set->count, sql_count_received_text, values,
+                      COUNT_OF(values), &stream, diag);
+    if (err == ERR_OK)
+        err = engine_stream_next(stream, &chunk, diag);
+    if (err == ERR_OK && chunk.rows == 1)
+        reading->counted += (uint64_t)((const int64_t *)chunk.columns[0])[0];
+    return err;
+}
+
+static enum err
+run_count(struct engine_job *job, struct diag *diag)
+{
+    struct reading *reading = (struct reading *)job;
+    uint32_t left = reading->view->tail_rows;
+
+    for (const struct tail_block *block = reading->view->tail->first; left != 0;
+         block = block->next) {
+        const uint32_t rows = left < block->capacity ? left : block->capacity;
+
+        for (uint32_t i = 0; i < rows; i++)
+            reading->counted += block->received_at_us[i] >= reading->from_us &&
+                                block->received_at_us[i] < reading->to_us;
+        left -= rows;
+    }
+    return count_in_files(reading, diag);
+}
+
 /* --- calls ----------------------------------------------------------------------------------- */
 
 static enum err
@@ -435,4 +480,17 @@ warehouse_person_events(struct warehouse_view *view, struct slice person_key, in
                               .before_seq = before_seq};
 
     return run_reading(&reading, control, diag);
+}
+
+enum err
+warehouse_count_received(struct warehouse_view *view, int64_t from_us, int64_t to_us,
+                         struct query_control *control, uint64_t *ret_events, struct diag *diag)
+{
+    struct reading reading = {
+        .job.run = run_count, .view = view, .from_us = from_us, .to_us = to_us};
+    enum err err = run_reading(&reading, control, diag);
+
+    if (err == ERR_OK)
+        *ret_events = reading.counted;
+    return err;
 }

@@ -23,6 +23,7 @@ const char *const sql_search_times_text = sql_search_times;
 const char *const sql_search_persons_text = sql_search_persons;
 const char *const sql_search_ids_text = sql_search_ids;
 const char *const sql_used_types_text = sql_used_types;
+const char *const sql_count_received_text = sql_count_received;
 
 /* A string literal: quotes doubled, nothing else is special in one. */
 static void

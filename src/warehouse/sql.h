@@ -46,5 +46,6 @@ extern const char *const sql_search_times_text;
 extern const char *const sql_search_persons_text;
 extern const char *const sql_search_ids_text;
 extern const char *const sql_used_types_text;
+extern const char *const sql_count_received_text;
 
 #endif

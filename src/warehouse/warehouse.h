@@ -247,5 +247,9 @@ MUST_USE enum err
 warehouse_person_events(struct warehouse_view *view, struct slice person_key, int64_t before_us,
                         uint64_t before_seq, uint32_t limit, struct query_control *control,
                         warehouse_event_fn *each, void *state, struct diag *diag);
+/* How many events of the view have from_us <= received_at < to_us; both within 0 … 9·10^18. */
+MUST_USE enum err
+warehouse_count_received(struct warehouse_view *view, int64_t from_us, int64_t to_us,
+                         struct query_control *control, uint64_t *ret_events, struct diag *diag);
 
 #endif

@@ -223,13 +223,13 @@ test('project: made with its keys, changed, deleted, beside a running server wit
   await bad(2, /--week-start: must be monday or sunday/, ['project', 'new', 'mars', '--week-start', 'friday']);
   await bad(2, /--retention-days: must be a number from 0 to 36500, not "36501"/, ['project', 'new', 'mars', '--retention-days', '36501']);
   assert.deepEqual(await json(['project', 'set', 'shop', '--name', 'store', '--retention-days', '0']),
-    { project: { id: 2, name: 'store', time_zone: 'Europe/Kyiv', week_start: 'sunday', retention_days: null, created_at: shop.created_at } });
+    { project: { id: 2, name: 'store', time_zone: 'Europe/Kyiv', week_start: 'sunday', retention_days: null, events_per_month: null, created_at: shop.created_at } });
   await good(['project', 'set', '2', '--time-zone', 'UTC', '--week-start', 'monday']);
   await bad(1, /name/, ['project', 'set', '2', '--name', 'blog']);
   await bad(2, /say what to set/, ['project', 'set', '2']);
   await bad(1, /project: there is no project "99", by id or by name; `potik project list`/, ['project', 'set', '99', '--name', 'x']);
   end = await good(['project', 'list']);
-  assert.match(end.stdout, /^ 2 {2}store +UTC +monday +all +2 {2}\d{4}-/m);
+  assert.match(end.stdout, /^ 2 {2}store +UTC +monday +all +- +2 {2}\d{4}-/m);
   /* Not without being asked for, where nobody can be asked. */
   end = await run(['project', 'delete', 'store']);
   assert.equal(end.code, 2);

@@ -140,7 +140,7 @@ test('migrate by the owner, serve by a role that may make nothing', options, asy
   assert.match(dry.stdout, /^-- 0001 events\n[^]*CREATE TABLE events[^]*\n-- 0002 accounts\n[^]*CREATE TABLE keys/);
   assert.equal(query(url, "SELECT to_regclass('events') IS NULL;"), 't', 'nothing was changed');
   const applied = run(['migrate', '--store', url]);
-  assert.equal(applied.stdout, 'applied 0001 events\napplied 0002 accounts\napplied 0003 people\napplied 0004 audit_and_erasures\napplied 0005 erasing\napplied 0006 missed_erasures\napplied 0007 tracking_plans\n', applied.stderr);
+  assert.equal(applied.stdout, 'applied 0001 events\napplied 0002 accounts\napplied 0003 people\napplied 0004 audit_and_erasures\napplied 0005 erasing\napplied 0006 missed_erasures\napplied 0007 tracking_plans\napplied 0008 quotas\n', applied.stderr);
   const again = run(['migrate', '--store', url]);
   assert.deepEqual([again.status, again.stdout], [0, '']);
   assert.match(again.stderr, /up to date/);

@@ -29,6 +29,7 @@ static const struct migration migrations[] = {
     {5, "erasing", sql_0005_erasing},
     {6, "missed_erasures", sql_0006_missed_erasures},
     {7, "tracking_plans", sql_0007_tracking_plans},
+    {8, "quotas", sql_0008_quotas},
 };
 #define VERSION_NEWEST ((uint32_t)COUNT_OF(migrations))
 

@@ -16,7 +16,7 @@ set_zone(struct account *account, uint32_t id, const char *zone, struct diag *di
     struct account_project project = {.id = id, .name = "default"};
 
     (void)snprintf(project.time_zone, sizeof(project.time_zone), "%s", zone);
-    return account_project_change(account, &nobody, &project, diag);
+    return account_project_change(account, &nobody, &project, false, diag);
 }
 
 static void

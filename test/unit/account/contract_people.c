@@ -61,13 +61,30 @@ test_account__projects_are_added_changed_and_their_names_are_unique(void **state
     assert_int_equal(found.week_start, ACCOUNT_WEEK_SUNDAY);
     assert_int_equal(found.retention_days, 36500);
     memcpy(found.name, "default", 8);
-    assert_int_equal(account_project_change(account, &ann, &found, &diag), ERR_EXISTS);
+    assert_int_equal(account_project_change(account, &ann, &found, false, &diag), ERR_EXISTS);
     memcpy(found.name, "store", 6);
     found.retention_days = 0;
-    assert_int_equal(account_project_change(account, &ann, &found, NULL), ERR_OK);
-    assert_int_equal(account_project_get(account, 2, &made, NULL), ERR_OK);
+    assert_int_equal(found.events_per_month, 0);
+    for (uint64_t most = ACCOUNT_EVENTS_PER_MONTH_MAX - 1; most <= ACCOUNT_EVENTS_PER_MONTH_MAX;
+         most++) {
+        found.events_per_month = most;
+        assert_int_equal(account_project_change(account, &ann, &found, true, NULL), ERR_OK);
+        assert_int_equal(account_project_get(account, 2, &made, NULL), ERR_OK);
+        assert_int_equal(made.events_per_month, most);
+    }
     assert_string_equal(made.name, "store");
     assert_int_equal(made.retention_days, 0);
+    found.events_per_month = 1; /* who changes the rest leaves it as it is */
+    assert_int_equal(account_project_change(account, &ann, &found, false, NULL), ERR_OK);
+    assert_int_equal(account_project_get(account, 2, &made, NULL), ERR_OK);
+    assert_int_equal(made.events_per_month, ACCOUNT_EVENTS_PER_MONTH_MAX);
+    found.events_per_month = ACCOUNT_EVENTS_PER_MONTH_MAX + 1;
+    assert_int_equal(account_project_change(account, &ann, &found, true, &diag), ERR_INVALID);
+    assert_string_equal(diag.field, "events_per_month");
+    wanted = (struct account_project){.name = "sold", .time_zone = "UTC", .events_per_month = 1};
+    assert_int_equal(account_project_add(account, &ann, &wanted, &made, NULL), ERR_OK);
+    assert_int_equal(account_project_get(account, made.id, &found, NULL), ERR_OK);
+    assert_int_equal(found.events_per_month, 1);
     account_close(&account);
 }
 

@@ -110,7 +110,7 @@ test_account__refuses_a_newer_layout_and_leaves_it(void **state)
     struct buf before, after;
 
     account_close(&account);
-    run_sql(state, "PRAGMA journal_mode = DELETE; PRAGMA user_version = 5");
+    run_sql(state, "PRAGMA journal_mode = DELETE; PRAGMA user_version = 6");
     buf_init(&before, 1 << 24);
     buf_init(&after, 1 << 24);
     assert_int_equal(file_read_whole(test_path(state, "accounts.db"), 1 << 24, &before, NULL), 0);

@@ -106,7 +106,7 @@ test_account_layouts__projects_and_keys_of_layout_1_stay(void **state)
         check_rows(account);
         account_close(&account);
     }
-    assert_int_equal(ask_number(state, "PRAGMA user_version"), 4);
+    assert_int_equal(ask_number(state, "PRAGMA user_version"), 5);
     assert_int_equal(ask_number(state, "SELECT count(*) FROM sqlite_master WHERE name IN "
                                        "('project', 'access_key')"),
                      0);

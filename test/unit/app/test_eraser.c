@@ -353,7 +353,8 @@ test_eraser__retention_takes_whole_days_once_a_day(void **state)
 
     assert_int_equal(account_project_get(rooms->account, 1, &project, NULL), ERR_OK);
     project.retention_days = 3;
-    assert_int_equal(account_project_change(rooms->account, &tester, &project, NULL), ERR_OK);
+    assert_int_equal(account_project_change(rooms->account, &tester, &project, false, NULL),
+                     ERR_OK);
     work_later(rooms, HOUR_US + US_PER_S); /* 0:13 of the next day: made now, taken at a poll */
     work_later(rooms, 2 * US_PER_S);
     assert_int_equal(job_count(rooms), 1);

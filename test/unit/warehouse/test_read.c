@@ -177,6 +177,55 @@ test_read__an_empty_project(void **state)
     fixture_close(&fixture);
 }
 
+#define LATE_US INT64_C(9000000000000000000) /* of DuckDB, no time is later */
+
+/* A naive count of the store's rows. */
+static void
+check_received(struct fixture *fixture, struct warehouse_view *view, int64_t from_us, int64_t to_us)
+{
+    uint64_t expected = 0, got = UINT64_MAX;
+
+    for (uint32_t i = 0; i < fixture->store.visible; i++) {
+        const int64_t received_us = fixture->store.rows[i].event.received_at_us;
+
+        expected += received_us >= from_us && received_us < to_us;
+    }
+    assert_int_equal(warehouse_count_received(view, from_us, to_us, &forever, &got, NULL), ERR_OK);
+    assert_int_equal(got, expected);
+}
+
+static void
+test_read__counts_by_the_time_of_receiving(void **state)
+{
+    static const uint32_t rows[] = {0, 1, 999, 1000, 2999, 3000, 3001, 3299};
+    struct fixture fixture;
+    struct warehouse_view *view = NULL;
+
+    (void)state;
+    open_mixed(&fixture);
+    assert_int_equal(warehouse_view_open(fixture.warehouse, PROJECT, NULL, 0, &view, NULL), ERR_OK);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const int64_t at_us = fixture.store.rows[rows[i]].event.received_at_us;
+
+        check_received(&fixture, view, 0, at_us);
+        check_received(&fixture, view, at_us, LATE_US);
+        check_received(&fixture, view, at_us, at_us + 1);
+        check_received(&fixture, view, at_us + 1, at_us);
+    }
+    check_received(&fixture, view, 0, LATE_US);
+    warehouse_view_close(&view);
+    assert_int_equal(warehouse_view_open(fixture.warehouse, 99, NULL, 0, &view, NULL), ERR_OK);
+    {
+        uint64_t got = UINT64_MAX;
+
+        assert_int_equal(warehouse_count_received(view, 0, LATE_US, &forever, &got, NULL),
+                         ERR_OK);
+        assert_int_equal(got, 0);
+    }
+    warehouse_view_close(&view);
+    fixture_close(&fixture);
+}
+
 static void
 test_read__view_answers(void **state)
 {
@@ -239,6 +288,7 @@ main(void)
         cmocka_unit_test(test_read__after_across_files_and_tail),
         cmocka_unit_test(test_read__timeline_of_a_person),
         cmocka_unit_test(test_read__an_empty_project),
+        cmocka_unit_test(test_read__counts_by_the_time_of_receiving),
         cmocka_unit_test(test_read__view_answers),
         cmocka_unit_test(test_read__min_position_waits_or_is_behind),
     };

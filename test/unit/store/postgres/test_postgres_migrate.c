@@ -4,8 +4,8 @@
 #include "base/thread.h"
 #include "postgres_fixture.h"
 
-#define MIGRATIONS 7 /* files in sql/postgres */
-#define NEWER 8
+#define MIGRATIONS 8 /* files in sql/postgres */
+#define NEWER 9
 #define NUMBER_TEXT_(number) #number
 #define NUMBER_TEXT(number) NUMBER_TEXT_(number)
 
@@ -43,7 +43,7 @@ test_migrate__applies_each_file_once(void **state)
     assert_string_equal(
         fixture_ask(fixture->other, "SELECT string_agg(name, ',' ORDER BY version) FROM "
                                     "potik_migrations WHERE program <> ''"),
-        "events,accounts,people,audit_and_erasures,erasing,missed_erasures,tracking_plans");
+        "events,accounts,people,audit_and_erasures,erasing,missed_erasures,tracking_plans,quotas");
     assert_string_equal(fixture_ask(fixture->other, "SELECT count(*) FROM potik_state WHERE "
                                                     "length(hash_secret) = 16 AND generation = 1"),
                         "1");
@@ -175,6 +175,7 @@ test_migrate__leaves_nothing_of_a_file_that_fails(void **state)
     fixture_run(fixture->other,
                 "DROP TABLE tracking_plans, erasures_missed, erasure_nodes, erasure_ids, erasures; "
                 "ALTER TABLE potik_state DROP COLUMN erasures; "
+                "ALTER TABLE projects DROP COLUMN events_per_month; "
                 "DELETE FROM potik_migrations WHERE version >= 4");
     assert_int_equal(postgres_migrate(fixture->url, 5000, false, NULL, NULL, &diag), ERR_NOT_READY);
     assert_non_null(strstr(diag.message, "audit")); /* exists already */
