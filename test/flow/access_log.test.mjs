@@ -99,10 +99,11 @@ test('what the server refuses by itself has its line, too', { skip }, async (t) 
   await raw(server, `POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${server.keys.write}\r\nContent-Length: 10\r\n\r\n[`);
   await raw(server, `POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${server.keys.write}\r\nContent-Length: 99999999\r\n\r\n`);
   await until('seven lines', () => errors().length === 7);
-  assert.deepEqual(errors(), [
+  /* Two may end in one turn, in either order. */
+  assert.deepEqual(errors().sort(), [
     'null null 400 bad_request', 'null null 505 http_version_not_supported', 'null null 414 uri_too_long', 'null null 431 header_too_large',
     'null null 408 request_timeout', 'POST /v1/events 408 request_timeout', 'POST /v1/events 413 body_too_large',
-  ]);
+  ].sort());
   assert.ok(linesOf(file).every((line) => line.peer === '127.0.0.1' && line.request_id.length > 8));
 });
 
