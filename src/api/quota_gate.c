@@ -88,8 +88,8 @@ refusal_text(const struct quota_answer *answer, struct arena *arena)
     rfc3339_format(answer->ends_at_us, until);
     len = snprintf(text, MESSAGE_BYTES,
                    "the project's quota is %" PRIu64 " events a month, and %" PRIu64
-                   " are used; the next month begins at %s",
-                   answer->events_per_month, answer->used, until);
+                   " are used; the next month begins at %.*s",
+                   answer->events_per_month, answer->used, RFC3339_TEXT_BYTES, until);
     return slice_of(text, (size_t)len);
 }
 
