@@ -28,13 +28,12 @@ crowd_move_on(struct crowd *crowd, int64_t now_ns)
     crowd->stretch_ends_ns = (is_late ? now_ns : crowd->stretch_ends_ns) + CROWD_STRETCH_NS;
 }
 
-void
-crowd_take(struct crowd *crowd, struct crowd_member *member, uint64_t bytes)
+static void
+count(struct crowd *crowd, struct crowd_member *member, uint64_t bytes)
 {
     uint64_t counted;
     uint64_t room;
 
-    crowd->turn_bytes += bytes;
     move_on(member->received, crowd->stretch - member->stretch);
     member->stretch = crowd->stretch;
     counted = member->received[0] + member->received[1];
@@ -43,6 +42,23 @@ crowd_take(struct crowd *crowd, struct crowd_member *member, uint64_t bytes)
         bytes = room;
     member->received[0] += bytes;
     crowd->received[0] += bytes;
+}
+
+void
+crowd_await(struct crowd *crowd, struct crowd_member *member, uint64_t bytes)
+{
+    member->waiting = bytes;
+    count(crowd, member, bytes);
+}
+
+void
+crowd_take(struct crowd *crowd, struct crowd_member *member, uint64_t bytes)
+{
+    uint64_t known = bytes < member->waiting ? bytes : member->waiting;
+
+    crowd->turn_bytes += bytes;
+    member->waiting -= known;
+    count(crowd, member, bytes - known);
 }
 
 void

