@@ -41,6 +41,7 @@ client_connect(struct client *client)
     client->wants_out = false;
     client->in_len = 0;
     client->has_head = false;
+    client->is_answered = false;
     if (epoll_ctl(client->epoll_fd, EPOLL_CTL_ADD, client->fd, &event) != 0)
         fail("load: epoll_ctl");
 }
@@ -85,7 +86,10 @@ client_push(struct client *client)
     }
     client_want_out(client, false);
     client->state = CLIENT_WAITING;
-    return CLIENT_NOTHING;
+    if (!client->is_answered)
+        return CLIENT_NOTHING;
+    client->is_answered = false;
+    return CLIENT_REPLIED;
 }
 
 enum client_event
@@ -110,6 +114,7 @@ client_read_head(struct client *client, char *end)
 {
     const char *length;
     const char *retry;
+    const char *connection;
 
     *end = '\0';
     if (strncmp(client->in, "HTTP/1.1 ", 9) != 0) {
@@ -121,6 +126,8 @@ client_read_head(struct client *client, char *end)
     retry = client->status >= 400 ? head_value(client->in, "\r\nretry-after:") : NULL;
     client->body_left = length != NULL ? strtoull(length, NULL, 10) : 0;
     client->retry_after_s = retry != NULL ? (uint32_t)strtoul(retry, NULL, 10) : 0;
+    connection = head_value(client->in, "\r\nconnection:");
+    client->is_closing = connection != NULL && strncasecmp(connection, " close", 6) == 0;
     client->body_len = 0;
     client->has_head = true;
 }
@@ -165,6 +172,13 @@ client_pull(struct client *client)
         return CLIENT_NOTHING;
     client->has_head = false;
     client->body[client->body_len] = '\0';
+    if (client->is_closing) {
+        (void)close(client->fd);
+        client_connect(client);
+    } else if (client->out_sent < client->out_len) { /* refused early; the next begins behind it */
+        client->is_answered = true;
+        return CLIENT_NOTHING;
+    }
     return CLIENT_REPLIED;
 }
 

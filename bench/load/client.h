@@ -25,6 +25,8 @@ struct client {
     enum client_state state;
     bool wants_out; /* EPOLLOUT is asked for */
     bool is_retry;
+    bool is_answered;    /* before all of `out` had left: the rest follows */
+    bool is_closing;     /* the reply says that the connection ends */
     int64_t intended_ns; /* when this request was meant to leave */
     int64_t sent_ns;     /* when this try of it left */
     int64_t resume_ns;   /* CLIENT_PAUSED: not before */

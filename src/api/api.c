@@ -209,6 +209,9 @@ handle_turn_end(void *loop_state)
 
     errand_drain(loop->inbox);
     ingest_flush(loop->ingest);
+    if (loop->uploads.crowd.turn_bytes != 0)
+        crowd_turn_ended(&loop->uploads.crowd, http_loop_now_ns(loop->http),
+                         clock_steady_ns(loop->api->config.clock));
     if (loop->reply.capacity > REPLY_BYTES_KEPT) {
         buf_fini(&loop->reply);
         buf_init(&loop->reply, REPLY_BYTES_MAX);
@@ -329,6 +332,7 @@ start_ingest(struct api_loop *loop, struct diag *diag)
     if (store_link_fd(loop->links[0]) >= 0) {
         config.batch_bytes_max = BATCH_BYTES_MAX;
         config.batch_events_max = BATCH_EVENTS_MAX;
+        config.clock = loop->api->config.clock;
     }
     return ingest_new(&config, &loop->ingest, diag);
 }

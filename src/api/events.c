@@ -13,8 +13,17 @@
 #include "api/quota_gate.h"
 #include "api/upload.h"
 #include "api/verdicts.h"
+#include "base/counter.h"
 
 #include <string.h>
+
+#define OVERLOADED_DEFINE(where)                                                                   \
+    COUNTER_LABEL_DEFINE(overloaded_##where, "potik_overloaded_total",                             \
+                         "requests with events refused since more comes than is stored", "where",  \
+                         #where)
+OVERLOADED_DEFINE(gather);
+OVERLOADED_DEFINE(reading);
+OVERLOADED_DEFINE(memory);
 
 struct events_post {
     struct ingest_request ingest;
@@ -95,6 +104,24 @@ parse_query(struct api_request *request, struct events_post *post)
     return true;
 }
 
+/* Early: nothing of the body has been read. A reply has been given if false. */
+static bool
+may_begin(const struct api_request *request, enum media_encoding encoding)
+{
+    struct api_loop *loop = request->loop;
+    const int64_t length = http_content_length(request->exchange);
+
+    if (ingest_is_full(loop->ingest, length)) {
+        counter_add(&overloaded_gather, 1);
+    } else if (!upload_may_begin(&loop->uploads, encoding, length, http_loop_now_ns(loop->http))) {
+        counter_add(&overloaded_reading, 1);
+    } else {
+        return true;
+    }
+    http_reply_error(request->exchange, ERR_OVERLOADED, NULL, NULL);
+    return false;
+}
+
 static void
 post_head(struct api_request *request)
 {
@@ -120,11 +147,13 @@ post_head(struct api_request *request)
         http_reply_error(exchange, err, NULL, NULL);
         return;
     }
-    if (!parse_query(request, post))
+    if (!parse_query(request, post) || !may_begin(request, encoding))
         return;
     post->request = request;
     upload_init(&post->upload, loop->decoder, &context, encoding, http_content_length(exchange),
                 &loop->uploads, http_arena(exchange));
+    if (post->upload.is_member)
+        crowd_await(&loop->uploads.crowd, &post->upload.member, http_waiting_bytes(exchange));
     request->state = post;
 }
 
@@ -274,6 +303,8 @@ post_end(struct api_request *request)
     upload_fini(&post->upload);
     if (err != ERR_OK) {
         limits_count_body(request);
+        if (err == ERR_OVERLOADED)
+            counter_add(&overloaded_memory, 1);
         http_reply_error(request->exchange, err, diag != NULL ? diag->message : NULL,
                          diag != NULL ? diag->field : NULL);
         return;
@@ -302,6 +333,8 @@ post_end(struct api_request *request)
     if (err != ERR_OK) {
         plan_gate_fini(&post->gate);
         quota_gate_fini(&post->quota);
+        if (err == ERR_OVERLOADED)
+            counter_add(&overloaded_gather, 1);
         http_reply_error(request->exchange, err, NULL, NULL);
         return;
     }

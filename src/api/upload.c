@@ -17,6 +17,22 @@
 
 #define FIRST_CAPACITY 4096
 
+/* Compressed, a few bytes are many events. */
+static bool
+is_small(enum media_encoding encoding, int64_t content_length)
+{
+    return content_length >= 0 &&
+           content_length <=
+               (encoding == MEDIA_IDENTITY ? CROWD_SMALL_BYTES : CROWD_SMALL_BYTES / 8);
+}
+
+bool
+upload_may_begin(struct upload_budget *budget, enum media_encoding encoding, int64_t content_length,
+                 int64_t now_ns)
+{
+    return is_small(encoding, content_length) || !crowd_is_full(&budget->crowd, now_ns);
+}
+
 void
 upload_init(struct upload *upload, struct event_decoder *decoder,
             const struct event_context *context, enum media_encoding encoding,
@@ -28,6 +44,7 @@ upload_init(struct upload *upload, struct event_decoder *decoder,
         .encoding = encoding,
         .budget = budget,
         .arena = arena,
+        .is_member = !is_small(encoding, content_length),
     };
     /* The first piece allocates; with the length known that is all that is ever needed. */
     if (content_length > 0 && content_length <= UPLOAD_SMALL_BYTES)
@@ -61,6 +78,8 @@ hold(struct upload *upload, size_t len)
     }
     upload->budget->bytes += len;
     upload->held += len;
+    if (upload->is_member)
+        crowd_take(&upload->budget->crowd, &upload->member, len);
     return true;
 }
 
@@ -234,6 +253,8 @@ upload_fini(struct upload *upload)
     if (upload->budget != NULL) {
         upload->budget->bytes -= upload->held;
         upload->held = 0;
+        if (upload->is_member)
+            crowd_leave(&upload->budget->crowd, &upload->member);
     }
     event_decode_free(&upload->decode);
     decompress_free(&upload->decompress);

@@ -14,6 +14,7 @@
 #ifndef POTIK_API_UPLOAD_H
 #define POTIK_API_UPLOAD_H
 
+#include "api/crowd.h"
 #include "api/media.h"
 #include "base/arena.h"
 #include "base/diag.h"
@@ -22,10 +23,11 @@
 
 #define UPLOAD_SMALL_BYTES (256 * 1024)
 
-/* What bodies under way on one loop hold together. */
+/* What bodies under way on one loop hold together, and how long they take. */
 struct upload_budget {
     uint64_t bytes;
     uint64_t bytes_max;
+    struct crowd crowd; /* of those that are not small */
 };
 
 struct upload_part {
@@ -40,7 +42,9 @@ struct upload {
     struct arena *arena;
     struct upload_budget *budget;
     enum media_encoding encoding;
-    bool is_streaming;        /* more came than is kept as sent */
+    bool is_streaming; /* more came than is kept as sent */
+    bool is_member;    /* of the crowd */
+    struct crowd_member member;
     struct upload_part sent;  /* as it came */
     struct upload_part plain; /* inflated; unused where the body is not compressed */
     struct decompress *decompress;
@@ -50,6 +54,10 @@ struct upload {
     struct diag *diag;           /* its words; NULL before */
 };
 
+/* May one more body begin? Asked before it is read; small ones always may. `content_length`: −1
+ * where unknown. */
+bool upload_may_begin(struct upload_budget *budget, enum media_encoding encoding,
+                      int64_t content_length, int64_t now_ns);
 /* `content_length`: −1 where unknown. */
 void upload_init(struct upload *upload, struct event_decoder *decoder,
                  const struct event_context *context, enum media_encoding encoding,

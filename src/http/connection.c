@@ -259,6 +259,14 @@ read_size(const struct connection *connection)
     return HTTP_READ_SMALL_BYTES + (size_t)body_left;
 }
 
+/* Then a read is a large one. */
+static bool
+is_within_body(const struct connection *connection)
+{
+    return connection->reading != NULL && connection->reading->phase != EXCHANGE_HEAD &&
+           connection->state == CONNECTION_OPEN;
+}
+
 static bool
 is_paused(const struct connection *connection)
 {
@@ -389,6 +397,8 @@ connection_ready(struct connection *connection, uint32_t events)
         return;
     if (connection->state == CONNECTION_OPEN && is_paused(connection))
         connection_want(connection, connection->events & ~(uint32_t)EPOLLIN);
+    else if (is_within_body(connection))
+        loop_more_later(connection->loop, connection);
     else
         connection_read(connection);
 }

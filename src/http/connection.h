@@ -34,6 +34,8 @@
 #define HTTP_READ_SMALL_BYTES 16384  /* a read between bodies, and so the most kept as leftover */
 #define HTTP_READ_BYTES (256 * 1024) /* a read within a body; the loop's buffer */
 #define HTTP_SKIP_BYTES_MAX 65536    /* of a body nobody wants, to keep the connection */
+#define HTTP_SKIP_RETRYABLE_BYTES_MAX                                                              \
+    (UINT64_C(1) << 20) /* … that will come again: reading it costs less than a new connection */
 #define HTTP_LINGER_BYTES_MAX (UINT64_C(32) << 20)
 #define HTTP_LINGER_MS 2000
 #define HTTP_LINGER_STOPPING_MS 200
@@ -87,6 +89,13 @@ struct http_exchange {
     char made_id[HTTP_MADE_ID_BYTES];
     struct http_head head; /* last: its fields need no clearing */
 };
+
+/* Of the body behind a reply, so that the next request can follow. */
+static inline uint64_t
+exchange_skip_max(const struct http_exchange *exchange)
+{
+    return err_is_retryable(exchange->err) ? HTTP_SKIP_RETRYABLE_BYTES_MAX : HTTP_SKIP_BYTES_MAX;
+}
 
 enum connection_state { CONNECTION_OPEN, CONNECTION_LINGERING, CONNECTION_DEAD };
 

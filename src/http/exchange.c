@@ -7,6 +7,7 @@
 #include "http/connection.h"
 
 #include <assert.h>
+#include <sys/ioctl.h>
 
 #define ARENA_BLOCK_BYTES 4096
 #define ARENA_BYTES_MAX (UINT64_C(64) << 20)
@@ -267,6 +268,15 @@ int64_t
 http_content_length(const struct http_exchange *exchange)
 {
     return exchange->request.content_length;
+}
+
+uint64_t
+http_waiting_bytes(const struct http_exchange *exchange)
+{
+    int bytes = 0;
+
+    return ioctl(exchange->connection->fd, FIONREAD, &bytes) == 0 && bytes > 0 ? (uint64_t)bytes
+                                                                               : 0;
 }
 
 struct arena *

@@ -152,6 +152,8 @@ struct slice http_authorization(const struct http_exchange *exchange, uint32_t *
 struct slice http_request_id(const struct http_exchange *exchange); /* echoed or made */
 /* Content-Length, or −1 (none, or chunked). */
 int64_t http_content_length(const struct http_exchange *exchange);
+/* Bytes that have come on its connection and have not been read; a system call. */
+uint64_t http_waiting_bytes(const struct http_exchange *exchange);
 struct arena *http_arena(struct http_exchange *exchange); /* freed with the exchange */
 void http_set_user(struct http_exchange *exchange, void *user);
 void *http_user(const struct http_exchange *exchange);

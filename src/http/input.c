@@ -241,7 +241,7 @@ input_chunked(struct http_exchange *exchange, const char *bytes, size_t len)
         at += used;
         if (exchange->phase == EXCHANGE_SKIP) {
             exchange->skipped_bytes += used;
-            if (exchange->skipped_bytes > HTTP_SKIP_BYTES_MAX)
+            if (exchange->skipped_bytes > exchange_skip_max(exchange))
                 parse = HTTP_PARSE_BAD;
         }
         /* A chunk's size tells at once that the body will be too long. */

@@ -1,10 +1,11 @@
 /*
  * loop - one thread's turns: wait, read and hand over, commit, reply.
  *
- * Layer 5 (http). A turn: epoll_wait; posted calls, watched fds, new connections, one read of each
- * ready client; further reads of those with more to come, in rotation, until turn_bytes_max;
- * deadlines; turn_end; replies flushed. So everything that arrived in a turn is one batch, and a
- * client with one small event never waits for another's whole import.
+ * Layer 5 (http). A turn: epoll_wait; posted calls, watched fds, new connections, one small read of
+ * each ready client; reads within bodies, in rotation, until turn_bytes_max; deadlines; turn_end;
+ * replies flushed. So everything that arrived in a turn is one batch, a client with one small event
+ * never waits for another's whole import, and with a crowd of importers a turn is no longer than
+ * with one.
  */
 #include "http/connection.h"
 
@@ -209,24 +210,14 @@ static void
 read_more(struct http_loop *loop)
 {
     struct connection *connection;
-    struct connection *end;
 
+    /* The rest stays in the queue for the next turn, so that each has its turn. */
     while (loop->turn_bytes < loop->config->turn_bytes_max) {
         QUEUE_TAKE(loop, connection, more, is_in_more);
         if (connection == NULL)
             return;
         connection_read_more(connection);
     }
-    /* The rest is still readable: epoll names it again next turn. What lies in a link it does not
-     * name: that stays in the queue. */
-    end = loop->more_last;
-    if (end == NULL)
-        return;
-    do {
-        QUEUE_TAKE(loop, connection, more, is_in_more);
-        if (connection != NULL && connection->tls != NULL)
-            loop_more_later(loop, connection);
-    } while (connection != NULL && connection != end);
 }
 
 static void

@@ -96,7 +96,7 @@ can_skip_rest(const struct http_exchange *exchange)
         return false;
     if (request->is_chunked)
         return true; /* up to a bound, seen while skipping */
-    return (uint64_t)request->content_length - exchange->body_bytes <= HTTP_SKIP_BYTES_MAX;
+    return (uint64_t)request->content_length - exchange->body_bytes <= exchange_skip_max(exchange);
 }
 
 static void

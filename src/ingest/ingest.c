@@ -12,6 +12,7 @@
 
 #include "base/counter.h"
 #include "base/mem.h"
+#include "ingest/wait.h"
 
 #include <assert.h>
 
@@ -64,6 +65,7 @@ struct lane {
     struct store_link *link;
     bool is_under_way;
     struct request_list requests;
+    uint64_t bytes; /* of them */
     struct store_item *items;
     uint32_t item_capacity;
     struct store_batch batch;
@@ -74,6 +76,7 @@ struct ingest {
     struct request_list gathered;
     uint64_t gathered_bytes;
     uint32_t gathered_events;
+    struct wait wait;
     struct lane lanes[STORE_LINKS_PER_LOOP_MAX];
 };
 
@@ -117,6 +120,7 @@ ingest_new(const struct ingest_config *config, struct ingest **ret_ingest, struc
     }
     ingest->config = *config;
     list_clear(&ingest->gathered);
+    wait_init(&ingest->wait, config->clock);
     for (uint32_t i = 0; i < config->link_count; i++) {
         assert(config->links[i] != NULL);
         ingest->lanes[i].ingest = ingest;
@@ -152,13 +156,22 @@ ingest_add(struct ingest *ingest, struct ingest_request *request)
     if (ingest->gathered.first != NULL &&
         (ingest->gathered_bytes + bytes > ingest->config.gather_bytes_max ||
          (uint64_t)ingest->gathered_events + request->batch.count >
-             ingest->config.gather_events_max))
+             ingest->config.gather_events_max ||
+         wait_is_too_long(&ingest->wait, bytes)))
         return ERR_OVERLOADED;
     request->bytes = bytes;
+    wait_add(&ingest->wait, bytes);
     ingest->gathered_bytes += bytes;
     ingest->gathered_events += request->batch.count;
     list_append(&ingest->gathered, request);
     return ERR_OK;
+}
+
+bool
+ingest_is_full(const struct ingest *ingest, int64_t body_bytes)
+{
+    return ingest->gathered.first != NULL &&
+           wait_is_too_long(&ingest->wait, body_bytes >= 0 ? (uint64_t)body_bytes : UINT64_MAX);
 }
 
 /* What the client reads: 503, whatever ailed the store. */
@@ -238,6 +251,7 @@ settle_all(struct lane *lane)
 
     list_clear(&lane->requests);
     lane->is_under_way = false;
+    wait_done(&lane->ingest->wait, lane->bytes, true);
     while (request != NULL) {
         struct ingest_request *next = request->next;
 
@@ -258,6 +272,7 @@ batch_done(struct store_batch *batch)
     }
     counter_add(&commits_failed, 1);
     lane->is_under_way = false;
+    wait_done(&lane->ingest->wait, lane->bytes, false);
     fail_all(&lane->requests, client_err(batch->err));
 }
 
@@ -283,6 +298,7 @@ take_gathered(struct ingest *ingest, struct lane *lane)
         events += request->batch.count;
         list_append(&lane->requests, list_take_first(&ingest->gathered));
     }
+    lane->bytes = bytes;
     ingest->gathered_bytes -= bytes;
     ingest->gathered_events -= events;
     return events;
@@ -334,6 +350,7 @@ static void
 submit(struct ingest *ingest, struct lane *lane)
 {
     if (!reserve_items(lane, take_gathered(ingest, lane))) {
+        wait_done(&ingest->wait, lane->bytes, false);
         fail_all(&lane->requests, ERR_OVERLOADED);
         return;
     }

@@ -12,12 +12,13 @@
  * A loop has one link to the store or several; one batch is under way on each, and what comes
  * meanwhile is gathered for the next. A batch takes whole requests, in order, as many as its bounds
  * allow. What is held: `gather_bytes_max` and `gather_events_max` for what waits, and a batch a
- * link; beyond, `overloaded`. Batches of different links end in any order: of equal ids on two
- * links the store decides which was first.
+ * link; beyond, or where the wait would be too long (wait.h), `overloaded`. Batches of different
+ * links end in any order: of equal ids on two links the store decides which was first.
  */
 #ifndef POTIK_INGEST_INGEST_H
 #define POTIK_INGEST_INGEST_H
 
+#include "base/clock.h"
 #include "base/diag.h"
 #include "event/event.h"
 #include "store/store.h"
@@ -29,6 +30,8 @@ struct ingest_config {
     uint32_t gather_events_max;
     uint64_t batch_bytes_max;  /* of one batch for the store; 0: all that is gathered. A request */
     uint32_t batch_events_max; /* alone goes whole, whatever its size */
+    const struct clock *clock; /* by which waiting is bounded (wait.h). NULL: the store answers at
+                                  once, nothing waits; borrowed */
 };
 
 enum ingest_verdict { INGEST_REJECTED, INGEST_ACCEPTED, INGEST_DUPLICATE };
@@ -61,10 +64,13 @@ ingest_new(const struct ingest_config *config, struct ingest **ret_ingest, struc
  * links first. */
 void ingest_free(struct ingest **place);
 /*
- * ERR_OVERLOADED: too much is gathered already; the request stays the caller's, `done` is not
- * called. A request alone is taken whatever its size: its limits were asked by who decoded it.
+ * ERR_OVERLOADED: too much is gathered already, or it would wait too long; the request stays the
+ * caller's, `done` is not called. A request alone is taken whatever its size: its limits were asked
+ * by who decoded it.
  */
 MUST_USE enum err ingest_add(struct ingest *ingest, struct ingest_request *request);
+/* Would ingest_add refuse it now? Asked before a body is read; −1: its length is not known. */
+bool ingest_is_full(const struct ingest *ingest, int64_t body_bytes);
 /*
  * At the end of a turn, and after store_link_ready: what is gathered goes to the links that are
  * free. Requests that `done` brings in are committed too before it returns (as long as the store

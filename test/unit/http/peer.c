@@ -21,7 +21,15 @@
 #include <cmocka.h>
 /* clang-format on */
 
-enum place { PLACE_END, PLACE_BATCH, PLACE_EARLY, PLACE_MIDDLE, PLACE_HELD, PLACE_LARGE };
+enum place {
+    PLACE_END,
+    PLACE_BATCH,
+    PLACE_EARLY,
+    PLACE_BUSY,
+    PLACE_MIDDLE,
+    PLACE_HELD,
+    PLACE_LARGE
+};
 
 struct note {
     struct http_exchange *exchange;
@@ -98,11 +106,8 @@ on_head(void *loop_state, struct http_exchange *exchange)
     static const struct {
         const char *path;
         enum place place;
-    } places[] = {{"/batch", PLACE_BATCH},
-                  {"/early", PLACE_EARLY},
-                  {"/middle", PLACE_MIDDLE},
-                  {"/held", PLACE_HELD},
-                  {"/large", PLACE_LARGE}};
+    } places[] = {{"/batch", PLACE_BATCH},   {"/early", PLACE_EARLY}, {"/busy", PLACE_BUSY},
+                  {"/middle", PLACE_MIDDLE}, {"/held", PLACE_HELD},   {"/large", PLACE_LARGE}};
     struct loop_state *state = (struct loop_state *)loop_state;
     struct note *note = (struct note *)arena_zalloc(http_arena(exchange), 1, sizeof(struct note));
 
@@ -119,6 +124,8 @@ on_head(void *loop_state, struct http_exchange *exchange)
     http_set_user(exchange, note);
     if (note->place == PLACE_EARLY)
         answer(note, 401);
+    if (note->place == PLACE_BUSY)
+        http_reply_error(exchange, ERR_OVERLOADED, NULL, NULL);
     atomic_fetch_add(&state->peer->heads, 1);
     sem_post(&state->peer->headed);
 }

@@ -379,6 +379,42 @@ test_server__skips_little_and_closes_on_much(void **state)
     finish(&peer, &client);
 }
 
+/* Who is told to come again keeps the connection with a larger one; and reads the reply whole in
+ * any case. */
+static void
+test_server__skips_more_of_what_will_come_again(void **state)
+{
+    static char bytes[(1 << 20) + 1];
+    static const struct {
+        size_t len;
+        bool is_kept;
+    } sizes[] = {{65537, true}, {(1 << 20) - 1, true}, {1 << 20, true}, {(1 << 20) + 1, false}};
+    struct peer peer;
+    struct client client;
+    struct reply reply;
+    char text[128];
+
+    (void)state;
+    begin(&peer, &client);
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        client_close(&client);
+        client_open(&client, http_server_address(peer.server));
+        (void)snprintf(text, sizeof(text), POST("/busy", "Content-Length: %zu\r\n"), sizes[i].len);
+        client_send_text(&client, text);
+        client_send(&client, slice_of(bytes, sizes[i].len));
+        assert_true(client_read(&client, &reply, true));
+        assert_int_equal(reply.status, 503);
+        assert_true(slice_equal(reply_header(&reply, "retry-after"), SLICE("1")));
+        if (sizes[i].is_kept) {
+            client_send_text(&client, GET("/next"));
+            client_expect(&client, 200);
+        } else {
+            client_expect_end(&client);
+        }
+    }
+    finish(&peer, &client);
+}
+
 static void
 test_server__tells_the_handler_of_a_spoilt_body(void **state)
 {
@@ -504,6 +540,7 @@ main(void)
         cmocka_unit_test(test_server__says_continue_once_when_asked),
         cmocka_unit_test(test_server__refuses_before_the_body_is_sent),
         cmocka_unit_test(test_server__skips_little_and_closes_on_much),
+        cmocka_unit_test(test_server__skips_more_of_what_will_come_again),
         cmocka_unit_test(test_server__tells_the_handler_of_a_spoilt_body),
         cmocka_unit_test(test_server__answers_a_client_that_has_half_closed),
         cmocka_unit_test(test_server__tells_the_handler_of_a_client_gone),
