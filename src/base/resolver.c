@@ -147,7 +147,8 @@ run_job(struct pool_job *job, void *worker_state)
     const uint64_t one = 1;
 
     (void)worker_state;
-    request_answer(request);
+    if (atomic_load(&request->holders) > 1) /* else nobody waits any more */
+        request_answer(request);
     while (write(request->fd, &one, sizeof(one)) < 0 && errno == EINTR)
         ;
     request_release(request);

@@ -252,8 +252,11 @@ take(const struct part *part, int who, struct entry *entry, const uint64_t *cost
         if (wait_ns != 0 || answer->wait_ns == 0)
             note(answer, who, what, debt_ns, wait_ns);
     }
-    if (answer->wait_ns != 0)
+    if (answer->wait_ns != 0) {
+        /* What is known here may be old: it is asked for again, with nothing to tell. */
+        note_share(part, entry, (const int64_t[LIMIT_WHAT_COUNT]){0});
         return false;
+    }
     memcpy(entry->full_ns, full_ns, sizeof(full_ns));
     note_share(part, entry, new_ns);
     return true;

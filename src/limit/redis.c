@@ -33,6 +33,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -133,7 +134,7 @@ tell_away(struct limit_redis *redis, const char *words)
     static const char *const fallbacks[] = {"local", "open", "closed"};
     const int64_t now_ns = clock_steady_ns(redis->config.clock);
 
-    if (redis->is_away_told && now_ns - redis->told_ns < LOG_EACH_NS)
+    if (redis->told_ns != 0 && now_ns - redis->told_ns < LOG_EACH_NS)
         return;
     redis->told_ns = now_ns;
     redis->is_away_told = true;
@@ -150,8 +151,7 @@ lose(struct limit_redis *redis, const char *words)
     gauge_set(&up, 0);
     counter_add(&losses, 1);
     tell_away(redis, words);
-    resolver_request_free(&redis->request);
-    redis->is_first_over = true;
+    redis->is_first_over = redis->tries >= redis->address_count; /* each once */
     redis_enter(redis, REDIS_AWAY,
                 random_backoff_ms(&redis->backoff_ms, BACKOFF_MS_MIN, BACKOFF_MS_MAX));
 }
@@ -233,7 +233,9 @@ connect_to_answer(struct limit_redis *redis)
     const uint32_t count = resolver_request_addresses(redis->request, &addresses, &diag);
     const struct resolver_address *address;
 
+    redis->address_count = count;
     if (count == 0) {
+        resolver_request_free(&redis->request);
         lose(redis, diag.message);
         return;
     }
@@ -252,8 +254,9 @@ begin_connecting(struct limit_redis *redis)
         adopt(redis, redisAsyncConnectUnix(redis->url.path));
         return;
     }
-    if (resolver_ask(redis->resolver, redis->url.host, NULL, redis->url.port, &redis->request,
-                     &diag) != ERR_OK) {
+    /* A lookup that took too long goes on: asking again would only queue behind it. */
+    if (redis->request == NULL && resolver_ask(redis->resolver, redis->url.host, NULL,
+                                               redis->url.port, &redis->request, &diag) != ERR_OK) {
         lose(redis, diag.message[0] != '\0' ? diag.message : "out of memory");
         return;
     }
@@ -261,32 +264,42 @@ begin_connecting(struct limit_redis *redis)
         connect_to_answer(redis);
         return;
     }
-    (void)watch(redis, EPOLL_CTL_ADD, resolver_request_fd(redis->request), EPOLLIN, WATCH_RESOLVER);
+    (void)watch(redis, EPOLL_CTL_ADD, resolver_request_fd(redis->request), EPOLLIN,
+                WATCH_RESOLVER); /* stands there already where the lookup went on */
     redis_enter(redis, REDIS_RESOLVING, redis->config.timeout_ms);
 }
 
 void
 redis_note_greeted(struct limit_redis *redis)
 {
-    redis->backoff_ms = 0;
     redis->is_first_over = true;
     limit_set_away(redis->config.limit, false);
     gauge_set(&up, 1);
+    redis_tell(redis);
+}
+
+void
+redis_note_told(struct limit_redis *redis)
+{
+    redis->backoff_ms = 0;
     if (redis->is_away_told)
         SINK(redis->config.sink, LOG_LEVEL_INFO, "redis.back");
     redis->is_away_told = false;
-    redis_tell(redis);
 }
 
 /* --- what has happened ------------------------------------------------------------------------ */
 
-static void
+/* false: it is not readable any more, as a timer that was armed anew meanwhile. */
+static bool
 clear(int fd)
 {
     uint64_t count;
+    ssize_t got;
 
-    while (read(fd, &count, sizeof(count)) < 0 && errno == EINTR)
-        ;
+    do
+        got = read(fd, &count, sizeof(count));
+    while (got < 0 && errno == EINTR);
+    return got == (ssize_t)sizeof(count);
 }
 
 static void
@@ -331,9 +344,23 @@ redis_tell_soon(struct limit_redis *redis)
         redis->is_more = true;
 }
 
+/* hiredis ends the program where an answer comes that nobody has asked for. */
+static bool
+speaks_unasked(const struct limit_redis *redis)
+{
+    char byte;
+
+    return redis->state == REDIS_IDLE &&
+           recv(redis->context->c.fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 static void
 socket_ready(struct limit_redis *redis, uint32_t events)
 {
+    if (redis->context != NULL && (events & EPOLLIN) != 0 && speaks_unasked(redis)) {
+        redis_drop(redis, "it spoke unasked");
+        return;
+    }
     if (redis->context != NULL && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 &&
         (redis->socket_events & EPOLLIN) != 0)
         redisAsyncHandleRead(redis->context);
@@ -354,15 +381,15 @@ limit_redis_ready(struct limit_redis *redis)
             socket_ready(redis, events[i].events);
             break;
         case WATCH_TIMER:
-            clear(redis->timer_fd);
-            end_state(redis);
+            if (clear(redis->timer_fd))
+                end_state(redis);
             break;
         case WATCH_COUNTED:
-            clear(redis->counted_fd);
+            (void)clear(redis->counted_fd);
             redis_tell_soon(redis);
             break;
         default:
-            if (redis->state == REDIS_RESOLVING)
+            if (redis->state == REDIS_RESOLVING && resolver_request_is_answered(redis->request))
                 connect_to_answer(redis);
         }
     }

@@ -160,6 +160,7 @@ take_owed(redisAsyncContext *context, void *answer, void *what)
         limit_settle(redis->config.limit, &redis->parts[i], owed_ns, told_ns);
     }
     counter_add(&exchanges, 1);
+    redis_note_told(redis);
     redis_enter(redis, REDIS_IDLE, 0);
     if (redis->part_count == REDIS_PARTS_MAX)
         redis_tell(redis);

@@ -41,6 +41,7 @@ struct limit_redis {
     redisAsyncContext *context; /* NULL: none */
     uint32_t socket_events;
     uint32_t tries;
+    uint32_t address_count; /* of the host; 0: not known, or none */
     int64_t backoff_ms;
     int64_t asked_ns;   /* the last telling */
     int64_t told_ns;    /* the last log line */
@@ -60,7 +61,9 @@ struct limit_redis {
 void redis_enter(struct limit_redis *redis, enum redis_state state, int64_t ms);
 /* The connection will not do. */
 void redis_drop(struct limit_redis *redis, const char *words);
+/* Connected; and: something was told, and answered: only that shows that it works. */
 void redis_note_greeted(struct limit_redis *redis);
+void redis_note_told(struct limit_redis *redis);
 
 /* redis_ask.c */
 void redis_greet(struct limit_redis *redis);

@@ -41,7 +41,8 @@ async function metric(server, name) {
 /** How long the events of `key` need until nothing is owed, in seconds, as Redis has it. */
 function owedSeconds(redis, key) {
   const [seconds, micros] = redis.ask('time').split('\n').map(Number);
-  return Number(redis.ask('get', key).split(' ')[0]) / 1e6 - (seconds - 1767225600 + micros / 1e6);
+  const [events, , , at] = redis.ask('get', key).split(' ').map(Number);
+  return (events - ((seconds - 1767225600) * 1e6 + micros - at)) / 1e6;
 }
 
 /**
@@ -191,13 +192,49 @@ test('a password, a database, a prefix, a unix socket; and what is wrong with th
     await alone.client.post([event()]);
     return (await metric(alone.server, 'potik_redis_up')) === 1 && (await metric(alone.server, 'potik_redis_failures_total')) >= 2;
   });
-  /* Something else stands under our name. */
-  redis.ask('flushall');
-  redis.ask('del', redis.ask('keys', '*'));
+  /* Something else stands under our name: it is overwritten. */
+  const key = redis.ask('keys', 'shop-1:limit:key:*').split('\n')[0];
+  redis.ask('del', key);
+  redis.ask('hset', key, 'a', 'b');
+  const failures = await metric(alone.server, 'potik_redis_failures_total');
+  await alone.client.post([event()]);
+  await until('it is told', () => redis.ask('type', key) === 'string');
+  assert.equal(await metric(alone.server, 'potik_redis_failures_total'), failures);
   const nowhere = await nodeFor(t, `redis://127.0.0.1:${await freePort()}`, flags);
   await until('it says so', () => /redis\.away.*Connection refused/.test(nowhere.server.stderr));
   const unknown = await nodeFor(t, 'redis://no-such-host.invalid', flags);
   await until('it says so', () => /redis\.away.*no-such-host\.invalid/.test(unknown.server.stderr));
+});
+
+test('a Redis that takes no writes: away for good, tried again ever more seldom, one line a minute', { skip }, async (t) => {
+  const redis = await redisFor(t);
+  const node = await nodeFor(t, redis.url, ['--limit-key-requests', '100000']);
+  await node.client.post([event()]);
+  await until('it is told', async () => (await metric(node.server, 'potik_redis_exchanges_total')) >= 1);
+  redis.ask('replicaof', '127.0.0.1', String(await freePort()));
+  const before = await metric(node.server, 'potik_redis_failures_total');
+  const seen = await storm([node], 4000, { isLimited: false });
+  assert.equal(seen[429] + seen[503], 0);
+  const tries = await metric(node.server, 'potik_redis_failures_total') - before;
+  assert.ok(tries >= 2 && tries < 20, `${tries} tries in 4 s`);
+  assert.equal(node.server.stderr.match(/redis\.away/g)?.length, 1);
+  assert.match(node.server.stderr, /redis\.away.*READONLY/);
+  assert.equal(node.server.stderr.match(/redis\.back/g), null);
+  redis.ask('replicaof', 'no', 'one');
+  await until('it is back', async () => {
+    await node.client.post([event()]);
+    return /redis\.back/.test(node.server.stderr);
+  });
+});
+
+test('a sender is pardoned: who is refused asks again', { skip }, async (t) => {
+  const redis = await redisFor(t);
+  const node = await nodeFor(t, redis.url, ['--limit-project-events', '1', '--limit-burst', '300s']);
+  assert.equal((await node.client.post(Array.from({ length: 300 }, event))).status, 200);
+  await until('it is told', () => owedSeconds(redis, 'potik:limit:project:1') > 250);
+  assert.equal((await node.client.post(Array.from({ length: 50 }, event))).status, 429);
+  redis.ask('flushall');
+  await until('it is let in', async () => (await node.client.post(Array.from({ length: 50 }, event))).status === 200);
 });
 
 test('an address or a prefix that will not do is told, without the password', { skip }, () => {
