@@ -222,20 +222,19 @@ discover(const struct client_flags *flags, enum client_key which, struct found *
                  path);
     if (is_good)
         complete_server(ret_found->server);
-    if (is_good && which != CLIENT_NO_KEY) {
-        struct slice named = value_of(text, "server");
-        bool is_same;
+    if (is_good) {
+        const struct slice named = value_of(text, "server");
+        const bool is_same = is_dir_given || slice_equal(slice_of_text(ret_found->server), named);
 
-        is_same = is_dir_given || slice_equal(slice_of_text(ret_found->server), named);
-
-        value = key != NULL ? slice_of_text(key)
-                : is_same   ? value_of(text, which == CLIENT_WRITE_KEY ? "write_key" : "read_key")
-                            : SLICE_NONE;
-        is_good = copy_value(value, ret_found->key, sizeof(ret_found->key));
-        if (is_good)
-            err = find_ca(first_of(flags->ca, "POTIK_CA"),
-                          is_same ? value_of(text, "ca") : SLICE_NONE, ret_found->ca, diag);
-        else
+        err = find_ca(first_of(flags->ca, "POTIK_CA"), is_same ? value_of(text, "ca") : SLICE_NONE,
+                      ret_found->ca, diag);
+        if (which != CLIENT_NO_KEY) {
+            value = key != NULL ? slice_of_text(key)
+                    : is_same ? value_of(text, which == CLIENT_WRITE_KEY ? "write_key" : "read_key")
+                              : SLICE_NONE;
+            is_good = copy_value(value, ret_found->key, sizeof(ret_found->key));
+        }
+        if (!is_good)
             tell_no_key(which, wrong, path, is_same ? SLICE_NONE : named, ret_found->server, diag);
     }
     if (buf.ptr != NULL)
@@ -306,7 +305,7 @@ client_open(const struct client_flags *flags, enum client_key which, struct clie
             struct diag *diag)
 {
     CLEANUP(client_close) struct client *client = MEM_NEW(struct client, 1);
-    struct found found;
+    struct found found = {0};
     enum err err;
 
     if (client == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {

@@ -65,6 +65,7 @@ run_health(int argc, char **argv)
     const struct flag flags[] = {
         {.name = "server", .text = &where.server},
         {.name = "data-dir", .text = &where.data_dir},
+        {.name = "ca", .text = &where.ca},
         {.name = "timeout", .text = &timeout},
     };
     struct client *client = NULL;
@@ -97,7 +98,7 @@ const struct command command_health = {
     .name = "health",
     .summary = "ask a running server whether it is ready",
     .help =
-        "usage: potik health [--server URL | --data-dir DIR] [--timeout SECONDS]\n"
+        "usage: potik health [--server URL | --data-dir DIR] [--ca FILE] [--timeout SECONDS]\n"
         "\n"
         "Asks /readyz. Exit 0 and the word \"ready\": the store is open, and events and questions "
         "are\n"
@@ -107,6 +108,10 @@ const struct command command_health = {
         "the\n"
         "                    server that DIR/first-run.txt names\n"
         "  --data-dir DIR    where first-run.txt stands; else POTIK_DATA_DIR, else ./potik-data\n"
+        "  --ca FILE         of an https:// server: the certificates to trust (PEM); else "
+        "POTIK_CA, "
+        "else\n"
+        "                    what first-run.txt names, else the system's\n"
         "  --timeout SECONDS how long to wait for the answer, 1 to 60; 5 if not given\n"
         "\n"
         "example:\n"

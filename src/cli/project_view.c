@@ -146,6 +146,6 @@ project_view_show(struct admin *admin, const char *word)
     printf("%-16s%s\n%-16s%s\n%-16s%s\n", "name", project.name, "time zone", project.time_zone,
            "week from", words_week_start_name(project.week_start));
     print_number("kept days", project.retention_days, "all");
-    print_number("events a month", project.events_per_month, "none");
+    print_number("events a month", project.events_per_month, "none of its own");
     return COMMAND_DONE;
 }

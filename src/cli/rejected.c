@@ -407,7 +407,7 @@ const struct command command_rejected = {
         "\n"
         "  potik rejected list --code invalid_timestamp\n"
         "  potik rejected show 1795724212501168 > e.json      then correct e.json, and\n"
-        "  curl \"$POTIK_SERVER/v1/events?retry_of=1795724212501168\" \\\n"
+        "  curl \"http://127.0.0.1:8700/v1/events?retry_of=1795724212501168\" \\\n"
         "    -H \"Authorization: Bearer $POTIK_KEY\" -d @e.json\n"
         "  potik rejected retry --all\n",
     .run = run_rejected,

@@ -49,6 +49,8 @@ lag_us(const struct warehouse *warehouse, const struct progress *progress)
     const struct store_position durable = store_durable(warehouse->config.store);
     int64_t lag = 0;
 
+    if (durable.major == 0 && durable.minor == 0)
+        return 0; /* a ledger in which nothing stands yet */
     if (position_reached(durable, progress->loaded) || position_reached(durable, progress->current))
         return 0;
     lag = clock_wall_us(warehouse->config.clock) - progress->waiting_us;

@@ -27,6 +27,16 @@ test.after(async () => {
 
 const RANGE = { from: '2026-01-01', to: '2026-01-03' };
 
+test('a server without an event is caught up', { skip }, async (t) => {
+  const server = await startServer();
+  t.after(() => server.close());
+  const client = new Client(server);
+  t.after(() => client.close());
+  await new Promise((resolve) => { setTimeout(resolve, 400); }); /* a lag would have grown */
+  assert.equal((await client.stats('dau', {})).watermark.lag_ms, 0);
+  await until('the gauge says so', async () => /^potik_load_lag_seconds 0$/m.test((await server.request({ path: '/metrics' })).text));
+});
+
 test('the three metrics answer', { skip }, async () => {
   const dau = await client.stats('dau', RANGE);
   assert.deepEqual(dau.rows, [['2026-01-01', 1], ['2026-01-02', 2], ['2026-01-03', 1]]);

@@ -434,7 +434,7 @@ test('the command line: a private authority is named, or nothing is sent', { ski
   fs.writeFileSync(at('rows.ndjson'), `${JSON.stringify(one('imported'))}\n`);
   const keys = { POTIK_KEY: server.keys.write, POTIK_READ_KEY: server.keys.read };
   const there = ['--server', server.address];
-  for (const words of [['stats', 'dau'], ['import', 'rows.ndjson'], ['tail']]) {
+  for (const words of [['stats', 'dau'], ['import', 'rows.ndjson'], ['tail'], ['health']]) {
     const how = run([...words, ...there], keys);
     assert.equal(how.status, 1, `${words}: ${how.stdout} ${how.stderr}`);
     assert.match(how.stderr, /certificate is not trusted: .* pass --ca FILE/);
@@ -449,6 +449,8 @@ test('the command line: a private authority is named, or nothing is sent', { ski
   const beside = run(['stats', 'dau', '--data-dir', server.dataDir]);
   assert.equal(beside.status, 0, beside.stderr);
   assert.equal(run(['import', 'rows.ndjson', '--data-dir', server.dataDir]).status, 0);
+  assert.equal(run(['health', '--data-dir', server.dataDir]).stdout, 'ready\n');
+  assert.equal(run(['health', ...there, '--ca', at('one.crt')]).stdout, 'ready\n');
   const plain = run(['stats', 'dau', '--server', server.address.replace('https://', '')], keys);
   assert.match(plain.stderr, /use https:\/\//);
   const curl = spawnSync('curl', ['-sS', '--cacert', at('one.crt'), `${server.address}/healthz`], { encoding: 'utf8' });
