@@ -130,7 +130,7 @@ test('a person is forgotten: no byte stays, ids stay refused, all else is as it 
   await until('files', () => filesOf(dataDir).some((file) => file.endsWith('.parquet')));
   assert.notDeepEqual(placesOf(server, person), []);
   assert.ok(placesOf(server, person).some((place) => place.startsWith('inside ')));
-  assert.ok(placesOf(server, person).some((place) => place.startsWith('rejected/')));
+  await until('refused events are in files', () => placesOf(server, person).some((place) => place.startsWith('rejected/'))); /* a quarter of a second */
 
   const { erasure } = await api(server, 'DELETE', `/v1/users/${person}?project=1`, { token, expect: 202 });
   assert.equal(erasure.state, 'waiting');
