@@ -218,8 +218,7 @@ test_read__counts_by_the_time_of_receiving(void **state)
     {
         uint64_t got = UINT64_MAX;
 
-        assert_int_equal(warehouse_count_received(view, 0, LATE_US, &forever, &got, NULL),
-                         ERR_OK);
+        assert_int_equal(warehouse_count_received(view, 0, LATE_US, &forever, &got, NULL), ERR_OK);
         assert_int_equal(got, 0);
     }
     warehouse_view_close(&view);
