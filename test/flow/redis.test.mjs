@@ -227,7 +227,7 @@ test('a Redis that takes no writes: away for good, tried again ever more seldom,
   });
 });
 
-test('a sender is pardoned: who is refused asks again', { skip }, async (t) => {
+test('what is taken out of Redis is not owed any more', { skip }, async (t) => {
   const redis = await redisFor(t);
   const node = await nodeFor(t, redis.url, ['--limit-project-events', '1', '--limit-burst', '300s']);
   assert.equal((await node.client.post(Array.from({ length: 300 }, event))).status, 200);

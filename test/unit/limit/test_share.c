@@ -187,6 +187,27 @@ test_share__fallbacks(void **state)
     }
 }
 
+/* What is known may be old by now: Redis emptied, or given back there what was known to be owed. */
+static void
+test_share__who_is_refused_asks_again(void **state)
+{
+    struct limit *limit = made(1000, LIMIT_LOCAL);
+    struct share_part parts[PARTS_MAX];
+    const int64_t owed_ns[LIMIT_WHAT_COUNT] = {0};
+
+    (void)state;
+    limit_set_away(limit, false);
+    assert_true(takes(limit, 7, 1000, SECOND));
+    assert_int_equal(limit_collect(limit, parts, PARTS_MAX, SECOND), 1);
+    assert_false(takes(limit, 7, 1, SECOND));
+    assert_false(takes(limit, 7, 1, SECOND));
+    assert_int_equal(limit_collect(limit, parts, PARTS_MAX, SECOND), 1);
+    assert_int_equal(parts[0].told_ns[LIMIT_EVENTS], 0);
+    limit_settle(limit, &parts[0], owed_ns, SECOND);
+    assert_true(takes(limit, 7, 1000, SECOND));
+    limit_free(&limit);
+}
+
 static void
 count_wake(void *state)
 {
@@ -306,6 +327,7 @@ main(void)
         cmocka_unit_test(test_share__counted_since_the_telling_stays),
         cmocka_unit_test(test_share__a_lost_connection_counts_nothing_twice),
         cmocka_unit_test(test_share__fallbacks),
+        cmocka_unit_test(test_share__who_is_refused_asks_again),
         cmocka_unit_test(test_share__woken_once_until_all_is_collected),
         cmocka_unit_test(test_share__entries_change_hands),
         cmocka_unit_test(test_share__threads_lose_nothing),
