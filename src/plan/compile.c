@@ -97,6 +97,30 @@ reading_text(struct reading *reading, const char *at, struct slice *ret_text,
     return decoded.ptr != NULL ? ERR_OK : ERR_NOMEM;
 }
 
+enum err
+reading_members(struct reading *reading, const char *at,
+                enum err (*read)(struct reading *reading, struct slice key, const char *at,
+                                 void *state),
+                void *state)
+{
+    for (at = walk_first(at); *at != '}'; at = walk_next(at)) {
+        struct slice key;
+        size_t before;
+        enum err err = reading_text(reading, at, &key, &at);
+
+        if (err != ERR_OK)
+            return err;
+        at = walk_colon(at);
+        before = reading_down(reading, key);
+        err = read(reading, key, at, state);
+        if (err != ERR_OK)
+            return err;
+        reading_up(reading, before);
+        at = walk_value(at, reading->end);
+    }
+    return ERR_OK;
+}
+
 const char *
 kind_shown(const char *at)
 {
@@ -137,8 +161,10 @@ read_mode(struct reading *reading, const char *at, enum plan_mode *ret_mode)
 }
 
 static enum err
-read_type_member(struct reading *reading, struct slice key, const char *at, struct plan_type *type)
+read_type_member(struct reading *reading, struct slice key, const char *at, void *state)
 {
+    struct plan_type *type = state;
+
     if (slice_equal(key, SLICE("mode")))
         return read_mode(reading, at, &type->mode);
     if (slice_equal(key, SLICE("properties")))
@@ -157,22 +183,7 @@ read_type(struct reading *reading, const char *at, struct plan_type *type)
                               "must be an object like {\"mode\": \"warn\", \"properties\": "
                               "{…}}, not %s",
                               kind_shown(at));
-    for (at = walk_first(at); *at != '}'; at = walk_next(at)) {
-        struct slice key;
-        size_t before;
-        enum err err = reading_text(reading, at, &key, &at);
-
-        if (err != ERR_OK)
-            return err;
-        at = walk_colon(at);
-        before = reading_down(reading, key);
-        err = read_type_member(reading, key, at, type);
-        if (err != ERR_OK)
-            return err;
-        reading_up(reading, before);
-        at = walk_value(at, reading->end);
-    }
-    return ERR_OK;
+    return reading_members(reading, at, read_type_member, type);
 }
 
 static void
@@ -184,11 +195,12 @@ type_init(struct plan_type *type)
 }
 
 static enum err
-add_type(struct reading *reading, struct slice name, const char *at)
+add_type(struct reading *reading, struct slice name, const char *at, void *state)
 {
     struct plan *plan = reading->plan;
     struct plan_type *type;
 
+    (void)state;
     if (plan->type_count == PLAN_TYPES_MAX)
         return reading_refuse(reading, "is one event type too many: a plan may have %d",
                               PLAN_TYPES_MAX);
@@ -211,22 +223,18 @@ read_types(struct reading *reading, const char *at)
     if (*at != '{')
         return reading_refuse(
             reading, "must be an object with a member for each event type, not %s", kind_shown(at));
-    for (at = walk_first(at); *at != '}'; at = walk_next(at)) {
-        struct slice name;
-        size_t before;
-        enum err err = reading_text(reading, at, &name, &at);
+    return reading_members(reading, at, add_type, NULL);
+}
 
-        if (err != ERR_OK)
-            return err;
-        at = walk_colon(at);
-        before = reading_down(reading, name);
-        err = add_type(reading, name, at);
-        if (err != ERR_OK)
-            return err;
-        reading_up(reading, before);
-        at = walk_value(at, reading->end);
-    }
-    return ERR_OK;
+static enum err
+read_document_member(struct reading *reading, struct slice key, const char *at, void *state)
+{
+    (void)state;
+    if (slice_equal(key, SLICE("events")))
+        return read_types(reading, at);
+    if (slice_equal(key, SLICE("unknown_events")))
+        return read_mode(reading, at, &reading->plan->unknown.mode);
+    return reading_refuse(reading, "is not known here; there are: unknown_events, events");
 }
 
 static enum err
@@ -235,27 +243,7 @@ read_document(struct reading *reading, const char *at)
     if (*at != '{')
         return reading_refuse(reading, "must be an object like {\"events\": {…}}, not %s",
                               kind_shown(at));
-    for (at = walk_first(at); *at != '}'; at = walk_next(at)) {
-        struct slice key;
-        size_t before;
-        enum err err = reading_text(reading, at, &key, &at);
-
-        if (err != ERR_OK)
-            return err;
-        at = walk_colon(at);
-        before = reading_down(reading, key);
-        if (slice_equal(key, SLICE("events")))
-            err = read_types(reading, at);
-        else if (slice_equal(key, SLICE("unknown_events")))
-            err = read_mode(reading, at, &reading->plan->unknown.mode);
-        else
-            err = reading_refuse(reading, "is not known here; there are: unknown_events, events");
-        if (err != ERR_OK)
-            return err;
-        reading_up(reading, before);
-        at = walk_value(at, reading->end);
-    }
-    return ERR_OK;
+    return reading_members(reading, at, read_document_member, NULL);
 }
 
 /* --- is it JSON? ------------------------------------------------------------------------------*/

@@ -213,6 +213,13 @@ enum err reading_refuse(struct reading *reading, const char *format, ...)
 MUST_USE enum err reading_text(struct reading *reading, const char *at, struct slice *ret_text,
                                const char **ret_behind);
 
+/* Each member of the object at `at`, whose path stands in `reading` meanwhile: `read` gets its key,
+ * decoded, and the place of its value. The first error ends it. */
+MUST_USE enum err reading_members(struct reading *reading, const char *at,
+                                  enum err (*read)(struct reading *reading, struct slice key,
+                                                   const char *at, void *state),
+                                  void *state);
+
 /* schema.c: the schema at `at`; root: of `properties` itself. */
 MUST_USE enum err schema_compile(struct reading *reading, const char *at, bool is_root,
                                  const struct schema **ret_schema);

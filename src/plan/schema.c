@@ -507,32 +507,36 @@ refuse_keyword(struct reading *reading, struct slice name)
                           (int)(name.len < 60 ? name.len : 60), name.ptr);
 }
 
+/* What the members of one schema have told, beside what stands in it. */
+struct told {
+    struct schema *schema;
+    bool is_open_told;
+    bool has_properties;
+};
+
+static enum err
+read_member(struct reading *reading, struct slice name, const char *at, void *state)
+{
+    struct told *told = state;
+    const struct keyword *keyword = find_keyword(name);
+
+    if (keyword == NULL)
+        return refuse_keyword(reading, name);
+    told->is_open_told = told->is_open_told || slice_equal(name, SLICE("additionalProperties"));
+    told->has_properties = told->has_properties || slice_equal(name, SLICE("properties"));
+    return keyword->read(reading, at, told->schema);
+}
+
 static enum err
 read_members(struct reading *reading, const char *at, bool is_root, struct schema *schema)
 {
-    bool is_open_told = false, has_properties = false;
+    struct told told = {.schema = schema};
+    enum err err = reading_members(reading, at, read_member, &told);
 
-    for (at = walk_first(at); *at != '}'; at = walk_next(at)) {
-        const struct keyword *keyword;
-        struct slice name;
-        size_t before;
-        enum err err = reading_text(reading, at, &name, &at);
-
-        if (err != ERR_OK)
-            return err;
-        at = walk_colon(at);
-        before = reading_down(reading, name);
-        keyword = find_keyword(name);
-        err = keyword == NULL ? refuse_keyword(reading, name) : keyword->read(reading, at, schema);
-        if (err != ERR_OK)
-            return err;
-        is_open_told = is_open_told || slice_equal(name, SLICE("additionalProperties"));
-        has_properties = has_properties || slice_equal(name, SLICE("properties"));
-        reading_up(reading, before);
-        at = walk_value(at, reading->end);
-    }
-    if (!is_open_told)
-        schema->is_closed = is_root || has_properties;
+    if (err != ERR_OK)
+        return err;
+    if (!told.is_open_told)
+        schema->is_closed = is_root || told.has_properties;
     return ERR_OK;
 }
 
