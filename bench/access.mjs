@@ -11,7 +11,7 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import {
-  Ledger, Potik, Program, atLeast, atMost, inclusive, load, machineFacts, median, openFigures, program, request, sleep, top, total,
+  Ledger, Potik, Program, atLeast, atMost, inclusive, load, machineFacts, median, openFigures, openFolder, program, request, sleep, total,
 } from './harness.mjs';
 import { NO_REDIS, Redis } from '../test/flow/redis.mjs';
 
@@ -27,14 +27,7 @@ const HASH_MIB = 19;
 const REQUESTS_PER_SECOND = 60000; /* of single events: docs/PERFORMANCE.md */
 const TELLINGS_PER_SECOND = 100; /* at the most: limit/redis_inside.h */
 
-const folder = fs.mkdtempSync(path.join(option('--dir') ?? path.join(top, 'build'), 'bench-'));
-process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
-let folders = 0;
-const newFolder = () => {
-  const made = path.join(folder, String(folders++));
-  fs.mkdirSync(made);
-  return made;
-};
+const { folder, newFolder } = openFolder(option('--dir'));
 const { figure, write, finish } = openFigures('access', quick);
 
 async function potik(flags = [], dataDir = newFolder()) {
@@ -203,6 +196,7 @@ async function erasingRound() {
   await kept.sendAgain(server);
   if (await server.storedEvents() !== expected) throw new Error('something came back: no result');
   await server.stop();
+  fs.rmSync(server.dataDir, { recursive: true, force: true });
   return { without, besidePersons, besideRange, persons, rangeTook, bytes: after / before, verified: expected + erased };
 }
 
@@ -211,7 +205,6 @@ async function erasing() {
   const done = [];
   for (let round = 0; round < rounds; round++) {
     done.push(await erasingRound());
-    fs.rmSync(path.join(folder, String(folders - 1)), { recursive: true, force: true });
   }
   const p99 = (name) => done.map((each) => each[name].p99_us / 1000);
   const ratios = (name) => done.map((each) => each[name].p99_us / each.without.p99_us);

@@ -11,7 +11,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { Ledger, Potik, atLeast, atMost, machineFacts, median, openFigures, sleep, top } from './harness.mjs';
+import { Ledger, Potik, atLeast, atMost, machineFacts, median, openFigures, openFolder, sleep } from './harness.mjs';
 
 const words = process.argv.slice(2);
 const option = (name) => (words.includes(name) ? words[words.indexOf(name) + 1] : undefined);
@@ -28,8 +28,7 @@ if (spawnSync('slowhttptest', ['-h']).error) {
   console.error('greedy: there is no slowhttptest');
   process.exit(2);
 }
-const folder = fs.mkdtempSync(path.join(option('--dir') ?? path.join(top, 'build'), 'bench-'));
-process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
+const { folder } = openFolder(option('--dir'));
 const { figure, write, finish } = openFigures('greedy', quick);
 
 /** slowhttptest on the server until `stop()`; it connects at `greedy` ÷ 2 a second. What it saw last is in `stop()`'s words. */

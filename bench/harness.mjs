@@ -251,6 +251,22 @@ export class Ledger {
   }
 }
 
+/** A folder of the bench's own, gone with it: { folder, newFolder }, and newFolder makes one within it each time. */
+export function openFolder(where) {
+  const folder = fs.mkdtempSync(path.join(where ?? path.join(top, 'build'), 'bench-'));
+  let made = 0;
+  fs.chmodSync(folder, 0o711); // the user of a PostgreSQL goes through it
+  process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
+  return {
+    folder,
+    newFolder: () => {
+      const within = path.join(folder, String(made++));
+      fs.mkdirSync(within);
+      return within;
+    },
+  };
+}
+
 export const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
 /**

@@ -8,11 +8,9 @@
  * what was acknowledged; else the run has no result. Figures also go to bench/results as JSON lines.
  */
 import { spawnSync } from 'node:child_process';
-import fs from 'node:fs';
 import os from 'node:os';
-import path from 'node:path';
 import {
-  LagWatch, Ledger, Potik, Program, atLeast, atMost, cpuBetween, load, machineFacts, median, number, openFigures, program, sleep, top,
+  LagWatch, Ledger, Potik, Program, atLeast, atMost, cpuBetween, load, machineFacts, median, number, openFigures, openFolder, program, sleep, top,
 } from './harness.mjs';
 
 const words = process.argv.slice(2);
@@ -26,14 +24,7 @@ const loops = Math.max(1, Math.floor(os.cpus().length / 2)); // as Potik's own d
 const singles = { connections: 64, batch: 1, warm: 1, seconds };
 const batches = { connections: 8, batch: 1000, warm: 1, seconds };
 
-const folder = fs.mkdtempSync(path.join(option('--dir') ?? path.join(top, 'build'), 'bench-'));
-process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
-let folders = 0;
-const newFolder = () => {
-  const made = path.join(folder, String(folders++));
-  fs.mkdirSync(made);
-  return made;
-};
+const { folder, newFolder } = openFolder(option('--dir'));
 
 const { figure, write, finish } = openFigures('ingest', quick);
 const latencies = (report) => ({ p50_us: report.p50_us, p99_us: report.p99_us, p999_us: report.p999_us, max_us: report.max_us, ...report });

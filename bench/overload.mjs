@@ -10,10 +10,9 @@
  * refusal is for. Before and after, half the capacity is offered; the server is itself again when the p99 of a second of that is
  * at most twice what it was before. A run has no result if an event was lost or doubled, or a reply was neither 200, 429 nor 503.
  */
-import fs from 'node:fs';
 import path from 'node:path';
 import { Postgres } from '../test/flow/postgres.mjs';
-import { Ledger, Potik, atLeast, atMost, machineFacts, openFigures, top } from './harness.mjs';
+import { Ledger, Potik, atLeast, atMost, machineFacts, openFigures, openFolder } from './harness.mjs';
 
 const words = process.argv.slice(2);
 const option = (name) => (words.includes(name) ? words[words.indexOf(name) + 1] : undefined);
@@ -30,15 +29,8 @@ const forms = {
 const TIMES = 3;
 const MIB = 2 ** 20;
 
-const folder = fs.mkdtempSync(path.join(option('--dir') ?? path.join(top, 'build'), 'bench-'));
-fs.chmodSync(folder, 0o711); // the cluster's user goes through it
-process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
-let folders = 0;
-const newFolder = () => {
-  const made = path.join(folder, String(folders++));
-  fs.mkdirSync(made);
-  return made;
-};
+const { folder, newFolder } = openFolder(option('--dir'));
+let ledgers = 0;
 const { figure, write, finish } = openFigures('overload', quick);
 let cluster;
 
@@ -54,7 +46,7 @@ async function overload(store, form) {
   let server = await new Potik(newFolder(), url ? ['--store', url] : []).listening();
   if (url) server = onPostgres(server, url);
   await server.readyMs();
-  const ledger = new Ledger(40 + folders);
+  const ledger = new Ledger(41 + ledgers++);
   const probe = await ledger.load(server, { connections, batch, warm: 1, seconds: quick ? 2 : 5 });
   const capacity = probe.events_per_s;
   const half = { connections, batch, rate: Math.round(capacity / 2) };

@@ -9,13 +9,12 @@
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { Potik, Program, atLeast, inclusive, load, machineFacts, median, openFigures, program, request, sleep, top, total } from './harness.mjs';
+import { Potik, Program, atLeast, inclusive, load, machineFacts, median, openFigures, openFolder, program, request, sleep, total } from './harness.mjs';
 
 const words = process.argv.slice(2);
 const option = (name) => (words.includes(name) ? words[words.indexOf(name) + 1] : undefined);
 const quick = words.includes('--quick');
-const folder = fs.mkdtempSync(path.join(option('--dir') ?? path.join(top, 'build'), 'bench-'));
-process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
+const { folder } = openFolder(option('--dir'));
 const { figure, write, finish } = openFigures('plan', quick);
 
 /* Of the events that bench/load sends. */

@@ -22,7 +22,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { Postgres, freePort } from '../test/flow/postgres.mjs';
 import {
-  LagWatch, Ledger, Potik, Program, atLeast, cpuBetween, cpuByProcess, machineFacts, median, number, openFigures, program, top,
+  LagWatch, Ledger, Potik, Program, atLeast, cpuBetween, cpuByProcess, machineFacts, median, number, openFigures, openFolder, program, top,
 } from './harness.mjs';
 
 const words = process.argv.slice(2);
@@ -41,15 +41,7 @@ const shown = [
   'max_wal_size', 'checkpoint_timeout', 'checkpoint_completion_target', 'max_connections', 'autovacuum', 'autovacuum_naptime', 'commit_delay', 'data_checksums', 'jit',
 ];
 
-const folder = fs.mkdtempSync(path.join(option('--dir') ?? path.join(top, 'build'), 'bench-'));
-fs.chmodSync(folder, 0o711); // the cluster's user goes through it
-process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
-let folders = 0;
-const newFolder = () => {
-  const made = path.join(folder, String(folders++));
-  fs.mkdirSync(made);
-  return made;
-};
+const { folder, newFolder } = openFolder(option('--dir'));
 const { figure, write, finish } = openFigures('postgres', quick);
 let cluster;
 
