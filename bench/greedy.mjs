@@ -103,9 +103,10 @@ async function watched(server, run) {
 
 const p99 = (reports) => median(reports.map((each) => each.p99_us)) / 1000;
 
-async function beside(server, ledger, name) {
+async function beside(server, elsewhere, ledger, name) {
   const [what, begin] = kinds[name];
   const alone = [];
+  const near = [];
   const with_ = [];
   let grown = 0;
   let most = 0;
@@ -117,6 +118,9 @@ async function beside(server, ledger, name) {
     const seen = await watched(server, () => ledger.load(server, good));
     said = await stop();
     with_.push(seen.report);
+    const stopNear = await begin(elsewhere);
+    near.push((await watched(server, () => ledger.load(server, good))).report);
+    await stopNear();
     grown = Math.max(grown, seen.memory - before.memory);
     most = Math.max(most, seen.files - before.files);
   }
@@ -125,6 +129,9 @@ async function beside(server, ledger, name) {
   figure('  good clients alone: p99', p99(alone), 'ms', undefined, alone);
   figure('  beside them: p99', p99(with_), 'ms', undefined, with_);
   figure('  ratio', p99(with_) / p99(alone), '×', atMost(2, ' ×'));
+  /* Who attacks takes of the same cores, whomever he attacks: what is left of the ratio is the server's own. */
+  figure('  beside the same against another server: p99', p99(near), 'ms', undefined, near);
+  figure('  ÷ that', p99(with_) / p99(near), '×');
   figure('  good clients refused or cut off', with_.reduce((sum, each) => sum + each.refused + each.lost_connections, 0), 'requests', atMost(0));
   figure('  memory grown', grown / MIB, 'MiB', atMost(200, ' MiB'));
 }
@@ -132,10 +139,13 @@ async function beside(server, ledger, name) {
 write({ facts: machineFacts(folder) });
 const server = await new Potik(path.join(folder, 'data')).listening();
 await server.readyMs();
+const elsewhere = await new Potik(path.join(folder, 'elsewhere')).listening();
+await elsewhere.readyMs();
 const ledger = new Ledger(50);
 await ledger.load(server, { ...good, seconds: 2 }); // what a first load takes once
-for (const name of only) await beside(server, ledger, name);
+for (const name of only) await beside(server, elsewhere, ledger, name);
 figure('verified: stored once each', await ledger.verify(server), 'events', atLeast(1));
+await elsewhere.stop();
 const { code, signal } = await server.stop();
 if (code !== 0) throw new Error(`the server ended with ${code ?? signal}: ${server.stderr}`);
 process.exit(finish());
