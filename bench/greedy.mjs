@@ -6,12 +6,17 @@
  *
  * The good ones send single events at a steady rate far below what the server can do, first alone, then beside each kind. Their
  * p99 counts from the time a request was due. A run in which an event was lost or doubled has no result.
+ *
+ * An attacker has a machine of his own; here he shares the cores. slowhttptest asks its sockets without rest and so takes a whole
+ * core, whomever it attacks. The goals are for an attacker that gets what the others leave (SCHED_IDLE), and a second run beside
+ * him at their own priority is shown, too, with what he took of the cores; the segments counted meanwhile tell that both sent the
+ * same. Watching must not be felt either: memory is the kernel's own high-water mark, files are counted once.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { Ledger, Potik, atLeast, atMost, machineFacts, median, openFigures, openFolder, sleep } from './harness.mjs';
+import { Ledger, Potik, atLeast, atMost, cpuSeconds, machineFacts, median, openFigures, openFolder, sleep } from './harness.mjs';
 
 const words = process.argv.slice(2);
 const option = (name) => (words.includes(name) ? words[words.indexOf(name) + 1] : undefined);
@@ -32,19 +37,24 @@ const { folder } = openFolder(option('--dir'));
 const { figure, write, finish } = openFigures('greedy', quick);
 
 /** slowhttptest on the server until `stop()`; it connects at `greedy` ÷ 2 a second. What it saw last is in `stop()`'s words. */
-function slowhttptest(server, kind, route) {
-  const child = spawn('slowhttptest', [...kind, '-c', String(greedy), '-r', String(Math.ceil(greedy / 2)), '-i', '1', '-l', '600', '-v', '1', '-u', `http://${server.address}${route}`], {
+function slowhttptest(server, isYielding, kind, route) {
+  const child = spawn('chrt', [...(isYielding ? ['--idle', '0'] : ['--other', '0']), 'slowhttptest', ...kind, '-c', String(greedy), '-r', String(Math.ceil(greedy / 2)), '-i', '1', '-l', '600', '-v', '1', '-u', `http://${server.address}${route}`], {
     cwd: folder, stdio: ['ignore', 'pipe', 'pipe'],
   });
   let out = '';
   child.stdout.on('data', (part) => { out = (out + part).slice(-20000); });
   child.stderr.resume();
   const exited = new Promise((resolve) => { child.on('exit', resolve); });
-  process.on('exit', () => child.kill('SIGKILL')); // nothing where it has ended
-  return async () => {
-    child.kill('SIGINT');
-    await exited;
-    return out.replace(/\x1b\[[0-9;]*m/g, '');
+  const kill = () => child.kill('SIGKILL');
+  process.on('exit', kill);
+  return {
+    cpu: () => (child.exitCode === null ? cpuSeconds(`/proc/${child.pid}/stat`) : undefined),
+    stop: async () => {
+      child.kill('SIGINT');
+      await exited;
+      process.off('exit', kill);
+      return out.replace(/\x1b\[[0-9;]*m/g, '');
+    },
   };
 }
 
@@ -66,86 +76,92 @@ async function idlers(server) {
     socket.resume();
   });
   for (let i = 0; i < idle; i += 100) await Promise.all(Array.from({ length: 100 }, connect));
-  return async () => {
-    isOver = true;
-    for (const socket of sockets) socket.destroy();
-    return `${made} connections made`;
+  return {
+    cpu: () => undefined,
+    stop: async () => {
+      isOver = true;
+      for (const socket of sockets) socket.destroy();
+      return `${made} connections made`;
+    },
   };
 }
 
 const kinds = {
-  heads: ['slow heads (-H)', (server) => slowhttptest(server, ['-H'], '/v1/events')],
+  heads: ['slow heads (-H)', (server, isYielding) => slowhttptest(server, isYielding, ['-H'], '/v1/events')],
   /* With a key, since without one the head alone is answered, 401, and the connection ends (slowhttptest writes what -m holds as it
    * stands); and not so long that it is read piece by piece, since its first piece is no JSON: 400, and the same. */
-  bodies: ['slow bodies (-B)', (server) => slowhttptest(server, ['-B', '-s', '100000', '-t', 'POST', '-f', 'application/json',
+  bodies: ['slow bodies (-B)', (server, isYielding) => slowhttptest(server, isYielding, ['-B', '-s', '100000', '-t', 'POST', '-f', 'application/json',
     '-m', `*/*\r\nAuthorization: Bearer ${server.writeKey}`], '/v1/events')],
-  reads: ['slow reading (-X)', (server) => slowhttptest(server, ['-X', '-k', '8', '-w', '1', '-y', '8', '-n', '1', '-z', '1'], '/metrics')],
-  ranges: ['range headers (-R)', (server) => slowhttptest(server, ['-R', '-t', 'GET', '-a', '5', '-b', '3000'], '/metrics')],
+  reads: ['slow reading (-X)', (server, isYielding) => slowhttptest(server, isYielding, ['-X', '-k', '8', '-w', '1', '-y', '8', '-n', '1', '-z', '1'], '/metrics')],
+  ranges: ['range headers (-R)', (server, isYielding) => slowhttptest(server, isYielding, ['-R', '-t', 'GET', '-a', '5', '-b', '3000'], '/metrics')],
   idle: [`${idle} idle connections`, idlers],
 };
 
-/** What `run` gives, and the most that was seen meanwhile: memory, open files. Watching costs something, so both runs are watched. */
-async function watched(server, run) {
-  const seen = { memory: 0, files: 0 };
-  let isOver = false;
-  const watch = (async () => {
-    while (!isOver) {
-      seen.memory = Math.max(seen.memory, server.memoryBytes());
-      seen.files = Math.max(seen.files, fs.readdirSync(`/proc/${server.pid}/fd`).length);
-      await sleep(50);
-    }
-  })();
-  seen.report = await run();
-  isOver = true;
-  await watch;
-  return seen;
+const segmentsSent = () => Number(/^Tcp: (?:-?\d+ ){10}(\d+)/m.exec(fs.readFileSync('/proc/net/snmp', 'utf8'))[1]);
+
+/** A run of the good ones beside `attack`, or alone: its report and the most memory; open files and the attacker's cores until the middle. */
+async function seen(server, ledger, attack) {
+  const found = {};
+  const half = (good.warm + seconds) / 2;
+  const sent = segmentsSent();
+  const cpu = attack?.cpu();
+  fs.writeFileSync(`/proc/${server.pid}/clear_refs`, '5'); // VmHWM begins anew
+  const middle = sleep(half * 1000).then(() => {
+    found.files = fs.readdirSync(`/proc/${server.pid}/fd`).length;
+    if (cpu !== undefined) found.cores = (attack.cpu() - cpu) / half;
+  });
+  found.report = await ledger.load(server, good);
+  await middle;
+  found.memory = server.memoryBytes('VmHWM');
+  found.segments = segmentsSent() - sent;
+  return found;
 }
 
-const p99 = (reports) => median(reports.map((each) => each.p99_us)) / 1000;
+const p99 = (runs) => median(runs.map((each) => each.report.p99_us)) / 1000;
+const medianOf = (runs, what) => median(runs.map((each) => each[what]).filter(Number.isFinite));
 
-async function beside(server, elsewhere, ledger, name) {
+async function beside(server, ledger, name) {
   const [what, begin] = kinds[name];
   const alone = [];
-  const near = [];
-  const with_ = [];
-  let grown = 0;
-  let most = 0;
+  const yielding = [];
+  const equal = [];
   let said;
+  const underAttack = async (isYielding, runs) => {
+    const attack = await begin(server, isYielding);
+    runs.push(await seen(server, ledger, attack));
+    said = await attack.stop();
+  };
   for (let round = 0; round < rounds; round++) {
-    const before = await watched(server, () => ledger.load(server, good));
-    alone.push(before.report);
-    const stop = await begin(server);
-    const seen = await watched(server, () => ledger.load(server, good));
-    said = await stop();
-    with_.push(seen.report);
-    const stopNear = await begin(elsewhere);
-    near.push((await watched(server, () => ledger.load(server, good))).report);
-    await stopNear();
-    grown = Math.max(grown, seen.memory - before.memory);
-    most = Math.max(most, seen.files - before.files);
+    alone.push(await seen(server, ledger));
+    await underAttack(true, yielding);
+    if (name !== 'idle') await underAttack(false, equal);
   }
+  const most = Math.max(...yielding.map((each) => each.files)) - Math.min(...alone.map((each) => each.files));
+  const grown = Math.max(...yielding.map((each, round) => each.memory - alone[round].memory));
+  const refused = [...yielding, ...equal].reduce((sum, each) => sum + each.report.refused + each.report.lost_connections, 0);
   /* Range headers are answered at once, and their connections end. A short run on a busy machine does not come to open them all. */
-  figure(`${what}: connections open at most`, most, 'connections', name === 'ranges' ? undefined : atLeast(quick ? greedy / 8 : greedy / 2), { said: said.slice(-2000) });
+  figure(`${what}: connections open in the middle`, most, 'connections', name === 'ranges' ? undefined : atLeast(quick ? greedy / 8 : greedy / 2), { said: said.slice(-2000) });
   figure('  good clients alone: p99', p99(alone), 'ms', undefined, alone);
-  figure('  beside them: p99', p99(with_), 'ms', undefined, with_);
-  figure('  ratio', p99(with_) / p99(alone), '×', atMost(2, ' ×'));
-  /* Who attacks takes of the same cores, whomever he attacks: what is left of the ratio is the server's own. */
-  figure('  beside the same against another server: p99', p99(near), 'ms', undefined, near);
-  figure('  ÷ that', p99(with_) / p99(near), '×');
-  figure('  good clients refused or cut off', with_.reduce((sum, each) => sum + each.refused + each.lost_connections, 0), 'requests', atMost(0));
+  figure('  beside them: p99', p99(yielding), 'ms', undefined, yielding);
+  figure('  ratio', p99(yielding) / p99(alone), '×', atMost(2, ' ×'));
+  if (name !== 'idle') {
+    figure('  segments sent meanwhile', medianOf(yielding, 'segments'), '');
+    figure('  at the same priority: p99', p99(equal), 'ms', undefined, equal);
+    figure('    ratio', p99(equal) / p99(alone), '×');
+    if (medianOf(equal, 'cores') !== undefined) figure('    cores the attacker took', medianOf(equal, 'cores'), 'cores');
+    figure('    segments sent meanwhile', medianOf(equal, 'segments'), '');
+  }
+  figure('  good clients refused or cut off', refused, 'requests', atMost(0));
   figure('  memory grown', grown / MIB, 'MiB', atMost(200, ' MiB'));
 }
 
 write({ facts: machineFacts(folder) });
 const server = await new Potik(path.join(folder, 'data')).listening();
 await server.readyMs();
-const elsewhere = await new Potik(path.join(folder, 'elsewhere')).listening();
-await elsewhere.readyMs();
 const ledger = new Ledger(50);
-await ledger.load(server, { ...good, seconds: 2 }); // what a first load takes once
-for (const name of only) await beside(server, elsewhere, ledger, name);
+await ledger.load(server, { ...good, rate: 4000, seconds: 4 }); // what a first load takes once: a table of young ids is made at 4,000
+for (const name of only) await beside(server, ledger, name);
 figure('verified: stored once each', await ledger.verify(server), 'events', atLeast(1));
-await elsewhere.stop();
 const { code, signal } = await server.stop();
 if (code !== 0) throw new Error(`the server ended with ${code ?? signal}: ${server.stderr}`);
 process.exit(finish());

@@ -50,7 +50,7 @@ export function machineFacts(folder) {
 }
 
 /** Ticks of USER_HZ of the fields utime, stime (and, of children that were waited for, cutime, cstime) of /proc/…/stat, as seconds. */
-function cpuSeconds(statFile, withEnded = false) {
+export function cpuSeconds(statFile, withEnded = false) {
   const stat = fs.readFileSync(statFile, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return fields.slice(11, withEnded ? 15 : 13).reduce((sum, each) => sum + Number(each), 0) / 100;
@@ -103,8 +103,9 @@ export class Program {
     return this.exited;
   }
 
-  memoryBytes() {
-    return Number(/VmRSS:\s+(\d+) kB/.exec(fs.readFileSync(`/proc/${this.pid}/status`, 'utf8'))[1]) * 1024;
+  /** Resident memory; of `VmHWM` the most so far. */
+  memoryBytes(which = 'VmRSS') {
+    return Number(new RegExp(`${which}:\\s+(\\d+) kB`).exec(fs.readFileSync(`/proc/${this.pid}/status`, 'utf8'))[1]) * 1024;
   }
 
   /** CPU seconds so far by kind of thread: its name without the number behind it. */
