@@ -442,4 +442,7 @@ config_write_help(FILE *out, enum config_scope scope)
                     ? "default: by the machine"
                     : setting->fallback);
     }
+    if (scope != CONFIG_FOLDER)
+        fprintf(out, "\nSizes: a number of bytes, or with KiB, MiB, GiB or TiB. Times: with ms, s, "
+                     "min or h.\n");
 }

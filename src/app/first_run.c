@@ -391,3 +391,24 @@ first_run_tell(struct first_run *run, const char *data_dir, const char *address,
     sodium_memzero(run, sizeof(*run));
     return err;
 }
+
+enum err
+first_run_forget_password(const char *data_dir, const char *email, bool *ret_told,
+                          struct diag *diag)
+{
+    CLEANUP(wipe) struct buf old;
+    char path[FILE_PATH_MAX];
+    enum err err;
+
+    *ret_told = false;
+    buf_init(&old, FIRST_RUN_BYTES_MAX);
+    if (!file_path(path, data_dir, "first-run.txt") || !file_exists(path))
+        return ERR_OK;
+    err = file_read_whole(path, FIRST_RUN_BYTES_MAX, &old, diag);
+    if (err != ERR_OK || line_value(buf_slice(&old), "admin_password").ptr == NULL ||
+        !slice_equal(line_value(buf_slice(&old), "admin_email"), slice_of_text(email)))
+        return err;
+    err = rewrite(path, "", "admin_password=", "", diag);
+    *ret_told = err == ERR_OK;
+    return err;
+}

@@ -48,4 +48,9 @@ first_run_ensure(struct account *account, const char *data_dir, const char *time
 MUST_USE enum err first_run_tell(struct first_run *run, const char *data_dir, const char *address,
                                  const char *cert, struct diag *diag);
 
+/* The password of `email` was changed: if the file tells the old one, it does so no longer.
+ * *ret_told: it did. Errors of file.h. */
+MUST_USE enum err first_run_forget_password(const char *data_dir, const char *email, bool *ret_told,
+                                            struct diag *diag);
+
 #endif

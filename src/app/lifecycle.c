@@ -122,8 +122,14 @@ configure_log(const struct config *config, struct diag *diag)
                              : strcmp(config->log_format, "text") == 0 ? LOG_FORMAT_TEXT
                                                                        : LOG_FORMAT_AUTO;
 
+    enum err err = ERR_OK;
+
     log_configure(level, format, STDERR_FILENO);
-    return config->log_file == NULL ? ERR_OK : log_to_file(config->log_file, diag);
+    if (config->log_file != NULL)
+        err = log_to_file(config->log_file, diag);
+    if (err != ERR_OK && err != ERR_NOMEM)
+        config_name_source(config, "log-file", diag);
+    return err;
 }
 
 static void

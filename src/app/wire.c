@@ -346,7 +346,7 @@ check_addresses(const struct config *config, struct diag *diag)
         if (err == ERR_INVALID)
             config_name_source(config, "origins", diag);
     }
-    if (err == ERR_OK && config->redis != NULL) {
+    if (err == ERR_OK) {
         err = limit_redis_check(config->redis, config->redis_prefix, diag);
         if (err == ERR_INVALID)
             config_name_source(config, strcmp(diag->field, "redis") == 0 ? "redis" : "redis-prefix",
@@ -391,8 +391,11 @@ wire_open(const struct config *config, void (*fatal)(void *state, const char *re
         err = open_rejects(&program, diag);
     if (err == ERR_OK)
         err = open_eraser(&program, diag);
-    if (err == ERR_OK && config->access_log != NULL)
+    if (err == ERR_OK && config->access_log != NULL) {
         err = access_log_open(config->access_log, &program.access_log, diag);
+        if (err != ERR_OK && err != ERR_NOMEM)
+            config_name_source(config, "access-log", diag);
+    }
     if (err == ERR_OK)
         err = quota_new(&(struct quota_config){.is_shared = config_is_postgres(config)},
                         &program.quota, diag);

@@ -9,6 +9,7 @@
 #include "cli/new_password.h"
 #include "cli/words.h"
 
+#include "app/first_run.h"
 #include "base/mem.h"
 #include <sodium.h>
 #include <stdio.h>
@@ -159,6 +160,21 @@ tell_change(const struct admin *admin, const struct login *login, const char *wo
     return admin_print_json(admin, &buf);
 }
 
+/* A password that first-run.txt tells has gone out of force. */
+static void
+forget_told(const struct admin *admin, const struct login *login)
+{
+    struct diag diag = DIAG_INIT;
+    bool was_told = false;
+
+    if (first_run_forget_password(admin->folder, login->email, &was_told, &diag) != ERR_OK)
+        fprintf(stderr, "potik account: %s/first-run.txt still tells the old password of %s: %s\n",
+                admin->folder, login->email, diag.message);
+    else if (was_told)
+        fprintf(stderr, "%s/first-run.txt told the old password: that line is gone\n",
+                admin->folder);
+}
+
 static int
 set_password(struct admin *admin, const struct account_flags *flags, struct login *login,
              const char *words)
@@ -172,8 +188,12 @@ set_password(struct admin *admin, const struct account_flags *flags, struct logi
         return admin_fail(admin, err, &diag);
     err = login_set_password(admin->account, &admin->actor, login->id, &hash, NULL, &diag);
     sodium_memzero(&hash, sizeof(hash));
-    if (err == ERR_OK)
-        return tell_password(admin, flags, login, &password, words);
+    if (err == ERR_OK) {
+        const int status = tell_password(admin, flags, login, &password, words);
+
+        forget_told(admin, login);
+        return status;
+    }
     new_password_wipe(&password);
     return admin_fail(admin, err, &diag);
 }

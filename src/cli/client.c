@@ -1,28 +1,20 @@
 /*
- * client - see client.h.
+ * client - asks the server over HTTP (libcurl). See client.h; where it is, and with which key:
+ * client_find.c.
  */
 #include "cli/client.h"
 
-#include "base/file.h"
 #include "base/mem.h"
-#include "cli/flags.h"
+#include "cli/client_find.h"
+#include "cli/words.h"
+#include "codec/json.h"
 #include <inttypes.h>
 #include <signal.h>
 #include <sodium.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define FIRST_RUN_BYTES_MAX (64u * 1024)
-#define KEY_BYTES_MAX 1024 /* a token has some 400 */
 #define CONNECT_TIMEOUT_S 10L
 #define GET_TIMEOUT_S 120L
-
-/* Where a value came from is worth knowing: see the head of client.h. */
-struct found {
-    char server[CLIENT_URL_BYTES];
-    char key[KEY_BYTES_MAX];
-    char ca[CLIENT_URL_BYTES];
-};
 
 static volatile sig_atomic_t is_interrupted;
 
@@ -50,211 +42,18 @@ client_is_interrupted(void)
     return is_interrupted != 0;
 }
 
-static bool
-copy_value(struct slice value, char *ret_text, size_t size)
-{
-    if (value.len == 0 || value.len >= size)
-        return false;
-    memcpy(ret_text, value.ptr, value.len);
-    ret_text[value.len] = '\0';
-    return true;
-}
-
-/* `name=value` of a line of first-run.txt. */
-static struct slice
-value_of(struct slice text, const char *name)
-{
-    size_t name_len = strlen(name);
-
-    while (text.len != 0) {
-        const char *end = (const char *)memchr(text.ptr, '\n', text.len);
-        size_t len = end != NULL ? (size_t)(end - text.ptr) : text.len;
-
-        if (len > name_len && text.ptr[name_len] == '=' && memcmp(text.ptr, name, name_len) == 0)
-            return slice_trim(slice_of(text.ptr + name_len + 1, len - name_len - 1));
-        len += end != NULL ? 1 : 0;
-        text = slice_of(text.ptr + len, text.len - len);
-    }
-    return SLICE_NONE;
-}
-
-bool
-client_server_of_folder(const char *data_dir, char ret_server[CLIENT_URL_BYTES])
-{
-    char path[FILE_PATH_MAX];
-    struct buf buf;
-    bool is_found = false;
-
-    buf_init(&buf, FIRST_RUN_BYTES_MAX);
-    if (file_path(path, data_dir, "first-run.txt") &&
-        file_read_whole(path, FIRST_RUN_BYTES_MAX, &buf, NULL) == ERR_OK)
-        is_found = copy_value(value_of(buf_slice(&buf), "server"), ret_server, CLIENT_URL_BYTES);
-    if (buf.ptr != NULL)
-        sodium_memzero(buf.ptr, buf.len);
-    buf_fini(&buf);
-    return is_found;
-}
-
-static bool
-has_start(const char *text, const char *start)
-{
-    return strncmp(text, start, strlen(start)) == 0;
-}
-
-static const char *
-first_of(const char *flag, const char *variable)
-{
-    const char *value = flag != NULL ? flag : getenv(variable);
-
-    return value != NULL && *value != '\0' ? value : NULL;
-}
-
-/* The key of the flag or the environment; NULL: none. *ret_wrong is the variable that was passed
- * over since its key is plainly of the other kind, or NULL. */
-static const char *
-key_given(const char *flag, enum client_key which, const char **ret_wrong)
-{
-    static const char *const variables[] = {"POTIK_READ_KEY", "POTIK_KEY"};
-    const char *other = which == CLIENT_READ_KEY ? "wk_" : "rk_";
-
-    *ret_wrong = NULL;
-    if (flag != NULL && *flag != '\0')
-        return flag;
-    if (first_of(NULL, "POTIK_TOKEN") != NULL)
-        return first_of(NULL, "POTIK_TOKEN");
-    for (size_t i = which == CLIENT_READ_KEY ? 0 : 1; i < 2; i++) {
-        const char *key = first_of(NULL, variables[i]);
-
-        if (key != NULL && !has_start(key, other))
-            return key;
-        if (key != NULL && *ret_wrong == NULL)
-            *ret_wrong = variables[i];
-    }
-    return NULL;
-}
-
-/* Why there is no key, and the cure. `wrong` as of key_given; `named` is the server that the file
- * at `path` names, if it is not the one asked. */
-static void
-tell_no_key(enum client_key which, const char *wrong, const char *path, struct slice named,
-            const char *server, struct diag *diag)
-{
-    bool is_read = which == CLIENT_READ_KEY;
-
-    if (wrong != NULL)
-        diag_set(diag, "%s holds a %s; %s: set %s, or give --key", wrong,
-                 is_read ? "write key (wk_…)" : "read key (rk_…)",
-                 is_read ? "reading needs a read key" : "sending needs a write key",
-                 is_read ? "POTIK_READ_KEY" : "POTIK_KEY");
-    else if (named.len != 0)
-        diag_set(diag,
-                 "%s is of %.*s, not of %s: give --key KEY, or %s, or --data-dir of that server",
-                 path, SLICE_ARGS(named), server, is_read ? "POTIK_READ_KEY" : "POTIK_KEY");
-    else
-        diag_set(diag, "no %s key: give --key KEY, or %s, or --data-dir of that server",
-                 is_read ? "read" : "write", is_read ? "POTIK_READ_KEY" : "POTIK_KEY");
-}
-
-/* "127.0.0.1:8700", "[::1]:8700", "potik.example:80": what people type. */
-static bool
-is_host_and_port(const char *text)
-{
-    const char *colon = strrchr(text, ':');
-    size_t digits = colon != NULL ? strspn(colon + 1, "0123456789") : 0;
-
-    return colon != NULL && colon != text && digits != 0 && digits <= 5 &&
-           colon[1 + digits] == '\0' && strpbrk(text, "/@?# ") == NULL &&
-           (text[0] == '[' || strchr(text, ':') == colon);
-}
-
-/* HOST:PORT becomes http://HOST:PORT. */
-static void
-complete_server(char server[CLIENT_URL_BYTES])
-{
-    size_t len = strlen(server);
-
-    if (!is_host_and_port(server) || len + 7 >= CLIENT_URL_BYTES)
-        return;
-    memmove(server + 7, server, len + 1);
-    memcpy(server, "http://", 7);
-}
-
-/* "": none was given. A name that is too long would silently be another file's. */
-static enum err
-find_ca(const char *given, struct slice named, char ret_ca[CLIENT_URL_BYTES], struct diag *diag)
-{
-    struct slice value = given != NULL ? slice_of_text(given) : named;
-
-    ret_ca[0] = '\0';
-    if (value.len == 0 || copy_value(value, ret_ca, CLIENT_URL_BYTES))
-        return ERR_OK;
-    diag_set(diag, "the name of the file of --ca is longer than %d bytes", CLIENT_URL_BYTES - 1);
-    return ERR_INVALID;
-}
-
-static enum err
-discover(const struct client_flags *flags, enum client_key which, struct found *ret_found,
-         struct diag *diag)
-{
-    const char *server = first_of(flags->server, "POTIK_SERVER");
-    const char *data_dir = first_of(flags->data_dir, "POTIK_DATA_DIR");
-    const char *wrong = NULL;
-    const char *key = key_given(flags->key, which, &wrong);
-    bool is_dir_given = data_dir != NULL;
-    char path[FILE_PATH_MAX];
-    struct slice text, value;
-    struct buf buf;
-    enum err err = ERR_OK;
-    bool is_good;
-
-    data_dir = is_dir_given ? data_dir : "potik-data";
-    buf_init(&buf, FIRST_RUN_BYTES_MAX);
-    if (!file_path(path, data_dir, "first-run.txt") ||
-        file_read_whole(path, FIRST_RUN_BYTES_MAX, &buf, NULL) != ERR_OK)
-        buf_clear(&buf);
-    text = buf_slice(&buf);
-    value = server != NULL ? slice_of_text(server) : value_of(text, "server");
-    is_good = copy_value(value, ret_found->server, sizeof(ret_found->server));
-    if (!is_good)
-        diag_set(diag,
-                 "no server: give --server URL, or POTIK_SERVER, or --data-dir of a server "
-                 "that has been started (%s was not found or names none)",
-                 path);
-    if (is_good)
-        complete_server(ret_found->server);
-    if (is_good) {
-        const struct slice named = value_of(text, "server");
-        const bool is_same = is_dir_given || slice_equal(slice_of_text(ret_found->server), named);
-
-        err = find_ca(first_of(flags->ca, "POTIK_CA"), is_same ? value_of(text, "ca") : SLICE_NONE,
-                      ret_found->ca, diag);
-        if (which != CLIENT_NO_KEY) {
-            value = key != NULL ? slice_of_text(key)
-                    : is_same ? value_of(text, which == CLIENT_WRITE_KEY ? "write_key" : "read_key")
-                              : SLICE_NONE;
-            is_good = copy_value(value, ret_found->key, sizeof(ret_found->key));
-        }
-        if (!is_good)
-            tell_no_key(which, wrong, path, is_same ? SLICE_NONE : named, ret_found->server, diag);
-    }
-    if (buf.ptr != NULL)
-        sodium_memzero(buf.ptr, buf.len);
-    buf_fini(&buf);
-    return is_good ? err : ERR_ABSENT;
-}
-
 static enum err
 set_server(struct client *client, const char *server, struct diag *diag)
 {
     size_t len = strlen(server);
 
-    if (has_start(server, "unix:") && len > 5) {
+    if (client_has_start(server, "unix:") && len > 5) {
         memcpy(client->unix_path, server + 5, len - 5 + 1);
         memcpy(client->base, "http://localhost", 17);
         client->is_loopback = true;
         return ERR_OK;
     }
-    if (!has_start(server, "http://") && !has_start(server, "https://")) {
+    if (!client_has_start(server, "http://") && !client_has_start(server, "https://")) {
         diag_set(diag,
                  "server \"%s\": must be HOST:PORT, http://HOST:PORT, https://… or unix:/path",
                  server);
@@ -266,19 +65,74 @@ set_server(struct client *client, const char *server, struct diag *diag)
     server = strstr(client->base, "://") + 3;
     /* Of the wildcards: a server that listens on every address writes them to first-run.txt, and to
      * connect to them is to connect to this machine. */
-    client->is_loopback = has_start(server, "127.") || has_start(server, "0.0.0.0:") ||
-                          has_start(server, "[::]:") || has_start(server, "[::1]") ||
-                          has_start(server, "localhost");
+    client->is_loopback = client_has_start(server, "127.") ||
+                          client_has_start(server, "0.0.0.0:") ||
+                          client_has_start(server, "[::]:") || client_has_start(server, "[::1]") ||
+                          client_has_start(server, "localhost");
     return ERR_OK;
 }
 
+/* The id of one's project of this name: ERR_ABSENT with the cure. */
 static enum err
-set_project(struct client *client, const char *project, struct diag *diag)
+look_up_project(struct client *client, const char *name, uint64_t *ret_id, struct diag *diag)
+{
+    struct json_document *document = NULL;
+    struct json_value root, list, item, value;
+    struct client_reply reply;
+    struct slice text;
+    enum err err;
+
+    client_reply_init(&reply);
+    err = client_get(client, "/v1/projects", &reply, diag);
+    if (err == ERR_OK)
+        err = json_document_new(&document, diag);
+    if (err == ERR_OK && reply.status != 200) {
+        client_explain(reply.status, buf_slice(&reply.body), diag);
+        err = ERR_IO;
+    }
+    if (err == ERR_OK && (json_parse(document, buf_slice(&reply.body), &root, NULL) != ERR_OK ||
+                          !json_get(root, "projects", &list))) {
+        diag_set(diag, "the reply is not a list of projects; is this Potik?");
+        err = ERR_IO;
+    }
+    if (err == ERR_OK) {
+        struct json_items items = json_items_of(list);
+
+        err = ERR_ABSENT;
+        while (err != ERR_OK && json_items_next(&items, &text, &item)) {
+            if (json_get(item, "name", &value) && json_as_text(value, &text) &&
+                slice_equal(text, slice_of_text(name)) && json_get(item, "id", &value) &&
+                json_as_u64(value, ret_id))
+                err = ERR_OK;
+        }
+        if (err != ERR_OK)
+            diag_set(diag, "--project: this account has no project \"%.64s\"", name);
+    }
+    json_document_free(&document);
+    client_reply_fini(&reply);
+    return err;
+}
+
+/* By its id, or by its name, which the server is asked for. A key has one project, and no list. */
+static enum err
+set_project(struct client *client, const char *project, bool has_login, struct diag *diag)
 {
     uint64_t id = 0;
-    enum err err = flags_number("project", project, 1, UINT32_MAX, &id, diag);
+    enum err err = ERR_OK;
 
-    if (id != 0)
+    if (project == NULL)
+        return ERR_OK;
+    if (!words_is_id(slice_of_text(project), UINT32_MAX, &id)) {
+        if (!has_login) {
+            diag_set(diag,
+                     "--project: \"%.64s\" is no id (1, 2, …), and names are known to a login "
+                     "alone, in POTIK_TOKEN; a key is of one project, and needs no --project",
+                     project);
+            return ERR_INVALID;
+        }
+        err = look_up_project(client, project, &id, diag);
+    }
+    if (err == ERR_OK)
         (void)snprintf(client->project, sizeof(client->project), "project=%" PRIu64, id);
     return err;
 }
@@ -286,7 +140,7 @@ set_project(struct client *client, const char *project, struct diag *diag)
 static enum err
 set_key(struct client *client, const char *key, struct diag *diag)
 {
-    char header[KEY_BYTES_MAX + 32];
+    char header[CLIENT_KEY_BYTES + 32];
 
     for (const char *c = key; *c != '\0'; c++) {
         if ((unsigned char)*c <= 0x20 || (unsigned char)*c >= 0x7F) {
@@ -305,7 +159,8 @@ client_open(const struct client_flags *flags, enum client_key which, struct clie
             struct diag *diag)
 {
     CLEANUP(client_close) struct client *client = MEM_NEW(struct client, 1);
-    struct found found = {0};
+    struct client_found found = {0};
+    bool has_login;
     enum err err;
 
     if (client == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
@@ -313,20 +168,23 @@ client_open(const struct client_flags *flags, enum client_key which, struct clie
         return ERR_NOMEM;
     }
     client->timeout_s = GET_TIMEOUT_S;
-    err = discover(flags, which, &found, diag);
+    err = client_find(flags, which, &found, diag);
     if (err == ERR_OK)
         err = set_server(client, found.server, diag);
-    if (err == ERR_OK)
-        err = set_project(client, flags->project, diag);
     if (err == ERR_OK && which != CLIENT_NO_KEY)
         err = set_key(client, found.key, diag);
     memcpy(client->ca, found.ca, sizeof(client->ca));
+    has_login = found.key[0] != '\0' && !client_has_start(found.key, "wk_") &&
+                !client_has_start(found.key, "rk_");
     sodium_memzero(&found, sizeof(found));
     if (err != ERR_OK)
         return err;
     client->easy = curl_easy_init();
     if (client->easy == NULL)
         return ERR_NOMEM;
+    err = set_project(client, flags->project, has_login, diag);
+    if (err != ERR_OK)
+        return err;
     *ret_client = MOVE(client);
     return ERR_OK;
 }
@@ -397,8 +255,9 @@ take_header(char *bytes, size_t size, size_t count, void *state)
         while (value.len != 0 &&
                (value.ptr[value.len - 1] == '\n' || value.ptr[value.len - 1] == '\r'))
             value.len--;
-        if (!copy_value(slice_trim(value), reply->watermark, sizeof(reply->watermark)))
-            reply->watermark[0] = '\0';
+        value = slice_trim(value);
+        (void)snprintf(reply->watermark, sizeof(reply->watermark), "%.*s",
+                       value.len < sizeof(reply->watermark) ? (int)value.len : 0, value.ptr);
     }
     return line.len;
 }
@@ -453,10 +312,8 @@ transfer(struct client *client, struct client_reply *reply, struct diag *diag)
     return ERR_OK;
 }
 
-/* GET, or POST where there is a body. */
-static enum err
-ask(struct client *client, const char *path, const struct slice *body, struct client_reply *reply,
-    struct diag *diag)
+enum err
+client_get(struct client *client, const char *path, struct client_reply *reply, struct diag *diag)
 {
     CLEANUP(buf_fini) struct buf url;
 
@@ -466,29 +323,12 @@ ask(struct client *client, const char *path, const struct slice *body, struct cl
     if (!write_url(client, path, &url, diag))
         return ERR_NOMEM;
     client_prepare(client, client->easy, url.ptr);
-    if (body != NULL) {
-        (void)curl_easy_setopt(client->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->len);
-        (void)curl_easy_setopt(client->easy, CURLOPT_POSTFIELDS, body->ptr);
-    }
     return transfer(client, reply, diag);
 }
 
-enum err
-client_get(struct client *client, const char *path, struct client_reply *reply, struct diag *diag)
-{
-    return ask(client, path, NULL, reply, diag);
-}
-
-enum err
-client_post(struct client *client, const char *path, struct slice body, struct client_reply *reply,
-            struct diag *diag)
-{
-    return ask(client, path, &body, reply, diag);
-}
-
-/* The client's own header fields, and those of a PUT. NULL: out of memory. */
+/* The client's own header fields, and those of a body. NULL: out of memory. */
 static struct curl_slist *
-put_headers(const struct client *client, const char *if_match)
+body_headers(const struct client *client, const char *if_match)
 {
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
     char line[128];
@@ -513,28 +353,44 @@ put_headers(const struct client *client, const char *if_match)
     return headers;
 }
 
-enum err
-client_put(struct client *client, const char *path, struct slice body, const char *if_match,
-           struct client_reply *reply, struct diag *diag)
+/* PUT, or POST where `method` is NULL. */
+static enum err
+send_body(struct client *client, const char *method, const char *path, struct slice body,
+          const char *if_match, struct client_reply *reply, struct diag *diag)
 {
     CLEANUP(buf_fini) struct buf url;
-    struct curl_slist *headers = put_headers(client, if_match);
+    struct curl_slist *headers = body_headers(client, if_match);
     enum err err = ERR_NOMEM;
 
     buf_init(&url, 256u * 1024);
     buf_clear(&reply->body);
+    reply->watermark[0] = '\0';
     if (headers == NULL)
         diag_set(diag, "out of memory");
     else if (write_url(client, path, &url, diag)) {
         client_prepare(client, client->easy, url.ptr);
         (void)curl_easy_setopt(client->easy, CURLOPT_HTTPHEADER, headers);
-        (void)curl_easy_setopt(client->easy, CURLOPT_CUSTOMREQUEST, "PUT");
+        (void)curl_easy_setopt(client->easy, CURLOPT_CUSTOMREQUEST, method);
         (void)curl_easy_setopt(client->easy, CURLOPT_POSTFIELDS, body.len != 0 ? body.ptr : "");
         (void)curl_easy_setopt(client->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
         err = transfer(client, reply, diag);
     }
     curl_slist_free_all(headers);
     return err;
+}
+
+enum err
+client_post(struct client *client, const char *path, struct slice body, struct client_reply *reply,
+            struct diag *diag)
+{
+    return send_body(client, NULL, path, body, NULL, reply, diag);
+}
+
+enum err
+client_put(struct client *client, const char *path, struct slice body, const char *if_match,
+           struct client_reply *reply, struct diag *diag)
+{
+    return send_body(client, "PUT", path, body, if_match, reply, diag);
 }
 
 static void

@@ -1,5 +1,5 @@
 /*
- * client - finds the server and its key, and asks it over HTTP (libcurl).
+ * client - finds the server and its key (client_find.h), and asks it over HTTP (libcurl).
  *
  * Layer 8, the main thread. The server: --server, else POTIK_SERVER, else `server=` of
  * <data-dir>/first-run.txt. The key: --key; else, to read, POTIK_READ_KEY, then POTIK_KEY, to send
@@ -54,7 +54,7 @@ struct client_flags {
     "  --ca FILE        for https://: certificates (PEM) to trust instead of the system's; else "   \
     "POTIK_CA,\n"                                                                                   \
     "                   else what DIR/first-run.txt names\n"                                        \
-    "  --project ID     of an account with several projects: which of them\n"                       \
+    "  --project WHICH  of an account with several projects: the id or name of one\n"               \
     "  --data-dir DIR   where first-run.txt stands; else POTIK_DATA_DIR, else ./potik-data\n"
 
 #define CLIENT_URL_BYTES 1024
@@ -71,8 +71,8 @@ struct client {
     CURL *easy;                 /* of client_get and client_put */
 };
 
-/* ERR_INVALID: no such form of a server; ERR_ABSENT: no server or key found, with the cure;
- * ERR_NOMEM. */
+/* A project's name is looked up at the server. ERR_INVALID: no such form of a server, a name with a
+ * key; ERR_ABSENT: no server, key or project found, with the cure; ERR_IO: no answer; ERR_NOMEM. */
 MUST_USE enum err client_open(const struct client_flags *flags, enum client_key which,
                               struct client **ret_client, struct diag *diag);
 void client_close(struct client **client);

@@ -30,6 +30,7 @@ extern const struct command command_import;
 extern const struct command command_stats;
 extern const struct command command_tail;
 extern const struct command command_rejected;
+extern const struct command command_login;
 extern const struct command command_plan;
 extern const struct command command_demo;
 extern const struct command command_key;

@@ -10,13 +10,17 @@
 #include <string.h>
 
 const struct command *const commands[] = {
-    &command_serve,    &command_import,   &command_stats,
-    &command_tail,     &command_rejected, &command_plan,
-    &command_demo,     &command_account,  &command_project,
-    &command_key,      &command_audit,    &command_delete,
-    &command_erasures, &command_migrate,  &command_backup,
-    &command_restore,  &command_doctor,   &command_health,
-    &command_rebuild,  &command_version,  NULL,
+    &command_serve,    &command_import,
+    &command_stats,    &command_tail,
+    &command_rejected, &command_plan,
+    &command_demo,     &command_login,
+    &command_account,  &command_project,
+    &command_key,      &command_audit,
+    &command_delete,   &command_erasures,
+    &command_migrate,  &command_backup,
+    &command_restore,  &command_doctor,
+    &command_health,   &command_rebuild,
+    &command_version,  NULL,
 };
 
 static const struct command *

@@ -72,6 +72,21 @@ ask(const char *prompt, struct new_password *password, struct diag *diag)
     return err;
 }
 
+enum err
+new_password_ask(struct new_password *ret_password, struct diag *diag)
+{
+    enum err err;
+
+    client_catch_interrupt();
+    err = isatty(STDIN_FILENO) == 1 ? ask("password", ret_password, diag)
+                                    : read_line(ret_password, diag);
+    if (err == ERR_CANCELLED)
+        diag_set(diag, "interrupted");
+    if (err != ERR_OK)
+        new_password_wipe(ret_password);
+    return err;
+}
+
 static enum err
 ask_twice(struct new_password *password, struct diag *diag)
 {

@@ -22,6 +22,9 @@ void new_password_wipe(struct new_password *password);
  * ERR_IO. Wiped on error.
  */
 MUST_USE enum err new_password_read(struct new_password *ret_password, struct diag *diag);
+/* One that is in force already: a terminal is asked once, and no limit is checked. ERR_CANCELLED,
+ * ERR_IO. Wiped on error. */
+MUST_USE enum err new_password_ask(struct new_password *ret_password, struct diag *diag);
 /* A random one: password_generate. */
 void new_password_make(struct new_password *ret_password);
 

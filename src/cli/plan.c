@@ -110,8 +110,8 @@ put(struct client *client, struct slice document, uint64_t expected, struct clie
                      &diag);
     if (err == ERR_OK)
         err = check_status(reply, &diag);
-    if (err != ERR_OK)
-        return complain(err, reply->status, &diag);
+    if (err != ERR_OK) /* what is wrong with the document is no wrong usage */
+        return flags_failed("plan", diag.message);
     fprintf(stderr, "set; in force now\n");
     return print(buf_slice(&reply->body));
 }
@@ -257,11 +257,9 @@ const struct command command_plan = {
         "\n"
         "  --revision N     set: only if the plan has that revision still\n"
         "  --json           see show\n" CLIENT_FLAGS_HELP "\n"
-        "Setting needs the token of an owner in POTIK_TOKEN; a read key is enough to see:\n"
+        "Setting needs a login that owns the project; a read key is enough to see:\n"
         "\n"
-        "  curl http://127.0.0.1:8700/v1/auth/login -H 'Content-Type: application/json' \\\n"
-        "      -d '{\"email\":\"…\",\"password\":\"…\"}'\n"
-        "  export POTIK_TOKEN=…     the access_token of that reply, good for 15 minutes\n"
+        "  export POTIK_TOKEN=$(potik login EMAIL)     good for 15 minutes\n"
         "\n"
         "example:\n"
         "\n"

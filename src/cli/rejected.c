@@ -23,7 +23,8 @@
 #define LIMIT_DEFAULT 50
 #define PATH_BYTES_MAX 4096
 #define TABLE_BYTES_MAX (UINT64_C(256) * 1024 * 1024)
-#define SHOWN_MEMBERS 6
+#define SHOWN_MEMBERS 7
+#define SENDER_COLUMN 2
 
 /* --- the list ---------------------------------------------------------------------------------*/
 
@@ -129,10 +130,24 @@ add_cell(struct listing *listing, uint32_t column, struct json_value root, const
         table_cell_printf(listing->table, column, "%llu", (unsigned long long)number);
 }
 
+/* "key 3", "account 1": what `potik key list` and `potik account list` call it. */
+static void
+add_sender(struct listing *listing, uint32_t column, struct json_value root)
+{
+    struct json_value sender, value;
+    struct slice kind;
+    uint64_t id;
+
+    if (json_get(root, "sender", &sender) && json_get(sender, "kind", &value) &&
+        json_as_text(value, &kind) && json_get(sender, "id", &value) && json_as_u64(value, &id))
+        table_cell_printf(listing->table, column, "%.*s %llu", SLICE_ARGS(kind),
+                          (unsigned long long)id);
+}
+
 static enum err
 take_row(void *state, struct slice row, struct diag *diag)
 {
-    static const char *const members[SHOWN_MEMBERS] = {"id",    "received_at", "code",
+    static const char *const members[SHOWN_MEMBERS] = {"id",    "received_at", "sender", "code",
                                                        "field", "event_id",    "message"};
     struct listing *listing = state;
     struct json_value root;
@@ -149,8 +164,12 @@ take_row(void *state, struct slice row, struct diag *diag)
     if (json_parse(listing->document, row, &root, diag) != ERR_OK)
         return ERR_IO;
     table_row(listing->table);
-    for (uint32_t i = 0; i < SHOWN_MEMBERS; i++)
-        add_cell(listing, i, root, members[i]);
+    for (uint32_t i = 0; i < SHOWN_MEMBERS; i++) {
+        if (i == SENDER_COLUMN)
+            add_sender(listing, i, root);
+        else
+            add_cell(listing, i, root, members[i]);
+    }
     return ERR_OK;
 }
 
@@ -171,7 +190,7 @@ print_table(const struct listing *listing, struct diag *diag)
 static enum err
 list(struct client *client, const struct rejected_flags *flags, struct diag *diag)
 {
-    static const char *const titles[SHOWN_MEMBERS] = {"id",    "received (UTC)", "code",
+    static const char *const titles[SHOWN_MEMBERS] = {"id",    "received (UTC)", "from", "code",
                                                       "field", "event_id",       "why"};
     struct listing listing = {.format = flags->format};
     enum err err = json_document_new(&listing.document, diag);

@@ -163,6 +163,29 @@ show(struct client *client, const struct stats_flags *stats, const char *path)
     return status;
 }
 
+/* Which there are; `wrong`: what was asked for instead, or NULL. */
+static int
+tell_metrics(const char *wrong)
+{
+    struct diag diag = DIAG_INIT;
+    struct buf names;
+
+    buf_init(&names, 1024);
+    for (uint32_t i = 0; i < metric_count(); i++)
+        buf_printf(&names, "%s%s",
+                   i == 0                    ? ""
+                   : i + 1 == metric_count() ? " or "
+                                             : ", ",
+                   metric_name(metric_at(i)));
+    if (wrong == NULL)
+        diag_set(&diag, "name a metric first: %.*s", SLICE_ARGS(buf_slice(&names)));
+    else
+        diag_set(&diag, "there is no metric \"%.64s\"; there is %.*s", wrong,
+                 SLICE_ARGS(buf_slice(&names)));
+    buf_fini(&names);
+    return flags_usage("stats", diag.message);
+}
+
 static int
 run_stats(int argc, char **argv)
 {
@@ -174,13 +197,10 @@ run_stats(int argc, char **argv)
     enum err err;
     int status;
 
-    if (argc < 2 || argv[1][0] == '-')
-        return flags_usage("stats", "name a metric first: dau, top-events or retention");
-    metric = metric_find(slice_of_text(argv[1]));
-    if (metric == NULL) {
-        diag_set(&diag, "there is no metric \"%s\"", argv[1]);
-        return flags_usage("stats", diag.message);
-    }
+    if (argc >= 2 && argv[1][0] != '-')
+        metric = metric_find(slice_of_text(argv[1]));
+    if (metric == NULL)
+        return tell_metrics(argc >= 2 && argv[1][0] != '-' ? argv[1] : NULL);
     err = parse_flags(metric, &stats, argc - 1, argv + 1, &diag);
     if (err == ERR_OK)
         err = client_open(&stats.client, CLIENT_READ_KEY, &client, &diag);

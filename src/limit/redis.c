@@ -413,7 +413,7 @@ limit_redis_check(const char *url, const char *prefix, struct diag *diag)
                        REDIS_PREFIX_BYTES_MAX);
         return ERR_INVALID;
     }
-    return redis_url_parse(url, &parsed, diag);
+    return url == NULL ? ERR_OK : redis_url_parse(url, &parsed, diag);
 }
 
 static enum err

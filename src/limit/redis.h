@@ -30,7 +30,7 @@ struct limit_redis_config {
 };
 
 struct limit_redis;
-/* ERR_INVALID: url or prefix will not do, told with the setting's name; ERR_NOMEM. */
+/* ERR_INVALID: url (NULL: none) or prefix will not do, told with the setting's name; ERR_NOMEM. */
 MUST_USE enum err limit_redis_check(const char *url, const char *prefix, struct diag *diag);
 /* Waits until the first connection stands, or has failed (timeout_ms at most): a server that has
  * just said that it listens knows what the others have let in. ERR_NOMEM, ERR_IO (no descriptors);

@@ -258,5 +258,5 @@ test('a file that cannot be opened: exit 1 and one sentence', { skip }, async ()
   const how = spawnSync(BIN, ['serve', '--data-dir', path.join(folder, 'none'), '--listen', '127.0.0.1:0', '--access-log', path.join(folder, 'no/such/file')],
     { encoding: 'utf8', env: BARE_ENV, timeout: 20000 * SLOWNESS });
   assert.equal(how.status, 1, how.stderr);
-  assert.match(how.stderr.trimEnd().split('\n').pop(), /^potik: .*no\/such\/file/);
+  assert.match(how.stderr.trimEnd().split('\n').pop(), /^potik: --access-log: open .*no\/such\/file: No such file/);
 });

@@ -310,6 +310,47 @@ test('key: one whose time is over is refused, and listed no longer', { skip }, a
   await server.close();
 });
 
+test('login: a token on stdout alone, good for the other commands; a wrong password, no server', { skip }, async (t) => {
+  const server = await serve(t);
+  const { good, run } = on(server.dataDir);
+  await good(['account', 'add', 'ann+x@example.com', '--role', 'default=analyst', '--password-stdin'], { input: 'correct "horse" \\ battery' });
+  const end = await until('the login', async () => {
+    const tried = await run(['login', 'ann+x@example.com'], { input: 'correct "horse" \\ battery\n' });
+    return tried.code === 0 && tried;
+  });
+  assert.match(end.stdout, /^[\w-]+\.[\w-]+\.[\w-]+\n$/);
+  assert.match(end.stderr, /^logged in as ann\+x@example\.com, for 15 minutes\n$/);
+  assert.equal((await run(['stats', 'dau'], { env: { POTIK_TOKEN: end.stdout.trim() } })).code, 0);
+  /* The first administrator, with the password that the first start told. */
+  const first = fs.readFileSync(path.join(server.dataDir, 'first-run.txt'), 'utf8');
+  const admin = await run(['login'], { input: /^admin_password=(.*)$/m.exec(first)[1] });
+  assert.equal(admin.code, 0, admin.stderr);
+  for (const [words, input, code, said] of [[['login'], 'wrong\n', 1, /not right \(401/], [['login'], '', 1, /\(4\d\d /], [['login', 'a', 'b'], 'x', 2, /one EMAIL/], [['login', 'x'.repeat(9000)], 'x', 1, /./],
+    [['login', '--server', '127.0.0.1:1'], 'x', 1, /potik serve` running/]]) {
+    const bad = await run(words, { input });
+    assert.equal(bad.code, code, bad.stderr);
+    assert.match(bad.stderr, said);
+    assert.equal(bad.stdout, '');
+  }
+  await server.close();
+});
+
+test('a password that was set anew stands in first-run.txt no longer', { skip }, async (t) => {
+  const server = await serve(t);
+  const { good } = on(server.dataDir);
+  const told = () => fs.readFileSync(path.join(server.dataDir, 'first-run.txt'), 'utf8');
+  await good(['account', 'add', 'ann@example.com']);
+  await good(['account', 'password', 'ann@example.com']); // another's: nothing to do with it
+  const before = told();
+  assert.match(before, /^admin_password=/m);
+  let end = await good(['account', 'password', 'admin@localhost']);
+  assert.match(end.stderr, /first-run\.txt told the old password: that line is gone/);
+  assert.equal(told(), before.replace(/^admin_password=.*\n/m, ''));
+  end = await good(['account', 'reset']);
+  assert.doesNotMatch(end.stderr, /first-run/);
+  await server.close();
+});
+
 test('import, stats and tail as somebody who has logged in, in the project named', { skip }, async (t) => {
   const server = await serve(t);
   const { json, good } = on(server.dataDir);
@@ -331,9 +372,14 @@ test('import, stats and tail as somebody who has logged in, in the project named
   end = await asAnn(['stats', 'dau', '--format', 'json']);
   assert.equal(end.code, 2);
   assert.match(end.stderr, /add project=ID/);
-  end = await asAnn(['stats', 'dau', '--project', '0']);
-  assert.equal(end.code, 2);
-  assert.match(end.stderr, /--project: must be a number from 1/);
+  assert.ok((await top('shop')).includes('shop-only'));
+  assert.ok(!(await top('default')).includes('shop-only'));
+  for (const [name, words, code, env] of [['0', /--project: this account has no project "0"/, 1], ['blog', /has no project "blog"/, 1],
+    ['shop', /names are known to a login alone/, 2, { POTIK_READ_KEY: server.readKey }]]) {
+    end = await on(server.dataDir).run(['stats', 'dau', '--project', name], { env: env ?? { POTIK_TOKEN: login.access_token } });
+    assert.equal(end.code, code, end.stderr);
+    assert.match(end.stderr, words);
+  }
   const tail = start(['tail', '--last', '1', '--project', '2', '--data-dir', server.dataDir], { env, input: null });
   await until('the event', () => tail.stdout.includes('shop-only'));
   tail.child.kill('SIGINT');

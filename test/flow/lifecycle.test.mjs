@@ -189,7 +189,7 @@ test('--log-file: SIGHUP opens it anew after it was renamed, and no line is lost
   await server.close();
   const nowhere = serveOnce(['--data-dir', path.join(outside, 'data'), '--listen', '127.0.0.1:0', '--log-file', path.join(outside, 'none', 'x.log')]);
   assert.equal(nowhere.status, 1);
-  assert.match(nowhere.stderr, /^potik: open .*none\/x\.log: No such file or directory\n$/);
+  assert.match(nowhere.stderr, /^potik: --log-file: open .*none\/x\.log: No such file or directory\n$/);
   fs.rmSync(outside, { recursive: true });
 });
 

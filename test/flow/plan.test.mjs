@@ -299,7 +299,7 @@ test('the command line shows, sets, suggests, and changes a mode without touchin
   assert.equal(JSON.parse(done(potik(['show', '--json']))).revision, 3);
   for (const [words, status, pattern, more] of [
     [['mode', 'absent', 'warn'], 1, /no event type "absent"; add it first/], [['mode', 't', 'strict'], 2, /a mode is observe, warn or enforce/],
-    [['set', '-', '--revision', '1'], 1, /revision 3 now/, { input: text }], [['set', '-'], 2, /events\.t\.moed/, { input: '{"events":{"t":{"moed":"warn"}}}' }],
+    [['set', '-', '--revision', '1'], 1, /revision 3 now/, { input: text }], [['set', '-'], 1, /events\.t\.moed/, { input: '{"events":{"t":{"moed":"warn"}}}' }],
     [['set', '-'], 1, /needs a login/, { input: text, env: {} }], [['set', '/absent'], 1, /\/absent/], [['sow'], 2, /say one of/], [['mode', 't'], 2, /say one of/]]) {
     const reply = potik(words, more);
     assert.equal(reply.status, status, `${words}: ${reply.stderr}`);

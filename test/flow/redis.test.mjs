@@ -250,5 +250,6 @@ test('an address or a prefix that will not do is told, without the password', { 
   assert.match(wrong, /--redis: the port is not 1 to 65535/);
   assert.doesNotMatch(wrong, /secret/);
   assert.match(said('--redis', 'redis://x', '--redis-prefix', 'a:b'), /--redis-prefix: may have 1 to 64 letters/);
+  assert.match(said('--redis-prefix', 'a:b'), /--redis-prefix: may have 1 to 64 letters/); // used or not
   assert.match(said('--redis', 'redis://x', '--limit-fallback', 'maybe'), /--limit-fallback: .*local\|open\|closed/);
 });

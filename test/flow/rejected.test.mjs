@@ -288,7 +288,8 @@ test('potik rejected: list, show, retry; what is stored at last leaves the list'
 
   let run = await potik(server, ['list']);
   assert.equal(run.code, 0, run.stderr);
-  for (const row of rows) assert.ok(run.stdout.includes(String(row.id)) && run.stdout.includes(row.code));
+  for (const row of rows) assert.ok(run.stdout.includes(String(row.id)) && run.stdout.includes(row.code) && run.stdout.includes(`${row.sender.kind} ${row.sender.id}`));
+  assert.match(run.stdout, /^id +received \(UTC\) +from +code/);
   run = await potik(server, ['list', '--format', 'ndjson', '--limit', '3']);
   assert.deepEqual(run.stdout.trim().split('\n').map((line) => JSON.parse(line)), rows.slice(0, 3));
   run = await potik(server, ['list', '--format', 'json', '--code', 'empty_field']);
