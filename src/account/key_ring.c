@@ -231,14 +231,6 @@ key_ring_parse(struct slice text, struct key_ring *ret_ring, struct diag *diag)
 
 /* --- the file ---------------------------------------------------------------------------------*/
 
-static void
-wipe_buf(struct buf *buf)
-{
-    if (buf->ptr != NULL)
-        sodium_memzero(buf->ptr, buf->capacity);
-    buf_fini(buf);
-}
-
 static enum err
 read_file(const char *path, struct key_ring *ring, struct diag *diag)
 {
@@ -272,7 +264,7 @@ read_file(const char *path, struct key_ring *ring, struct diag *diag)
                  path, why.message);
     else if (err != ERR_OK)
         diag_set(diag, "%s: %s", path, why.message);
-    wipe_buf(&buf);
+    buf_wipe(&buf);
     return err;
 }
 
@@ -288,7 +280,7 @@ write_file(const char *path, const struct key_ring *ring, struct diag *diag)
         assert(!buf_failed(&buf));
         err = file_replace_whole_alike(path, buf_slice(&buf), diag);
     }
-    wipe_buf(&buf);
+    buf_wipe(&buf);
     return err;
 }
 

@@ -64,9 +64,7 @@ read_untold(const char *path, struct first_run *run, struct diag *diag)
             take_key(line_value(text, "write_key"), ACCOUNT_KEY_WRITE, run->write_key) &&
             take_key(line_value(text, "read_key"), ACCOUNT_KEY_READ, run->read_key);
     }
-    if (buf.ptr != NULL)
-        sodium_memzero(buf.ptr, buf.len);
-    buf_fini(&buf);
+    buf_wipe(&buf);
     return err;
 }
 
@@ -130,20 +128,12 @@ add_other_lines(struct buf *text, const struct buf *old, const char *name)
     }
 }
 
-static void
-wipe(struct buf *buf)
-{
-    if (buf->ptr != NULL)
-        sodium_memzero(buf->ptr, buf->len);
-    buf_fini(buf);
-}
-
 /* The file with `first` before the lines that do not begin with `name`, and `last` behind. */
 static enum err
 rewrite(const char *path, const char *first, const char *name, const char *last, struct diag *diag)
 {
-    CLEANUP(wipe) struct buf old;
-    CLEANUP(wipe) struct buf text;
+    CLEANUP(buf_wipe) struct buf old;
+    CLEANUP(buf_wipe) struct buf text;
     enum err err = ERR_OK;
 
     buf_init(&old, FIRST_RUN_BYTES_MAX);
@@ -167,7 +157,7 @@ rewrite(const char *path, const char *first, const char *name, const char *last,
 static enum err
 read_password(const char *path, struct first_run *run, struct diag *diag)
 {
-    CLEANUP(wipe) struct buf old;
+    CLEANUP(buf_wipe) struct buf old;
     struct slice kept;
     enum err err = ERR_OK;
 
@@ -363,7 +353,7 @@ tell_where_keys_are(const char *data_dir)
 static bool
 is_known_node(const char *data_dir)
 {
-    CLEANUP(wipe) struct buf old;
+    CLEANUP(buf_wipe) struct buf old;
     char path[FILE_PATH_MAX];
 
     buf_init(&old, FIRST_RUN_BYTES_MAX);
@@ -396,7 +386,7 @@ enum err
 first_run_forget_password(const char *data_dir, const char *email, bool *ret_told,
                           struct diag *diag)
 {
-    CLEANUP(wipe) struct buf old;
+    CLEANUP(buf_wipe) struct buf old;
     char path[FILE_PATH_MAX];
     enum err err;
 

@@ -24,6 +24,14 @@ buf_fini(struct buf *buf)
 }
 
 void
+buf_wipe(struct buf *buf)
+{
+    if (buf->ptr != NULL)
+        explicit_bzero(buf->ptr, buf->capacity);
+    buf_fini(buf);
+}
+
+void
 buf_clear(struct buf *buf)
 {
     buf->len = 0;

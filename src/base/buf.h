@@ -21,6 +21,8 @@ struct buf {
 
 void buf_init(struct buf *buf, size_t bytes_max);
 void buf_fini(struct buf *buf);
+/* The same of what is secret: its bytes are overwritten first. */
+void buf_wipe(struct buf *buf);
 void buf_clear(struct buf *buf); /* empties, forgets a failure, keeps the memory */
 /* Room for `bytes` more behind ptr + len; false: failed (and remembered). */
 bool buf_reserve(struct buf *buf, size_t bytes);

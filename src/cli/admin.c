@@ -11,7 +11,6 @@
 #include "cli/words.h"
 #include "codec/json_write.h"
 #include "codec/rfc3339.h"
-#include <sodium.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -235,9 +234,7 @@ admin_print_json(const struct admin *admin, struct buf *buf)
 
     if (!is_failed)
         printf("%.*s\n", SLICE_ARGS(buf_slice(buf)));
-    if (buf->ptr != NULL)
-        sodium_memzero(buf->ptr, buf->capacity);
-    buf_fini(buf);
+    buf_wipe(buf);
     return is_failed ? flags_failed(admin->command, err_sentence(ERR_NOMEM)) : COMMAND_DONE;
 }
 

@@ -4,7 +4,6 @@
 #include "cli/client_find.h"
 
 #include "base/file.h"
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,9 +48,7 @@ client_server_of_folder(const char *data_dir, char ret_server[CLIENT_URL_BYTES])
     if (file_path(path, data_dir, "first-run.txt") &&
         file_read_whole(path, FIRST_RUN_BYTES_MAX, &buf, NULL) == ERR_OK)
         is_found = copy_value(value_of(buf_slice(&buf), "server"), ret_server, CLIENT_URL_BYTES);
-    if (buf.ptr != NULL)
-        sodium_memzero(buf.ptr, buf.len);
-    buf_fini(&buf);
+    buf_wipe(&buf);
     return is_found;
 }
 
@@ -191,8 +188,6 @@ client_find(const struct client_flags *flags, enum client_key which, struct clie
         if (!is_good)
             tell_no_key(which, wrong, path, is_same ? SLICE_NONE : named, ret_found->server, diag);
     }
-    if (buf.ptr != NULL)
-        sodium_memzero(buf.ptr, buf.len);
-    buf_fini(&buf);
+    buf_wipe(&buf);
     return is_good ? err : ERR_ABSENT;
 }

@@ -15,25 +15,16 @@
 #include "codec/json_write.h"
 
 #include <inttypes.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
 #define BODY_BYTES_MAX 8192
 
-static void
-wipe(struct buf *buf)
-{
-    if (buf->ptr != NULL)
-        sodium_memzero(buf->ptr, buf->len);
-    buf_fini(buf);
-}
-
 static enum err
 ask_server(struct client *client, const char *email, const struct new_password *password,
            struct client_reply *reply, struct diag *diag)
 {
-    CLEANUP(wipe) struct buf body;
+    CLEANUP(buf_wipe) struct buf body;
     enum err err;
 
     buf_init(&body, BODY_BYTES_MAX);
@@ -113,9 +104,7 @@ run_login(int argc, char **argv)
     new_password_wipe(&password);
     if (err == ERR_OK)
         err = print_token(buf_slice(&reply.body), email, &diag);
-    if (reply.body.ptr != NULL)
-        sodium_memzero(reply.body.ptr, reply.body.len);
-    client_reply_fini(&reply);
+    buf_wipe(&reply.body);
     return err == ERR_OK ? COMMAND_DONE : flags_failed("login", diag.message);
 }
 

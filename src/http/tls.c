@@ -92,14 +92,6 @@ free_context(SSL_CTX **context)
     SSL_CTX_free(*context);
 }
 
-static void
-wipe(struct buf *buf)
-{
-    if (buf->ptr != NULL)
-        OPENSSL_cleanse(buf->ptr, buf->len);
-    buf_fini(buf);
-}
-
 static enum err
 read_pem(const char *field, const char *path, struct buf *text, struct diag *diag)
 {
@@ -177,7 +169,7 @@ use_key(SSL_CTX *context, const char *cert_path, const char *path, struct http_t
         struct diag *diag)
 {
     static const char field[] = "tls-key";
-    CLEANUP(wipe) struct buf text;
+    CLEANUP(buf_wipe) struct buf text;
     CLEANUP(free_bio) BIO *bio = NULL;
     CLEANUP(free_key) EVP_PKEY *key = NULL;
     bool is_locked = false;
