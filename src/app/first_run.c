@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define FIRST_RUN_BYTES_MAX 4096
 
@@ -292,6 +294,21 @@ write_address(const char *data_dir, const char *address, const char *ca, struct 
     return rewrite(path, "", "ca=", line, diag);
 }
 
+/* stderr is systemd's journal (systemd.exec(5), JOURNAL_STREAM): kept for long, and read by more
+ * people than first-run.txt. */
+static bool
+is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat facts;
+    char own[64];
+
+    if (stream == NULL || fstat(STDERR_FILENO, &facts) != 0)
+        return false;
+    (void)snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)facts.st_dev, (uintmax_t)facts.st_ino);
+    return strcmp(own, stream) == 0;
+}
+
 static void
 tell(const struct first_run *run, const char *data_dir, const char *address, const char *ca)
 {
@@ -372,11 +389,18 @@ first_run_tell(struct first_run *run, const char *data_dir, const char *address,
     bool is_known = is_known_node(data_dir);
     enum err err = write_address(data_dir, address, ca, diag);
 
-    if (run->is_admin_new)
-        tell_admin(run, data_dir);
-    if (run->is_first)
-        tell(run, data_dir, address, ca);
-    else if (run->is_shared && !is_known)
+    if (is_journal() && (run->is_admin_new || run->is_first)) {
+        fprintf(stderr,
+                "First start: keys and the administrator's password stand in "
+                "%s/first-run.txt\n",
+                data_dir);
+    } else {
+        if (run->is_admin_new)
+            tell_admin(run, data_dir);
+        if (run->is_first)
+            tell(run, data_dir, address, ca);
+    }
+    if (!run->is_first && run->is_shared && !is_known)
         tell_where_keys_are(data_dir);
     sodium_memzero(run, sizeof(*run));
     return err;

@@ -41,7 +41,8 @@ first_run_ensure(struct account *account, const char *data_dir, const char *time
                  const struct password_cost *cost, struct first_run *ret_run, struct diag *diag);
 /*
  * Writes first-run.txt with this address; of a first run the keys are told on stderr with a curl
- * line that works as it stands, and so is a new administrator's password. All in `run` is wiped.
+ * line that works as it stands, and so is a new administrator's password; where stderr is systemd's
+ * journal only the file's name is. All in `run` is wiped.
  * `cert`: the server's certificate (NULL: it has none), which clients that read the file then trust
  * for this server, whoever signed it.
  */

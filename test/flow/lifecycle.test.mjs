@@ -4,7 +4,8 @@
  */
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
@@ -45,6 +46,28 @@ test('the first start: one line on stdout, keys once, a curl line that works', {
   assert.equal(later.server, again.address);
   assert.ok(!again.stderr.includes(write), 'keys are shown once');
   assert.deepEqual(await again.stop(), { code: 0, signal: null });
+  fs.rmSync(outside, { recursive: true });
+});
+
+test('in the journal of systemd the first start names the file that has the keys, and tells none', { skip }, async () => {
+  const outside = temporaryFolder('journal');
+  for (const [name, isJournal] of [['journal', true], ['file', false]]) {
+    const fd = fs.openSync(path.join(outside, name), 'w');
+    const { dev, ino } = fs.fstatSync(fd, { bigint: true });
+    const dataDir = path.join(outside, `${name}-data`);
+    const child = spawn(BIN, ['serve', '--data-dir', dataDir, '--listen', '127.0.0.1:0'], {
+      stdio: ['ignore', 'pipe', fd], env: { ...BARE_ENV, ...storeEnv(dataDir), JOURNAL_STREAM: `${dev}:${isJournal ? ino : ino + 1n}` },
+    });
+    await Promise.race([once(child.stdout, 'data'), once(child, 'exit')]);
+    child.kill('SIGTERM');
+    await once(child, 'close');
+    fs.closeSync(fd);
+    const said = fs.readFileSync(path.join(outside, name), 'utf8');
+    const { write, read } = readKeys(dataDir);
+    assert.equal(said.includes(write) || said.includes(read), !isJournal, said);
+    assert.equal(/password {3}[a-z2-7]{20}/.test(said), !isJournal, said);
+    assert.equal(said.includes(`First start: keys and the administrator's password stand in ${dataDir}/first-run.txt\n`), isJournal, said);
+  }
   fs.rmSync(outside, { recursive: true });
 });
 
