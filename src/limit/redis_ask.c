@@ -124,6 +124,7 @@ write_command(struct limit_redis *redis)
                           part->told_ns[LIMIT_EVENTS], part->told_ns[LIMIT_REQUESTS],
                           part->told_ns[LIMIT_BYTES]));
     }
+    buf_add_char(command, '\0'); /* hiredis looks for the name by strchr */
 }
 
 static bool
@@ -185,6 +186,6 @@ redis_tell(struct limit_redis *redis)
     redis_enter(redis, REDIS_ASKING, redis->config.timeout_ms);
     if (buf_failed(&redis->command) ||
         redisAsyncFormattedCommand(redis->context, take_owed, name, redis->command.ptr,
-                                   redis->command.len) != REDIS_OK)
+                                   redis->command.len - 1) != REDIS_OK)
         redis_drop(redis, "out of memory");
 }
