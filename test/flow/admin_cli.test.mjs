@@ -363,6 +363,7 @@ test('import, stats and tail as somebody who has logged in, in the project named
   });
   const env = { POTIK_TOKEN: login.access_token };
   const asAnn = (words, options) => on(server.dataDir).run(words, { env, ...options });
+  await until('the server knows the role', async () => (await asAnn(['stats', 'dau', '--project', '2'])).code === 0);
   let end = await asAnn(['import', '--project', '2', '-'], { input: '{"event_id":"1","event_type":"shop-only","user_id":"u","occurred_at":"2026-01-01T00:00:00Z"}\n' });
   assert.equal(end.code, 0, end.stderr);
   assert.match(end.stdout, /^1 event: 1 stored/);

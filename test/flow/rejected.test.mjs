@@ -461,7 +461,7 @@ test('a storm of a million refusals stays within its bounds, and good events go 
   await Promise.all([storm(), storm(), watch()]);
   // Files are looked at one after the other: one that goes meanwhile may be counted beside the one it made room for.
   assert.ok(Math.max(...sizes) <= 4 * 1024 * 1024 * (1 + 1 / 32), `${Math.max(...sizes)} bytes on the disk`);
-  assert.ok(memory() - before < 150, `${before} MiB before, ${memory()} after`);
+  if (!process.env.POTIK_SANITIZED) assert.ok(memory() - before < 150, `${before} MiB before, ${memory()} after`); // a sanitizer keeps what is freed
   const kept = await metric(server, 'potik_rejected_kept_total');
   const dropped = await metric(server, 'potik_rejected_dropped_total{reason="queue_full"}');
   await ask(server, '/v1/rejected?limit=1');
