@@ -9,7 +9,7 @@
 void
 wait_init(struct wait *wait, const struct clock *clock)
 {
-    *wait = (struct wait){.clock = clock, .bytes_max = UINT64_MAX};
+    *wait = (struct wait){.clock = clock, .bytes_max = WAIT_UNKNOWN_BYTES};
 }
 
 static void
@@ -61,5 +61,6 @@ wait_done(struct wait *wait, uint64_t bytes, bool is_decided)
 bool
 wait_is_believed(const struct wait *wait)
 {
-    return wait->clock != NULL && pace_is_known(&wait->pace, clock_steady_ns(wait->clock));
+    return wait->clock != NULL && (wait->bytes > WAIT_UNKNOWN_BYTES ||
+                                   pace_is_known(&wait->pace, clock_steady_ns(wait->clock)));
 }

@@ -13,7 +13,9 @@
  * The pace is measured in stretches of WAIT_STRETCH_NS or more, from answer to answer. How much is
  * decided says what could be decided only where there was enough to do; so a stretch that was
  * slower than the known pace counts only if at each answer WAIT_LOADED_BYTES were left, while a
- * faster one always does. Before anything is known there is no bound but those of ingest_config.
+ * faster one always does. Where the pace is not known, at first and a minute after the last answer,
+ * WAIT_UNKNOWN_BYTES may wait: what a slow store decides within a second, so that a crowd that
+ * comes at one instant is answered in time, too.
  *
  * Small requests are let in a little longer than others: single events are served while a crowd
  * sends batches.
@@ -27,13 +29,14 @@
 #define WAIT_NS (NS_PER_S * 2 / 5)
 #define WAIT_STRETCH_NS (NS_PER_S / 10)
 #define WAIT_FLOOR_BYTES (UINT64_C(1) << 20) /* as much may always wait */
+#define WAIT_UNKNOWN_BYTES (UINT64_C(16) << 20)
 #define WAIT_LOADED_BYTES (UINT64_C(256) << 10)
 #define WAIT_SMALL_BYTES (UINT64_C(64) << 10) /* such requests: a quarter more may wait */
 
 struct wait {
     const struct clock *clock; /* NULL: the store answers at once */
     uint64_t bytes;            /* gathered and under way */
-    uint64_t bytes_max;        /* beyond: others are refused; UINT64_MAX: not known */
+    uint64_t bytes_max;        /* beyond: others are refused */
     struct pace pace;
     int64_t since_ns;    /* of the stretch; 0: none */
     uint64_t done_bytes; /* in it */
@@ -48,7 +51,8 @@ wait_add(struct wait *wait, uint64_t bytes)
 }
 /* They wait no longer: the store has decided them, or not (it failed, or was never asked). */
 void wait_done(struct wait *wait, uint64_t bytes, bool is_decided);
-/* wait_is_too_long where more waits than bytes_max: the pace may be too old to go by. */
+/* wait_is_too_long where more waits than bytes_max: where the pace is too old to go by, more than
+ * WAIT_UNKNOWN_BYTES must wait, too. */
 bool wait_is_believed(const struct wait *wait);
 /* Must a request of so many bytes (of the body, or held; near enough) be refused? */
 static inline bool

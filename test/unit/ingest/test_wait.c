@@ -41,18 +41,36 @@ empty(struct held *held)
 }
 
 static void
-test_wait__nothing_is_refused_before_the_pace_is_known(void **state)
+test_wait__before_the_pace_is_known_so_much_may_wait(void **state)
 {
     struct held held;
 
     (void)state;
     held_init(&held);
-    wait_add(&held.wait, UINT64_C(1) << 40);
-    assert_false(wait_is_too_long(&held.wait, LARGE));
+    for (int i = -1; i <= 1; i++) {
+        held.wait.bytes = WAIT_UNKNOWN_BYTES + (uint64_t)(int64_t)i;
+        assert_int_equal(wait_is_too_long(&held.wait, LARGE), i == 1);
+    }
+    assert_false(wait_is_too_long(&held.wait, WAIT_SMALL_BYTES)); /* small ones: a quarter more */
+    held.wait.bytes = WAIT_UNKNOWN_BYTES / 4 * 5 + 1;
+    assert_true(wait_is_too_long(&held.wait, WAIT_SMALL_BYTES));
+    held.wait.bytes = 4 * MIB;
     decide(&held, MIB, 0); /* the first answer only begins a stretch */
     assert_false(wait_is_too_long(&held.wait, LARGE));
-    decide(&held, MIB, 0);
-    assert_true(wait_is_too_long(&held.wait, LARGE));
+    decide(&held, MIB, 5 * MIB);
+    held.wait.bytes = 5 * MIB;
+    assert_true(wait_is_too_long(&held.wait, LARGE)); /* 10 MiB a second: 4 MiB may wait */
+}
+
+static void
+test_wait__a_store_that_answers_at_once_is_bounded_by_nothing_here(void **state)
+{
+    struct wait wait;
+
+    (void)state;
+    wait_init(&wait, NULL);
+    wait_add(&wait, UINT64_C(1) << 40);
+    assert_false(wait_is_too_long(&wait, LARGE));
 }
 
 static void
@@ -78,7 +96,11 @@ test_wait__the_bound_is_a_time(void **state)
     clock_fake_move(&held.clock, PACE_KNOWN_NS / 1000 - 1);
     assert_true(wait_is_too_long(&held.wait, LARGE));
     clock_fake_move(&held.clock, 1); /* too long ago to go by */
-    assert_false(wait_is_too_long(&held.wait, LARGE));
+    for (int i = -1; i <= 1; i++) {
+        held.wait.bytes = WAIT_UNKNOWN_BYTES + (uint64_t)(int64_t)i;
+        assert_int_equal(wait_is_too_long(&held.wait, LARGE),
+                         i == 1 && held.wait.bytes > bytes_max);
+    }
 }
 
 static void
@@ -247,7 +269,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wait__nothing_is_refused_before_the_pace_is_known),
+        cmocka_unit_test(test_wait__before_the_pace_is_known_so_much_may_wait),
+        cmocka_unit_test(test_wait__a_store_that_answers_at_once_is_bounded_by_nothing_here),
         cmocka_unit_test(test_wait__the_bound_is_a_time),
         cmocka_unit_test(test_wait__little_may_always_wait),
         cmocka_unit_test(test_wait__a_slower_stretch_counts_only_under_load),
