@@ -199,6 +199,7 @@ add_type(struct reading *reading, struct slice name, const char *at, void *state
 {
     struct plan *plan = reading->plan;
     struct plan_type *type;
+    struct name *named;
 
     (void)state;
     if (plan->type_count == PLAN_TYPES_MAX)
@@ -213,7 +214,10 @@ add_type(struct reading *reading, struct slice name, const char *at, void *state
     type_init(type);
     type->name = name;
     plan->types[plan->type_count++] = type;
-    names_add(&plan->type_names, name)->value = type;
+    named = names_add(&plan->type_names, name);
+    if (named == NULL)
+        return ERR_NOMEM;
+    named->value = type;
     return read_type(reading, at, type);
 }
 

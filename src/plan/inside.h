@@ -39,6 +39,7 @@ struct name {
 struct names {
     struct name *list; /* in the order of the document */
     uint32_t count;
+    uint32_t max;
     uint32_t *slots; /* 1 + place in the list; 0: free */
     uint32_t slot_mask;
 };
@@ -160,8 +161,8 @@ names_find(const struct names *names, struct slice text)
     }
     return NULL;
 }
-/* One that is not there, while there is room; `text` must live as long. */
-struct name *names_add(struct names *names, struct slice text);
+/* One that is not there; `text` must live as long. NULL: there is no room. */
+MUST_USE struct name *names_add(struct names *names, struct slice text);
 /* Sets `quoted`, where the name stands in JSON as it is. false: out of memory. */
 MUST_USE bool names_quote(struct name *name, struct arena *arena);
 #define NAMES_QUOTES 3 /* bytes of `quoted` beside the name's */

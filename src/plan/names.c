@@ -13,7 +13,7 @@ names_init(struct names *names, struct arena *arena, uint32_t max)
 {
     uint32_t slots = 4;
 
-    *names = (struct names){0};
+    *names = (struct names){.max = max + 1};
     while (slots < max * 2)
         slots *= 2;
     names->list = ARENA_NEW(arena, struct name, max + 1);
@@ -25,10 +25,13 @@ names_init(struct names *names, struct arena *arena, uint32_t max)
 struct name *
 names_add(struct names *names, struct slice text)
 {
-    struct name *name = &names->list[names->count++];
+    struct name *name;
     uint64_t first, last;
     uint32_t slot;
 
+    if (names->count == names->max)
+        return NULL;
+    name = &names->list[names->count++];
     names_ends(text, &first, &last);
     slot = names_hash(text.len, first, last) & names->slot_mask;
     assert(names->count <= names->slot_mask);

@@ -174,8 +174,9 @@ add_choice(struct reading *reading, const char *at, struct choices *choices)
     switch (*at) {
     case '"':
         err = reading_text(reading, at, &text, &behind);
-        if (err == ERR_OK && names_find(&choices->texts, text) == NULL)
-            (void)names_add(&choices->texts, text);
+        if (err == ERR_OK && names_find(&choices->texts, text) == NULL &&
+            names_add(&choices->texts, text) == NULL)
+            err = ERR_NOMEM;
         return err;
     case '{':
     case '[':
@@ -344,7 +345,8 @@ read_items(struct reading *reading, const char *at, struct schema *schema)
     return schema_compile(reading, at, false, &schema->items);
 }
 
-/* Names of properties and of required: all have room in one table. */
+/* Names of properties and of required: all have room in one table. Keys are told apart as they are
+ * read, decoded. */
 static enum err
 make_names(struct reading *reading, const char *at, struct schema *schema)
 {
@@ -354,9 +356,11 @@ make_names(struct reading *reading, const char *at, struct schema *schema)
         return ERR_OK;
     for (at = walk_first(at); *at != '}'; at = walk_next(at)) {
         struct slice key;
-        bool is_escaped;
+        enum err err = reading_text(reading, at, &key, &at);
 
-        at = walk_colon(walk_text(at, reading->end, &key, &is_escaped));
+        if (err != ERR_OK)
+            return err;
+        at = walk_colon(at);
         if ((slice_equal(key, SLICE("properties")) && *at == '{') ||
             (slice_equal(key, SLICE("required")) && *at == '['))
             count += count_members(at, reading->end);
@@ -385,7 +389,10 @@ take_name(struct reading *reading, struct slice text, struct schema *schema)
                              PLAN_NAME_BYTES_MAX);
         return NULL;
     }
-    return names_add(&schema->names, text);
+    name = names_add(&schema->names, text);
+    if (name == NULL)
+        (void)reading_refuse(reading, "one name too many");
+    return name;
 }
 
 static enum err

@@ -101,14 +101,28 @@ add_project(struct rejects *rejects, uint32_t project_id)
     return &list[place];
 }
 
+/* Without files it is not known. */
+static void
+forget_project(struct rejects *rejects, struct kept_project *project)
+{
+    uint32_t at = (uint32_t)(project - rejects->projects);
+
+    mem_free(project->files);
+    rejects->project_count--;
+    memmove(project, project + 1, (rejects->project_count - at) * sizeof(*project));
+}
+
 static bool
 add_file(struct rejects *rejects, struct kept_project *project, struct kept_file file)
 {
     struct kept_file *files =
         grow(project->files, project->count, &project->capacity, FILES_FIRST, sizeof(*files));
 
-    if (files == NULL)
+    if (files == NULL) {
+        if (project->count == 0)
+            forget_project(rejects, project);
         return false;
+    }
     project->files = files;
     files[project->count++] = file;
     project->bytes += file.bytes;
@@ -119,11 +133,18 @@ add_file(struct rejects *rejects, struct kept_project *project, struct kept_file
 struct kept_file *
 folder_file(struct kept_project *project, uint64_t before)
 {
-    for (uint32_t i = project->count; i > 0; i--) {
-        if (project->files[i - 1].first_id < before)
-            return &project->files[i - 1];
+    uint32_t low = 0;
+    uint32_t high = project->count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (project->files[middle].first_id < before)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return NULL;
+    return low > 0 ? &project->files[low - 1] : NULL;
 }
 
 void
@@ -148,13 +169,8 @@ forget_file(struct rejects *rejects, struct kept_project *project, uint32_t plac
     project->count--;
     memmove(project->files + place, project->files + place + 1,
             (project->count - place) * sizeof(*project->files));
-    if (project->count == 0) {
-        uint32_t at = (uint32_t)(project - rejects->projects);
-
-        mem_free(project->files);
-        rejects->project_count--;
-        memmove(project, project + 1, (rejects->project_count - at) * sizeof(*project));
-    }
+    if (project->count == 0)
+        forget_project(rejects, project);
 }
 
 enum err
@@ -196,11 +212,19 @@ folder_make_room(struct rejects *rejects, uint64_t need, struct diag *diag)
     return err;
 }
 
-/* The newest id that a file can have. */
+/* The newest id that a file can have: a file is written to for an eighth of the age at most,
+ * however long the next one was not begun. */
 static uint64_t
-newest_id(const struct kept_project *project, uint32_t place)
+newest_id(const struct rejects *rejects, const struct kept_project *project, uint32_t place)
 {
-    return place + 1 < project->count ? project->files[place + 1].first_id - 1 : project->last_id;
+    const uint64_t written_to =
+        project->files[place].first_id + (uint64_t)rejects->config.age_us / FILES_OF_AGE;
+    uint64_t last_id;
+
+    if (place + 1 == project->count)
+        return project->last_id;
+    last_id = project->files[place + 1].first_id - 1;
+    return written_to < last_id ? written_to : last_id;
 }
 
 uint64_t
@@ -222,7 +246,7 @@ folder_expire(struct rejects *rejects, int64_t now_us)
 
         /* The project goes with its last file. */
         while (i <= rejects->project_count && project->id == project_id &&
-               newest_id(project, 0) < (uint64_t)oldest_us) {
+               newest_id(rejects, project, 0) < (uint64_t)oldest_us) {
             if (folder_drop(rejects, project_id, project->files[0].first_id, NULL) != ERR_OK)
                 break; /* tried again at the next look */
         }

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "rejects/record.h"
 #include "rejects/rejects.h"
 
 #include <pthread.h>
@@ -22,6 +23,9 @@
 #define FILE_BYTES_CAP (UINT64_C(4) * 1024 * 1024)
 #define FILES_OF_AGE 8 /* and is written to for at most this part of the age */
 #define FILE_READ_BYTES_MAX (2 * FILE_BYTES_CAP)
+#define MARKS_MAX 65536
+#define MARKS_BYTES_MAX (MARKS_MAX * 16) /* of struct mark */
+#define MARK_FILES_A_STEP 8
 
 struct kept_file {
     uint64_t first_id;
@@ -53,6 +57,8 @@ struct rejects {
     struct buf taken; /* the queue's other half */
     struct buf out;   /* records on their way to one file */
     struct buf read;  /* a file that is marked in */
+    struct buf marks; /* not yet in their files: marks.c */
+    bool are_marks_sorted;
     _Atomic uint64_t written_count;
     _Atomic bool is_loaded;        /* the folder has been read */
     struct kept_project *projects; /* by id */
@@ -97,6 +103,13 @@ MUST_USE enum err folder_append(struct rejects *rejects, uint32_t project_id, ui
 /* Unlinks it, and forgets it. */
 MUST_USE enum err
 folder_drop(struct rejects *rejects, uint32_t project_id, uint64_t first_id, struct diag *diag);
+
+/* --- marks.c: with `lock` held ----------------------------------------------------------------*/
+
+/* The record of that id is to be marked as gone; one that cannot be there is passed over. */
+void marks_add(struct rejects *rejects, uint32_t project_id, uint64_t id);
+/* In their files, as many as a step may. */
+void marks_apply(struct rejects *rejects);
 
 /* --- rejects.c --------------------------------------------------------------------------------*/
 

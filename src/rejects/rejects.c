@@ -234,41 +234,6 @@ write_record(struct rejects *rejects, struct group *group, const struct queued *
     group->count++;
 }
 
-/* Marks a record as gone, in place. `read` holds the file of *last_file, perhaps of the mark
- * before. */
-static void
-mark_done(struct rejects *rejects, const struct queued *entry, uint64_t *last_file)
-{
-    static const uint64_t gone = UINT64_MAX;
-    CLOSE_FD int fd = -1;
-    struct kept_project *project = folder_project(rejects, entry->project_id);
-    const struct kept_file *file =
-        project != NULL ? folder_file(project, entry->done_id + 1) : NULL;
-    struct record_reader reader;
-    struct record record;
-    char path[FILE_PATH_MAX];
-
-    if (file == NULL || !folder_path(rejects, entry->project_id, file->first_id, path))
-        return;
-    if (*last_file != file->first_id) {
-        buf_clear(&rejects->read);
-        *last_file = 0;
-        if (file_read_whole(path, FILE_READ_BYTES_MAX, &rejects->read, NULL) != ERR_OK)
-            return;
-        *last_file = file->first_id;
-    }
-    if (!record_reader_init(&reader, buf_slice(&rejects->read)))
-        return;
-    while (record_next(&reader, &record)) {
-        if (record.reject.id != entry->done_id)
-            continue;
-        if (file_open(path, FILE_WRITE, &fd, NULL) == ERR_OK)
-            (void)!file_write_at(fd, path, &gone, sizeof(gone), record.offset + RECORD_STATE_OFFSET,
-                                 NULL);
-        return;
-    }
-}
-
 static void
 give_back(struct buf *buf)
 {
@@ -285,7 +250,6 @@ static void
 write_taken(struct rejects *rejects)
 {
     struct group group = {0};
-    uint64_t last_file = 0;
     size_t at = 0;
 
     while (at < rejects->taken.len) {
@@ -296,13 +260,10 @@ write_taken(struct rejects *rejects)
         at += sizeof(entry);
         payload = slice_of(rejects->taken.ptr + at, entry.payload_bytes);
         at += entry.payload_bytes;
-        if (entry.done_id == 0) {
-            last_file = 0; /* what was read of it is old */
+        if (entry.done_id == 0)
             write_record(rejects, &group, &entry, payload);
-        } else {
-            write_group(rejects, &group);
-            mark_done(rejects, &entry, &last_file);
-        }
+        else
+            marks_add(rejects, entry.project_id, entry.done_id);
         atomic_fetch_add(&rejects->written_count, 1);
     }
     write_group(rejects, &group);
@@ -311,8 +272,10 @@ write_taken(struct rejects *rejects)
 void
 rejects_write_queued(struct rejects *rejects)
 {
-    if (atomic_load(&rejects->queued_count) == atomic_load(&rejects->written_count))
+    if (atomic_load(&rejects->queued_count) == atomic_load(&rejects->written_count)) {
+        marks_apply(rejects);
         return;
+    }
     pthread_mutex_lock(&rejects->queue_lock);
     {
         struct buf full = rejects->queue;
@@ -323,6 +286,7 @@ rejects_write_queued(struct rejects *rejects)
     }
     pthread_mutex_unlock(&rejects->queue_lock);
     write_taken(rejects);
+    marks_apply(rejects);
     give_back(&rejects->taken);
     give_back(&rejects->out);
     give_back(&rejects->read);
@@ -399,6 +363,7 @@ rejects_new(const struct rejects_config *config, struct rejects **ret_rejects, s
     buf_init(&rejects->taken, config->queue_bytes);
     buf_init(&rejects->out, OUT_BYTES_MAX);
     buf_init(&rejects->read, FILE_READ_BYTES_MAX);
+    buf_init(&rejects->marks, MARKS_BYTES_MAX);
     (void)!load(rejects, &why);
     *ret_rejects = rejects;
     return ERR_OK;
@@ -417,6 +382,7 @@ rejects_free(struct rejects **place)
     buf_fini(&rejects->taken);
     buf_fini(&rejects->out);
     buf_fini(&rejects->read);
+    buf_fini(&rejects->marks);
     pthread_mutex_destroy(&rejects->queue_lock);
     pthread_mutex_destroy(&rejects->lock);
     mem_free(rejects);

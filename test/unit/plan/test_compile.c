@@ -41,6 +41,8 @@ test_compile__what_is_wrong_is_named_by_its_path(void **state)
         {"{\"event\":{}}", "event", "unknown_events, events"},
         {"{\"events\":[]}", "events", "must be an object"},
         {"{\"events\":{},\"events\":{}}", "events", "twice"},
+        {IN("{\"properties\":{\"a\":{},\"b\":{}},\"propertie\\u0073\":{\"c\":{},\"d\":{}}}"),
+         "events.p.properties.properties", "twice"},
         {"{\"unknown_events\":\"off\"}", "unknown_events", "\"warn\""},
         {"{\"unknown_events\":null}", "unknown_events", "\"warn\""},
         {"{\"events\":{\"p\":5}}", "events.p", "must be an object"},
@@ -181,6 +183,27 @@ make_depth(struct buf *buf, uint32_t n)
     for (uint32_t i = 1; i < n; i++)
         buf_add_text(buf, "}}");
     buf_add_text(buf, "}}}");
+}
+
+/* The same plan, its keywords written with escapes: names have room all the same. */
+static void
+test_compile__keywords_with_escapes_are_the_same(void **state)
+{
+    (void)state;
+    for (uint32_t n = 0; n <= 20; n++) {
+        struct diag diag = DIAG_INIT;
+        BUF document;
+
+        buf_init(&document, BUF_BYTES);
+        buf_add_text(&document, "{\"events\":{\"p\":{\"properties\":{\"requ\\u0069red\":[");
+        for (uint32_t i = 0; i < n; i++)
+            buf_printf(&document, "%s\"required%u\"", i != 0 ? "," : "", i);
+        buf_add_text(&document, "],\"propertie\\u0073\":{");
+        for (uint32_t i = 0; i < n; i++)
+            buf_printf(&document, "%s\"property%u\":{}", i != 0 ? "," : "", i);
+        buf_add_text(&document, "}}}}}");
+        assert_int_equal(compile(buf_slice(&document), &diag), ERR_OK);
+    }
 }
 
 static void
@@ -433,6 +456,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_compile__what_is_wrong_is_named_by_its_path),
         cmocka_unit_test(test_compile__good_plans_are_taken),
+        cmocka_unit_test(test_compile__keywords_with_escapes_are_the_same),
         cmocka_unit_test(test_compile__bounds_are_kept),
         cmocka_unit_test(test_compile__as_many_required_ones_as_may_be_are_all_asked),
         cmocka_unit_test(test_compile__each_type_has_its_mode),

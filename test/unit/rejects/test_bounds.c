@@ -198,6 +198,31 @@ test_bounds__age(void **state)
     place_close(&place);
 }
 
+/* A file that nothing was written to for long is as old as what it holds, not as what came next. */
+static void
+test_bounds__age_of_a_file_before_a_pause(void **state)
+{
+    struct place place;
+    unsigned files;
+
+    place_init(&place, state);
+    place_add(&place, 1, "old", "{}");
+    rejects_step(place.rejects);
+    clock_fake_move(&place.clock, 7 * HOUR_US);
+    place_add(&place, 1, "young", "{}");
+    rejects_step(place.rejects);
+    clock_fake_move(&place.clock, 2 * HOUR_US); /* 9 hours, of 8 and the eighth of a file */
+    rejects_step(place.rejects);
+    (void)disk_bytes(state, 1, &files);
+    assert_int_equal(files, 2);
+    clock_fake_move(&place.clock, US_PER_S);
+    rejects_step(place.rejects);
+    (void)disk_bytes(state, 1, &files);
+    assert_int_equal(files, 1);
+    assert_string_equal(place_list(&place, 1), "young ");
+    place_close(&place);
+}
+
 /* The last file of a project goes by what stands in it, the others by the next one's name. */
 static void
 test_bounds__a_file_goes_with_its_newest_record(void **state)
@@ -232,6 +257,7 @@ main(void)
         test_in_dir(test_bounds__a_noisy_project_pushes_out_itself_alone),
         test_in_dir(test_bounds__many_at_once),
         test_in_dir(test_bounds__age),
+        test_in_dir(test_bounds__age_of_a_file_before_a_pause),
         test_in_dir(test_bounds__a_file_goes_with_its_newest_record),
     };
 

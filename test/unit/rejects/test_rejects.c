@@ -114,6 +114,75 @@ test_rejects__those_that_are_done_go_from_the_list(void **state)
     place_close(&place);
 }
 
+/* Marks in more files than a step reads, in any order, and more than once. */
+static void
+test_rejects__marks_are_worked_off_file_by_file(void **state)
+{
+    enum { FILES = 2 * MARK_FILES_A_STEP + 1, EACH = 3 };
+    struct place place;
+    uint64_t ids[FILES * EACH];
+    char name[16];
+    uint32_t left = FILES * EACH;
+
+    place_init(&place, state);
+    for (uint32_t i = 0; i < FILES * EACH; i++) {
+        if (i % EACH == 0) /* beyond an eighth of the age: a new file */
+            clock_fake_move(&place.clock, HOUR_US / 4 + (i == 0 ? 0 : 1));
+        place.rejects->config.age_us = 2 * HOUR_US;
+        (void)snprintf(name, sizeof(name), "e%u", i);
+        place_add(&place, 1, name, "{}");
+        ids[i] = newest_id(&place, 1);
+    }
+    place.rejects->config.age_us = 1000 * HOUR_US;
+    assert_int_equal(place.rejects->projects[0].count, FILES);
+    for (uint32_t i = FILES * EACH; i > 0; i--) {
+        if (i % EACH == 1)
+            continue; /* one of each file stays */
+        rejects_done(place.rejects, 1, ids[i - 1]);
+        rejects_done(place.rejects, 1, ids[(i * 7) % (FILES * EACH) / EACH * EACH + 1]);
+    }
+    for (int step = 1; step <= 3; step++) {
+        rejects_step(place.rejects);
+        clock_fake_move(&place.clock, US_PER_S);
+    }
+    assert_int_equal(place.rejects->marks.len, 0);
+    for (uint32_t i = 0; i < FILES * EACH; i++) {
+        struct reject reject;
+        const bool stays = i % EACH == 0;
+
+        left -= stays ? 0 : 1;
+        assert_int_equal(rejects_find(place.rejects, 1, ids[i], take_copy, &reject, NULL),
+                         stays ? ERR_OK : ERR_ABSENT);
+    }
+    assert_int_equal(left, FILES);
+    place_close(&place);
+}
+
+/* Ids that nobody has cost no file, and those that wait have a bound. */
+static void
+test_rejects__marks_of_nothing(void **state)
+{
+    struct place place;
+    uint64_t id;
+
+    place_init(&place, state);
+    place_add(&place, 1, "a", "{}");
+    id = newest_id(&place, 1);
+    pthread_mutex_lock(&place.rejects->lock);
+    marks_add(place.rejects, 2, id);
+    marks_add(place.rejects, 1, id + 1);
+    marks_add(place.rejects, 1, id - 1);
+    assert_int_equal(place.rejects->marks.len, 0);
+    for (uint32_t i = 0; i <= MARKS_MAX + 1; i++)
+        marks_add(place.rejects, 1, id);
+    assert_int_equal(place.rejects->marks.len, MARKS_BYTES_MAX);
+    marks_apply(place.rejects);
+    assert_int_equal(place.rejects->marks.len, 0);
+    pthread_mutex_unlock(&place.rejects->lock);
+    assert_string_equal(place_list(&place, 1), "");
+    place_close(&place);
+}
+
 static void
 test_rejects__a_restart_goes_on_in_the_same_file(void **state)
 {
@@ -386,6 +455,8 @@ main(void)
         test_in_dir(test_rejects__newest_first_of_their_own_project),
         test_in_dir(test_rejects__pages_and_filters),
         test_in_dir(test_rejects__those_that_are_done_go_from_the_list),
+        test_in_dir(test_rejects__marks_are_worked_off_file_by_file),
+        test_in_dir(test_rejects__marks_of_nothing),
         test_in_dir(test_rejects__a_restart_goes_on_in_the_same_file),
         test_in_dir(test_rejects__a_torn_end_is_cut_at_every_byte),
         test_in_dir(test_rejects__damage_within_is_skipped_and_counted),
