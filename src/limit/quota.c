@@ -432,28 +432,49 @@ begin_count(const struct quota *quota, struct quota_month *month, int64_t now_ns
     atomic_store(&month->next_ns, now_ns + (is_in_doubt ? COUNT_LEAST_NS : quota->count_every_ns));
 }
 
-bool
-quota_count_next(struct quota *quota, int64_t now_ns, struct quota_count *ret_count)
+/* Of those that are due the one whose last count is oldest, never counted ones first: who is due
+ * again at once must not come before others for ever. NULL: none is. */
+static struct quota_month *
+find_due(struct quota *quota)
 {
-    atomic_store(&quota->is_wanted, false); /* before looking: what is wanted later is seen later */
+    struct quota_month *found = NULL;
+
     for (uint32_t i = 0; i < CHAINS; i++) {
         struct quota_project *project =
             atomic_load_explicit(&quota->chains[i], memory_order_acquire);
 
         for (; project != NULL; project = project->next) {
             for (int k = 0; k < MONTHS; k++) {
-                if (!atomic_exchange(&project->months[k].is_due, false) ||
-                    atomic_load(&project->events_per_month) == 0)
+                struct quota_month *month = &project->months[k];
+
+                if (!atomic_load(&month->is_due))
                     continue;
-                atomic_store(&quota->is_wanted, true); /* others, perhaps */
-                pthread_mutex_lock(&quota->lock);      /* it does not become another meanwhile */
-                begin_count(quota, &project->months[k], now_ns, ret_count);
-                pthread_mutex_unlock(&quota->lock);
-                return true;
+                if (atomic_load(&project->events_per_month) == 0)
+                    atomic_store(&month->is_due, false);
+                else if (found == NULL ||
+                         atomic_load(&month->counted_ns) < atomic_load(&found->counted_ns))
+                    found = month;
             }
         }
     }
-    return false;
+    return found;
+}
+
+bool
+quota_count_next(struct quota *quota, int64_t now_ns, struct quota_count *ret_count)
+{
+    struct quota_month *month;
+
+    atomic_store(&quota->is_wanted, false); /* before looking: what is wanted later is seen later */
+    month = find_due(quota);
+    if (month == NULL)
+        return false;
+    atomic_store(&month->is_due, false);
+    atomic_store(&quota->is_wanted, true); /* others, perhaps */
+    pthread_mutex_lock(&quota->lock);      /* it does not become another meanwhile */
+    begin_count(quota, month, now_ns, ret_count);
+    pthread_mutex_unlock(&quota->lock);
+    return true;
 }
 
 void

@@ -193,6 +193,35 @@ test_quota__until_it_is_counted_all_is_let_in(void **state)
     quota_free(&quota);
 }
 
+/* A project that is asked for all the time, and so due again at once, keeps no other from its
+ * count. */
+static void
+test_quota__who_waits_longest_is_counted_first(void **state)
+{
+    const struct quota_config config = {.is_shared = false};
+    const struct quota_limit limits[] = {{1, 10}, {2, 10}, {1025, 10}, {7, 10}};
+    bool are_counted[1026] = {false};
+    struct quota *quota = NULL;
+
+    (void)state;
+    assert_int_equal(quota_new(&config, &quota, NULL), ERR_OK);
+    assert_int_equal(quota_set_limits(quota, 1, limits, COUNT_OF(limits), NOW_US, SECOND), ERR_OK);
+    for (size_t i = 0; i < COUNT_OF(limits); i++) {
+        struct quota_count count;
+        uint64_t events;
+        bool wants;
+
+        for (size_t k = 0; k < COUNT_OF(limits); k++)
+            (void)quota_used(quota, limits[k].project_id, NOW_US, (int64_t)(i + 1) * 10 * SECOND,
+                             &events, &wants);
+        assert_true(quota_count_next(quota, (int64_t)(i + 1) * 10 * SECOND, &count));
+        assert_false(are_counted[count.project_id]);
+        are_counted[count.project_id] = true;
+        quota_count_end(&count, 0);
+    }
+    quota_free(&quota);
+}
+
 /* The count finds what was settled when it began, and perhaps more; never is less told. */
 static void
 test_quota__a_count_leaves_nothing_out(void **state)
@@ -456,6 +485,7 @@ main(void)
         cmocka_unit_test(test_quota__room_to_the_last_event),
         cmocka_unit_test(test_quota__what_was_not_stored_is_given_back),
         cmocka_unit_test(test_quota__until_it_is_counted_all_is_let_in),
+        cmocka_unit_test(test_quota__who_waits_longest_is_counted_first),
         cmocka_unit_test(test_quota__a_count_leaves_nothing_out),
         cmocka_unit_test(test_quota__exact_after_a_count_at_rest),
         cmocka_unit_test(test_quota__the_unknown_counts_until_it_is_known),
