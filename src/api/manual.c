@@ -202,7 +202,7 @@ manual_end(struct api_request *request)
     }
     if (is_gzip)
         http_reply_header(exchange, "Content-Encoding", SLICE("gzip"));
-    http_reply(exchange, 200, asset->type, body);
+    http_reply_still(exchange, 200, asset->type, body);
 }
 
 /* As the path names it raw: the names are plain. */

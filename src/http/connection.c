@@ -271,8 +271,7 @@ static bool
 is_paused(const struct connection *connection)
 {
     return connection->leftover != NULL ||
-           (connection->reading == NULL &&
-            connection->exchange_count >= connection->loop->config->pipeline_max);
+           (connection->reading == NULL && connection_is_full(connection));
 }
 
 static void

@@ -9,8 +9,9 @@
  * go to the exchange being read, body bytes straight to the handler. So an idle connection holds no
  * buffer and no exchange. Exchanges stand in a queue in the order they came; replies leave in that
  * order. `reading` is the one whose head or body is still coming: always the last of the queue.
- * When pipeline_max exchanges stand in the queue, the rest of what was read is kept aside
- * (`leftover`, at most one small read) and reading pauses until replies have left.
+ * When pipeline_max exchanges stand in the queue, or HTTP_UNSENT_BYTES_MAX of replies that the
+ * client has not taken, the rest of what was read is kept aside (`leftover`, at most one small
+ * read) and reading pauses until replies have left.
  *
  * Ends. After `is_last` no further request is read: when the queue is empty the connection is shut
  * for writing and what the client still sends is dropped for a while (LINGERING), since closing
@@ -39,7 +40,8 @@
 #define HTTP_LINGER_BYTES_MAX (UINT64_C(32) << 20)
 #define HTTP_LINGER_MS 2000
 #define HTTP_LINGER_STOPPING_MS 200
-#define HTTP_RATE_FLOOR 1024 /* bytes a second, bodies and replies */
+#define HTTP_UNSENT_BYTES_MAX (UINT64_C(256) << 10) /* beyond, no further request is read */
+#define HTTP_RATE_FLOOR 1024                        /* bytes a second, bodies and replies */
 #define HTTP_HEAD_BUFFER_BYTES 2048
 #define HTTP_KEEP_BYTES_MAX 65536 /* a recycled buffer or arena above this is given back */
 #define HTTP_FREE_EXCHANGES_MAX 256
@@ -74,14 +76,15 @@ struct http_exchange {
     uint16_t status; /* of the reply; 0: none */
     enum err err;    /* of an error reply */
     int64_t began_ns;
-    size_t sent; /* of `reply` */
+    size_t sent; /* of `reply` and `still` */
     char *head_bytes;
     size_t head_len;
     size_t head_capacity;
     uint64_t body_bytes; /* read so far, chunking removed */
     uint64_t skipped_bytes;
-    struct buf fields; /* of http_reply_header */
-    struct buf reply;  /* 100 Continue, then the reply */
+    struct buf fields;  /* of http_reply_header */
+    struct buf reply;   /* 100 Continue, then the reply */
+    struct slice still; /* behind it, not copied: it outlives the server */
     struct arena arena;
     struct http_chunk chunk;
     struct http_request request;
@@ -89,6 +92,12 @@ struct http_exchange {
     char made_id[HTTP_MADE_ID_BYTES];
     struct http_head head; /* last: its fields need no clearing */
 };
+
+static inline size_t
+exchange_unsent(const struct http_exchange *exchange)
+{
+    return exchange->reply.len + exchange->still.len - exchange->sent;
+}
 
 /* Of the body behind a reply, so that the next request can follow. */
 static inline uint64_t
@@ -129,6 +138,7 @@ struct connection {
     struct http_exchange *reading;
     uint32_t exchange_count;
     uint32_t leftover_len;
+    uint64_t unsent_bytes; /* of replies in the queue */
     char *leftover;
     struct deadline deadline; /* the earliest of those below */
     int64_t idle_from_ns;
@@ -294,6 +304,13 @@ void connection_input(struct connection *connection, const char *bytes, size_t l
 void connection_input_ended(struct connection *connection);
 /* The server's own error reply, after which the connection ends. */
 void exchange_refuse(struct http_exchange *exchange, enum err err, const char *reason);
+/* No further request is to be read for now. */
+static inline bool
+connection_is_full(const struct connection *connection)
+{
+    return connection->exchange_count >= connection->loop->config->pipeline_max ||
+           connection->unsent_bytes > HTTP_UNSENT_BYTES_MAX;
+}
 struct http_exchange *exchange_begin(struct connection *connection);
 /* A reply was given while the body was coming: skip the rest of it, or stop reading. */
 void exchange_notice_reply(struct http_exchange *exchange);

@@ -81,6 +81,7 @@ exchange_take(struct http_loop *loop)
     exchange->status = 0;
     exchange->err = ERR_OK;
     exchange->sent = 0;
+    exchange->still = SLICE_NONE;
     exchange->head_len = 0;
     exchange->body_bytes = 0;
     exchange->skipped_bytes = 0;

@@ -172,6 +172,9 @@ void http_reply_header(struct http_exchange *exchange, const char *name, struct 
  * be touched after the callback in which this was called has returned. */
 void
 http_reply(struct http_exchange *exchange, int status, const char *content_type, struct slice body);
+/* The same of a body that outlives the server: it is not copied. */
+void http_reply_still(struct http_exchange *exchange, int status, const char *content_type,
+                      struct slice body);
 /* The error body by handler.error_body; status by err; Retry-After where it is retryable. NULL
  * texts allowed. */
 void http_reply_error(struct http_exchange *exchange, enum err err, const char *message,

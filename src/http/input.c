@@ -126,6 +126,7 @@ head_ended(struct http_exchange *exchange, bool has_more_input)
     } else if (request->expects_continue && !has_more_input) {
         buf_add(&exchange->reply, "HTTP/1.1 100 Continue\r\n\r\n", 25);
         exchange->is_broken = buf_failed(&exchange->reply);
+        connection->unsent_bytes += exchange->reply.len;
         loop_flush_later(loop, connection);
     }
     http_chunk_init(&exchange->chunk);
@@ -297,7 +298,7 @@ connection_input(struct connection *connection, const char *bytes, size_t len)
                 connection->is_unread = true;
                 return;
             }
-            if (connection->exchange_count >= connection->loop->config->pipeline_max) {
+            if (connection_is_full(connection)) {
                 keep_leftover(connection, bytes, len);
                 return;
             }

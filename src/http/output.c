@@ -11,23 +11,29 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#define PARTS_MAX ((size_t)2 * HTTP_PIPELINE_LIMIT)
+
 static size_t
-gather(const struct connection *connection, struct iovec parts[HTTP_PIPELINE_LIMIT])
+gather(const struct connection *connection, struct iovec parts[PARTS_MAX])
 {
     size_t count = 0;
 
     for (struct http_exchange *exchange = connection->first; exchange != NULL;
          exchange = exchange->next) {
-        size_t left = exchange->reply.len - exchange->sent;
+        const size_t sent = exchange->sent;
+        const size_t reply_len = exchange->reply.len;
 
         if (exchange->is_broken)
             break;
-        if (left > 0) {
-            parts[count].iov_base = exchange->reply.ptr + exchange->sent;
-            parts[count].iov_len = left;
-            count++;
+        if (sent < reply_len)
+            parts[count++] = (struct iovec){exchange->reply.ptr + sent, reply_len - sent};
+        if (exchange->still.len > 0 && sent < reply_len + exchange->still.len) {
+            const size_t skip = sent > reply_len ? sent - reply_len : 0;
+
+            parts[count++] = (struct iovec){(char *)(uintptr_t)exchange->still.ptr + skip,
+                                            exchange->still.len - skip};
         }
-        if (!exchange->is_replied || exchange->is_closing || count == HTTP_PIPELINE_LIMIT)
+        if (!exchange->is_replied || exchange->is_closing || count + 2 > PARTS_MAX)
             break;
     }
     return count;
@@ -41,11 +47,15 @@ retire(struct connection *connection, size_t sent)
 
     while (connection->first != NULL) {
         struct http_exchange *exchange = connection->first;
-        size_t left = exchange->reply.len - exchange->sent;
+        size_t left = exchange_unsent(exchange);
         size_t take = sent < left ? sent : left;
         bool is_closing = exchange->is_closing;
 
+        if (exchange->is_broken)
+            return true; /* the connection is cut, rather than that the next reply is taken for it
+                          */
         exchange->sent += take;
+        connection->unsent_bytes -= take;
         sent -= take;
         if (!exchange->is_replied || take < left || exchange == connection->reading)
             return true;
@@ -95,7 +105,7 @@ void
 connection_flush(struct connection *connection)
 {
     struct http_loop *loop = connection->loop;
-    struct iovec parts[HTTP_PIPELINE_LIMIT];
+    struct iovec parts[PARTS_MAX];
     struct msghdr message = {.msg_iov = parts};
     size_t total = 0;
     ssize_t sent = 0;

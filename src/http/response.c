@@ -159,13 +159,16 @@ is_head(const struct http_exchange *exchange)
            memcmp(exchange->head_bytes + head->method_at, "HEAD", 4) == 0;
 }
 
-void
-http_reply(struct http_exchange *exchange, int status, const char *content_type, struct slice body)
+/* `body` is copied, or of `is_still` only told of. */
+static void
+reply_with(struct http_exchange *exchange, int status, const char *content_type, struct slice body,
+           bool is_still)
 {
     struct buf *reply = &exchange->reply;
     struct slice type = slice_of_text(content_type);
     struct slice id = http_request_id(exchange);
     bool has_body = body.len > 0 && status != 204 && status != 304 && !is_head(exchange);
+    size_t before = reply->len;
     char *to;
 
     assert(!exchange->is_replied);
@@ -176,17 +179,33 @@ http_reply(struct http_exchange *exchange, int status, const char *content_type,
     exchange->is_with_handler = false;
     if (buf_failed(&exchange->fields) ||
         !buf_reserve(reply, HEAD_BYTES_MAX + type.len + id.len + exchange->fields.len +
-                                (has_body ? body.len : 0))) {
+                                (has_body && !is_still ? body.len : 0))) {
         exchange->is_broken = true;
     } else {
         to = put_head(reply->ptr + reply->len, exchange, status, type, body.len);
-        if (has_body)
+        if (has_body && is_still)
+            exchange->still = body;
+        else if (has_body)
             to = put(to, body.ptr, body.len);
         reply->len = (size_t)(to - reply->ptr);
+        exchange->connection->unsent_bytes += reply->len - before + exchange->still.len;
     }
     loop_flush_later(exchange->connection->loop, exchange->connection);
     if (exchange->phase == EXCHANGE_BODY)
         exchange_notice_reply(exchange);
+}
+
+void
+http_reply(struct http_exchange *exchange, int status, const char *content_type, struct slice body)
+{
+    reply_with(exchange, status, content_type, body, false);
+}
+
+void
+http_reply_still(struct http_exchange *exchange, int status, const char *content_type,
+                 struct slice body)
+{
+    reply_with(exchange, status, content_type, body, true);
 }
 
 void

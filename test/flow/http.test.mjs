@@ -4,7 +4,10 @@
  */
 import test from 'node:test';
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import fs from 'node:fs';
 import net from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { checkRaw } from './contract.mjs';
 import { Client, MISSING, SLOWNESS, startServer, until } from './server.mjs';
 
@@ -295,6 +298,35 @@ test('100-continue, chunked bodies, pipelining', { skip }, async () => {
   const replies = await raw([posts.join('') + 'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'], { keepOpen: true, enough: /alive/ });
   assert.deepEqual([...replies.matchAll(/x-request-id: (p-\d+)/gi)].map((found) => found[1]), Array.from({ length: 30 }, (_, i) => `p-${i}`));
   assert.equal([...replies.matchAll(/"accepted":1/g)].length, 30);
+});
+
+test('replies that a client does not take hold no memory, however many it asked for; taken at last, all are whole', { skip }, async (t) => {
+  const { hostname, port } = new URL(server.address);
+  const memory = () => Number(/^VmRSS:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${server.pid}/status`, 'utf8'))[1]) / 1024;
+  const large = 'GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n';
+  const whole = await server.request({ path: '/docs/swagger-ui-bundle.js' }); /* and made once */
+  assert.ok(whole.text.length > 1e6);
+  const before = memory();
+  const sockets = [];
+  t.after(() => { for (const socket of sockets) socket.destroy(); });
+  for (let i = 0; i < 50; i++) {
+    const socket = net.connect({ host: hostname, port: Number(port) });
+    sockets.push(socket);
+    await once(socket, 'connect');
+    socket.pause();
+    socket.write((i % 2 === 0 ? large : 'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n').repeat(16) + 'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+  }
+  await server.request({ path: '/healthz' }); /* a turn later */
+  await sleep(500);
+  const grown = memory() - before;
+  assert.ok(grown < 40 * SLOWNESS, `${grown} MiB more`); // 25 × 16 × 1.7 MB before; what /metrics makes is bounded by 256 KiB
+  let bytes = 0;
+  let end = '';
+  sockets[0].on('data', (part) => { bytes += part.length; end = (end + part.toString('latin1')).slice(-400); });
+  sockets[0].resume();
+  await once(sockets[0], 'end');
+  assert.match(end, /"alive"/);
+  assert.ok(bytes > 16 * whole.text.length, `${bytes}`);
 });
 
 test('the page and the metrics', { skip }, async () => {
