@@ -22,6 +22,7 @@ struct handover {
     struct http_loop *loop;
     int fd;
     bool is_refused;
+    struct sockaddr_storage address; /* of accept: a client that has gone has none any more */
 };
 
 /* The loop that takes it, counted there already. */
@@ -49,23 +50,20 @@ static void
 adopt(void *loop_state, void *arg)
 {
     struct handover *handover = (struct handover *)arg;
-    struct sockaddr_storage address = {.ss_family = AF_UNIX};
-    socklen_t len = sizeof(address);
 
     (void)loop_state;
-    (void)getpeername(handover->fd, (struct sockaddr *)&address, &len);
-    connection_open(handover->loop, handover->fd, &address, handover->is_refused);
+    connection_open(handover->loop, handover->fd, &handover->address, handover->is_refused);
     mem_free(handover);
 }
 
 static bool
-hand_over(struct http_loop *target, int fd, bool is_refused)
+hand_over(struct http_loop *target, int fd, const struct sockaddr_storage *address, bool is_refused)
 {
     struct handover *handover = MEM_NEW(struct handover, 1);
 
     if (handover == NULL)
         return false;
-    *handover = (struct handover){target, fd, is_refused};
+    *handover = (struct handover){target, fd, is_refused, *address};
     if (!mailbox_post(&target->mailbox, (struct message){adopt, handover})) {
         mem_free(handover);
         return false;
@@ -74,7 +72,7 @@ hand_over(struct http_loop *target, int fd, bool is_refused)
 }
 
 static void
-place(struct http_loop *loop, int fd, const void *address)
+place(struct http_loop *loop, int fd, const struct sockaddr_storage *address)
 {
     struct http_server *server = loop->server;
     uint32_t count = atomic_fetch_add(&server->connection_count, 1);
@@ -89,7 +87,7 @@ place(struct http_loop *loop, int fd, const void *address)
     }
     atomic_fetch_add_explicit(&target->connection_count, 1, memory_order_relaxed);
     if (target != loop && !loop->is_stopping) {
-        if (hand_over(target, fd, is_refused))
+        if (hand_over(target, fd, address, is_refused))
             return;
     }
     if (target != loop) {

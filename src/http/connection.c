@@ -331,7 +331,10 @@ connection_read(struct connection *connection)
         read_ended(connection);
         return;
     }
-    loop->turn_bytes += (uint64_t)got;
+    /* What stopped before it was full stood in many small records. */
+    loop->turn_bytes += has_more && (size_t)got < want && got < HTTP_READ_RECORDS_BYTES
+                            ? HTTP_READ_RECORDS_BYTES
+                            : (uint64_t)got;
     if (connection->state == CONNECTION_LINGERING) {
         linger_read(connection, (size_t)got);
     } else {

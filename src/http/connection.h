@@ -32,9 +32,10 @@
 #include <sys/types.h>
 
 #define HTTP_PIPELINE_LIMIT 64
-#define HTTP_READ_SMALL_BYTES 16384  /* a read between bodies, and so the most kept as leftover */
-#define HTTP_READ_BYTES (256 * 1024) /* a read within a body; the loop's buffer */
-#define HTTP_SKIP_BYTES_MAX 65536    /* of a body nobody wants, to keep the connection */
+#define HTTP_READ_SMALL_BYTES 16384   /* a read between bodies, and so the most kept as leftover */
+#define HTTP_READ_BYTES (256 * 1024)  /* a read within a body; the loop's buffer */
+#define HTTP_READ_RECORDS_BYTES 65536 /* what TLS_RECORDS_A_READ records count for in a turn */
+#define HTTP_SKIP_BYTES_MAX 65536     /* of a body nobody wants, to keep the connection */
 #define HTTP_SKIP_RETRYABLE_BYTES_MAX                                                              \
     (UINT64_C(1) << 20) /* … that will come again: reading it costs less than a new connection */
 #define HTTP_LINGER_BYTES_MAX (UINT64_C(32) << 20)

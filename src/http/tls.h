@@ -54,9 +54,11 @@ void tls_link_free(struct tls_link **link);
 /* To be called until DONE, before anything else. */
 MUST_USE enum tls_outcome tls_handshake(struct tls_link *link);
 bool tls_is_resumed(const struct tls_link *link);
+#define TLS_RECORDS_A_READ 64
 /*
- * DONE: 1 … size bytes. *ret_has_more: another read would yield something though the socket itself
- * may have nothing: epoll will not name it, the caller must come again by itself.
+ * DONE: 1 … size bytes, of at most so many records. *ret_has_more: another read would yield
+ * something though the socket itself may have nothing: epoll will not name it, the caller must come
+ * again by itself.
  */
 MUST_USE enum tls_outcome
 tls_read(struct tls_link *link, char *bytes, size_t size, size_t *ret_len, bool *ret_has_more);

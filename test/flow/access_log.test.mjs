@@ -54,6 +54,21 @@ function raw(server, bytes) {
   });
 }
 
+test('a client that resets is told by its own address, whichever loop took it over', { skip }, async (t) => {
+  const { file, server } = await logged(t, { flags: ['--loop-threads', '2'] });
+  const reset = (id) => new Promise((resolve) => {
+    const socket = net.connect({ host: '127.0.0.1', port: Number(new URL(server.address).port) }, () => {
+      socket.write(`POST /v1/events HTTP/1.1\r\nHost: x\r\nX-Request-Id: ${id}\r\nContent-Length: 2\r\n\r\n{}`, () => { socket.resetAndDestroy(); resolve(); });
+    });
+    socket.on('error', resolve);
+  });
+  for (let round = 0; round < 20; round++) await Promise.all(Array.from({ length: 10 }, (_, i) => reset(`reset-${round}-${i}`)));
+  await server.request({ path: '/healthz', headers: { 'x-request-id': 'last' } });
+  await findLine(file, 'last');
+  const peers = new Set(linesOf(file).map((line) => line.peer));
+  assert.deepEqual([...peers], ['127.0.0.1']);
+});
+
 test('a line tells what was asked, by whom, and how it went', { skip }, async (t) => {
   const { server, told } = await logged(t);
   const began = Date.now();

@@ -193,6 +193,24 @@ test('16 MiB both ways, and one byte more', { skip }, async () => {
   assert.ok(over.status === 413 || over.status === 'EPIPE' || over.status === 'ECONNRESET', String(over.status));
 });
 
+test('a body in many small records, more than are read at once', { skip }, async () => {
+  for (const records of [63, 64, 65, 200]) {
+    const body = JSON.stringify(one(`records-${records}`, { properties: { text: 'x'.repeat(2 * records) } }));
+    const socket = await connect();
+    socket.setNoDelay(true);
+    const got = answer(socket, (text) => text.includes('"accepted"'));
+    socket.write(`POST /v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${server.keys.write}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`);
+    const step = Math.ceil(body.length / records);
+    const written = [];
+    for (let at = 0; at < body.length; at += step) {
+      written.push(new Promise((resolve) => socket.write(body.slice(at, at + step), resolve)));
+      if (at % 8 === 0) await Promise.all(written);
+    }
+    assert.match(await got, /"accepted":1/);
+    socket.destroy();
+  }
+});
+
 test('sessions are resumed, whichever loop answers', { skip }, async (t) => {
   const own = await startServer({ flags: [...flagsOf('one'), '--loop-threads', '2'], ca: read('one.crt') });
   t.after(() => own.close());
