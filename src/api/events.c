@@ -267,6 +267,7 @@ post_done(struct ingest_request *ingest)
         return;
     }
     if (ingest->err != ERR_OK) {
+        limits_give_events(post->request, ingest->batch.count);
         http_reply_error(exchange, ingest->err, failure_words(loop->api, ingest->err), NULL);
         return;
     }
@@ -333,6 +334,7 @@ post_end(struct api_request *request)
     if (err != ERR_OK) {
         plan_gate_fini(&post->gate);
         quota_gate_fini(&post->quota);
+        limits_give_events(request, ingest->batch.count);
         if (err == ERR_OVERLOADED)
             counter_add(&overloaded_gather, 1);
         http_reply_error(request->exchange, err, NULL, NULL);

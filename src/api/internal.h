@@ -111,6 +111,9 @@ MUST_USE bool limits_take_head(struct api_request *request);
 MUST_USE bool limits_take_stranger(struct api_request *request);
 /* The body of ingest has come: counts its events, and its bytes if the head did not. */
 MUST_USE bool limits_take_events(struct api_request *request, uint32_t events);
+/* Nothing of a request was stored, and not for its own fault: its events, counted by the two above,
+ * are owed no more. */
+void limits_give_events(const struct api_request *request, uint32_t events);
 /* However it ends: bytes of the body that have come and are not counted are counted now. Twice is
  * once. */
 void limits_count_body(struct api_request *request);

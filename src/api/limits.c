@@ -225,3 +225,15 @@ limits_take_events(struct api_request *request, uint32_t events)
     tell(request, &request->limit);
     return true;
 }
+
+void
+limits_give_events(const struct api_request *request, uint32_t events)
+{
+    struct limit_ids names;
+
+    if (!is_counted(request))
+        return;
+    names = name_who(request, false);
+    limit_give(request->loop->api->limit, &names,
+               (const uint64_t[LIMIT_WHAT_COUNT]){[LIMIT_EVENTS] = events > 1 ? events : 1});
+}

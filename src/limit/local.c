@@ -384,16 +384,18 @@ take_slowly(struct limit *limit, const struct limit_ids *ids, int first, const u
     bool is_taken[LIMIT_WHO_COUNT] = {false};
     bool is_let_in = true;
 
-    for (int who = 0; is_let_in && who < LIMIT_WHO_COUNT; who++) {
+    /* Once one refuses, `take` changes nothing: it tells who makes the request wait longest. */
+    for (int who = 0; who < LIMIT_WHO_COUNT; who++) {
         if (!find_part(limit, ids, who, &parts[who]))
             continue;
-        if (who >= first) {
-            limit_lock(parts[who].lock);
-            is_let_in =
-                take(&parts[who], who, find_entry(&parts[who]), costs, paid, now_ns, answer);
-            limit_unlock(parts[who].lock);
-        }
-        is_taken[who] = is_let_in;
+        is_taken[who] = true;
+        if (who < first)
+            continue;
+        limit_lock(parts[who].lock);
+        is_taken[who] =
+            take(&parts[who], who, find_entry(&parts[who]), costs, paid, now_ns, answer);
+        limit_unlock(parts[who].lock);
+        is_let_in = is_let_in && is_taken[who];
     }
     for (int who = 0; !is_let_in && who < LIMIT_WHO_COUNT; who++)
         if (is_taken[who])

@@ -96,6 +96,12 @@ http_reply_error(struct http_exchange *exchange, enum err err, const char *messa
     exchange->err = err;
 }
 
+void
+http_reply_header(struct http_exchange *exchange, const char *name, struct slice value)
+{
+    (void)exchange, (void)name, (void)value;
+}
+
 /* Asked by other files of the room, never in these tests. */
 struct slice
 http_peer(const struct http_exchange *exchange)
@@ -103,13 +109,6 @@ http_peer(const struct http_exchange *exchange)
     (void)exchange;
     fail();
     return SLICE_NONE;
-}
-
-void
-http_reply_header(struct http_exchange *exchange, const char *name, struct slice value)
-{
-    (void)exchange, (void)name, (void)value;
-    fail();
 }
 
 void
@@ -376,6 +375,43 @@ test_events__a_failed_commit_is_told_as_it_is(void **state)
     arena_fini(&exchange.arena);
 }
 
+/* A 503 asks to come again: what it did not store must not make that a 429. */
+static void
+test_events__what_was_not_stored_is_owed_no_more(void **state)
+{
+    static const char two[] = "[{\"event_id\":\"a\",\"event_type\":\"v\",\"user_id\":\"u\"},"
+                              "{\"event_id\":\"b\",\"event_type\":\"v\",\"user_id\":\"u\"}]";
+    const struct limit_config config = {.per_second[LIMIT_KEY][LIMIT_EVENTS] = 2,
+                                        .burst_ms = 1000,
+                                        .entries_max = 64,
+                                        .random = random_system()};
+    const struct route route = {.is_ingest = true};
+    struct fixture *fixture = *state;
+
+    assert_int_equal(limit_new(&config, &fixture->api.limit, NULL), ERR_OK);
+    for (int i = 0; i < 4; i++) {
+        struct http_exchange exchange = {0};
+        struct api_request *request = begin(fixture, &exchange);
+
+        request->route = &route;
+        request->actor = (struct account_actor){.kind = ACCOUNT_ACTOR_KEY, .id = 5};
+        if (i == 3) { /* what was stored is owed */
+            assert_false(limits_take_head(request));
+            assert_int_equal(exchange.status, 429);
+            arena_fini(&exchange.arena);
+            break;
+        }
+        assert_true(limits_take_head(request));
+        events_post_handler.body(request, two, strlen(two));
+        events_post_handler.end(request);
+        ingest_flush(fixture->loop.ingest);
+        mock_answer(&fixture->mock, i < 2 ? ERR_STORAGE_FULL : ERR_OK);
+        assert_int_equal(exchange.status, i < 2 ? 503 : 200);
+        arena_fini(&exchange.arena);
+    }
+    limit_free(&fixture->api.limit);
+}
+
 static void
 test_events__a_store_that_is_away_is_told_as_the_cause(void **state)
 {
@@ -526,6 +562,8 @@ main(void)
         cmocka_unit_test_setup_teardown(test_events__the_reply_waits_for_the_commit, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_events__a_failed_commit_is_told_as_it_is, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_events__what_was_not_stored_is_owed_no_more, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_events__a_store_that_is_away_is_told_as_the_cause,
                                         setup, teardown),

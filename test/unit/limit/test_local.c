@@ -121,9 +121,34 @@ test_local__tells_the_nearest(void **state)
     assert_int_equal(limit_state(limit, &answer).quota, 5000);
     for (int i = 1; i < 10; i++)
         assert_true(takes(limit, &ids, i == 9 ? 1 : 0, SECOND, &answer));
-    assert_false(takes(limit, &ids, 1000, SECOND, &answer)); /* requests 100 ms, events 11 ms */
+    assert_false(takes(limit, &ids, 1, SECOND, &answer)); /* requests 100 ms, of the key alone */
     assert_int_equal(answer.what, LIMIT_REQUESTS);
     assert_int_equal(answer.wait_ns, SECOND / 10);
+    assert_false(takes(limit, &ids, 1000, SECOND, &answer)); /* bytes of the project 220 ms */
+    assert_int_equal(answer.what, LIMIT_BYTES);
+    assert_int_equal(answer.wait_ns, SECOND * 22 / 100);
+    limit_free(&limit);
+}
+
+/* Of several whos that refuse the one is told that makes the request wait longest: it is let in
+ * then. */
+static void
+test_local__the_longest_wait_of_all_is_told(void **state)
+{
+    struct limit *limit = made(&(struct limit_config){.per_second = {{0, 1, 0}, {0, 0, 100}, {0}}});
+    const struct limit_ids other = ids_of(11, 2, 3);
+    const struct limit_ids ids = ids_of(12, 2, 3);
+    struct limit_answer answer;
+
+    (void)state;
+    assert_true(takes(limit, &ids, 0, SECOND, &answer));    /* the key's one request */
+    assert_true(takes(limit, &other, 10, SECOND, &answer)); /* the project owes ten seconds */
+    assert_false(takes(limit, &ids, 1, SECOND, &answer));
+    assert_int_equal(answer.who, LIMIT_PROJECT);
+    assert_int_equal(answer.wait_ns, 10 * SECOND);
+    assert_false(takes(limit, &ids, 1, 11 * SECOND - 1, &answer));
+    assert_true(
+        takes(limit, &ids, 1, 11 * SECOND, &answer)); /* and nothing was counted meanwhile */
     limit_free(&limit);
 }
 
@@ -226,6 +251,7 @@ main(void)
         cmocka_unit_test(test_local__each_id_has_its_own),
         cmocka_unit_test(test_local__all_or_nothing),
         cmocka_unit_test(test_local__tells_the_nearest),
+        cmocka_unit_test(test_local__the_longest_wait_of_all_is_told),
         cmocka_unit_test(test_local__what_was_paid_is_not_asked_twice),
         cmocka_unit_test(test_local__strangers_do_not_fill_it),
         cmocka_unit_test(test_local__threads_together_take_no_more),
