@@ -61,16 +61,43 @@ lock_folder(const struct backup_folder *folder, int *ret_fd, struct diag *diag)
     return err;
 }
 
-/* What one that was cut short has left. */
+static bool
+is_left_by_us(const char *name)
+{
+    static const char *const starts[] = {"accounts.db", "token-keys", "secret", "ledger",
+                                         BACKUP_MANIFEST};
+
+    for (size_t i = 0; i < COUNT_OF(starts); i++) {
+        if (strncmp(name, starts[i], strlen(starts[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What one that was cut short has left; anything else is somebody's, and stays. */
 static enum err
 remove_old(const struct backup_folder *folder, struct diag *diag)
 {
+    CLEANUP(file_list_free) struct file_list list = {NULL, 0};
     CLOSE_FD int fd = -1;
+    bool is_ours;
     enum err err;
 
     if (!file_exists(folder->partial))
         return ERR_OK;
-    err = lock_folder(folder, &fd, diag);
+    is_ours = file_is_plain_folder(folder->partial);
+    err = is_ours ? file_list_dir(folder->partial, &list, diag) : ERR_OK;
+    for (size_t i = 0; err == ERR_OK && i < list.count; i++)
+        is_ours = is_ours && is_left_by_us(list.names[i]);
+    if (err == ERR_OK && !is_ours) {
+        diag_set(diag,
+                 "%s is in the way, and holds what no backup has left; move it away, or name "
+                 "another folder",
+                 folder->partial);
+        return ERR_EXISTS;
+    }
+    if (err == ERR_OK)
+        err = lock_folder(folder, &fd, diag);
     return err == ERR_OK ? file_remove_tree(folder->partial, diag) : err;
 }
 
@@ -94,7 +121,15 @@ backup_begin_folder(const char *place, struct backup_folder *ret_folder, struct 
         err = remove_old(ret_folder, diag);
     if (err == ERR_OK)
         err = file_make_new_dir(ret_folder->partial, diag);
-    return err == ERR_OK ? lock_folder(ret_folder, &ret_folder->fd, diag) : err;
+    if (err != ERR_OK)
+        return err;
+    err = lock_folder(ret_folder, &ret_folder->fd, diag);
+    if (err != ERR_OK) {
+        file_close(&ret_folder->fd);
+        if (err != ERR_LOCKED) /* another that was quicker has it */
+            (void)!file_remove_tree(ret_folder->partial, NULL);
+    }
+    return err;
 }
 
 enum err

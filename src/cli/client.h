@@ -5,7 +5,8 @@
  * <data-dir>/first-run.txt. The key: --key; else, to read, POTIK_READ_KEY, then POTIK_KEY, to send
  * POTIK_KEY alone, each unless it is plainly of the other kind (wk_…, rk_…); before these
  * POTIK_TOKEN, the access token of somebody who has logged in; else the write or read key of that
- * file, which is only sent to the server the file names (or where --data-dir was given), so that a
+ * file, which is only sent to the server the file names (or where --data-dir was given; not where
+ * POTIK_DATA_DIR names it alone), so that a
  * key of this machine does not go to another. Data folder: --data-dir, else POTIK_DATA_DIR, else
  * ./potik-data. Servers: http://…, https://…, unix:/path; HOST:PORT is http.
  *

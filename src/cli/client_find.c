@@ -143,6 +143,47 @@ find_ca(const char *given, struct slice named, char ret_ca[CLIENT_URL_BYTES], st
     return ERR_INVALID;
 }
 
+/* "127.0.0.1:8700" of a URL, and its port; false: no such form. */
+static bool
+split(const char *url, const char **ret_host, const char **ret_port)
+{
+    const char *host = strstr(url, "://");
+
+    *ret_port = strrchr(url, ':');
+    if (host == NULL || *ret_port <= host)
+        return false;
+    *ret_host = host + 3;
+    return true;
+}
+
+/* This machine, by any of its names; of the server a file names also "every address". */
+static bool
+is_here(const char *host, bool with_every)
+{
+    static const char *const names[] = {"localhost:", "[::1]:", "0.0.0.0:", "[::]:"};
+
+    for (size_t i = 0; i < (with_every ? COUNT_OF(names) : 2); i++) {
+        if (client_has_start(host, names[i]))
+            return true;
+    }
+    return client_has_start(host, "127.") && host[strspn(host, "0123456789.")] == ':';
+}
+
+/* Whether the server asked is the one the file names: its keys go to no other. */
+static bool
+is_named(const char *server, struct slice named)
+{
+    char text[CLIENT_URL_BYTES];
+    const char *asked_host, *asked_port, *host, *port;
+
+    if (slice_equal(slice_of_text(server), named))
+        return true;
+    return copy_value(named, text, sizeof(text)) && split(server, &asked_host, &asked_port) &&
+           split(text, &host, &port) && strcmp(asked_port, port) == 0 &&
+           (size_t)(asked_host - server) == (size_t)(host - text) && /* http or https */
+           is_here(asked_host, false) && is_here(host, true);
+}
+
 enum err
 client_find(const struct client_flags *flags, enum client_key which, struct client_found *ret_found,
             struct diag *diag)
@@ -151,14 +192,13 @@ client_find(const struct client_flags *flags, enum client_key which, struct clie
     const char *data_dir = first_of(flags->data_dir, "POTIK_DATA_DIR");
     const char *wrong = NULL;
     const char *key = key_given(flags->key, which, &wrong);
-    bool is_dir_given = data_dir != NULL;
     char path[FILE_PATH_MAX];
     struct slice text, value;
     struct buf buf;
     enum err err = ERR_OK;
     bool is_good;
 
-    data_dir = is_dir_given ? data_dir : "potik-data";
+    data_dir = data_dir != NULL ? data_dir : "potik-data";
     buf_init(&buf, FIRST_RUN_BYTES_MAX);
     if (!file_path(path, data_dir, "first-run.txt") ||
         file_read_whole(path, FIRST_RUN_BYTES_MAX, &buf, NULL) != ERR_OK)
@@ -175,7 +215,8 @@ client_find(const struct client_flags *flags, enum client_key which, struct clie
         complete_server(ret_found->server);
     if (is_good) {
         const struct slice named = value_of(text, "server");
-        const bool is_same = is_dir_given || slice_equal(slice_of_text(ret_found->server), named);
+        /* Where the folder is named by hand, it is meant. */
+        const bool is_same = flags->data_dir != NULL || is_named(ret_found->server, named);
 
         err = find_ca(first_of(flags->ca, "POTIK_CA"), is_same ? value_of(text, "ca") : SLICE_NONE,
                       ret_found->ca, diag);

@@ -191,6 +191,15 @@ test('a backup without a server, and what is refused: a place in use, no ledger,
     assert.equal(how.code, code, `${words.join(' ')}: ${how.stderr}`);
     assert.match(how.stderr, what);
   }
+  /* What no backup has left stays, and is told. */
+  for (const make of [(at) => { fs.mkdirSync(at); fs.writeFileSync(path.join(at, 'thesis.tex'), 'mine'); }, (at) => fs.writeFileSync(at, 'mine'), (at) => fs.symlinkSync('/', at)]) {
+    const other = place();
+    make(`${other}.partial`);
+    const how = await potik(['backup', other, '--data-dir', server.dataDir]);
+    assert.equal(how.code, 1, how.stderr);
+    assert.match(how.stderr, /\.partial is in the way, and holds what no backup has left/);
+    assert.ok(fs.lstatSync(`${other}.partial`) && !fs.existsSync(other));
+  }
   /* One that was cut short is in nobody's way; an empty folder is a free place. */
   const third = place();
   fs.mkdirSync(third);

@@ -99,7 +99,7 @@ test_client__token_of_the_environment_serves_both_ways(void **state)
 }
 
 static void
-test_client__project_is_a_number(void **state)
+test_client__a_key_has_no_project_by_name(void **state)
 {
     static const char *const bad[] = {"0", "4294967296", "shop", ""};
     struct client_flags flags = {.data_dir = (const char *)*state};
@@ -118,13 +118,20 @@ test_client__project_is_a_number(void **state)
         flags.project = bad[i];
         assert_int_equal(client_open(&flags, CLIENT_READ_KEY, &client, &diag), ERR_INVALID);
     }
-    assert_non_null(strstr(diag.message, "--project: must be a number from 1"));
+    assert_non_null(strstr(diag.message, "--project: \"\" is no id"));
 }
 
 /* A key of this machine must not go to a server the file does not name. */
 static void
 test_client__key_of_the_file_goes_to_its_server_alone(void **state)
 {
+    static const struct {
+        const char *server;
+        bool is_same; /* as http://127.0.0.1:1234 */
+    } same[] = {{"http://localhost:1234", true},         {"http://[::1]:1234", true},
+                {"http://127.0.0.1:12345", false},       {"https://localhost:1234", false},
+                {"http://0.0.0.0:1234", false},          {"http://localhost.evil:1234", false},
+                {"http://127.evil.example:1234", false}, {"http://elsewhere:1234", false}};
     struct client_flags flags = {.server = "http://127.0.0.1:1234"};
     struct client *client = NULL;
     struct diag diag = DIAG_INIT;
@@ -142,6 +149,18 @@ test_client__key_of_the_file_goes_to_its_server_alone(void **state)
     assert_int_equal(client_open(&flags, CLIENT_WRITE_KEY, &client, &diag), ERR_ABSENT);
     assert_non_null(strstr(diag.message, "is of http://127.0.0.1:1234, not of http://elsewhere"));
     assert_int_equal(chdir(here), 0);
+    /* The environment names a folder for every command: that is not by hand. */
+    assert_int_equal(setenv("POTIK_DATA_DIR", test_path(state, "potik-data"), 1), 0);
+    assert_int_equal(client_open(&flags, CLIENT_WRITE_KEY, &client, &diag), ERR_ABSENT);
+    for (size_t i = 0; i < COUNT_OF(same); i++) {
+        flags.server = same[i].server;
+        if (same[i].is_same)
+            assert_client(&flags, CLIENT_WRITE_KEY, same[i].server, "wk_a");
+        else
+            assert_int_equal(client_open(&flags, CLIENT_WRITE_KEY, &client, &diag), ERR_ABSENT);
+    }
+    assert_int_equal(unsetenv("POTIK_DATA_DIR"), 0);
+    flags.server = "http://elsewhere";
     /* where the folder is named by hand, it is meant */
     flags.data_dir = test_path(state, "potik-data");
     assert_client(&flags, CLIENT_WRITE_KEY, "http://elsewhere", "wk_a");
@@ -243,7 +262,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         in_dir(test_client__flags_stand_over_environment_over_file),
         in_dir(test_client__token_of_the_environment_serves_both_ways),
-        in_dir(test_client__project_is_a_number),
+        in_dir(test_client__a_key_has_no_project_by_name),
         in_dir(test_client__key_of_the_file_goes_to_its_server_alone),
         in_dir(test_client__nothing_found_tells_the_cure),
         in_dir(test_client__host_and_port_is_http),
