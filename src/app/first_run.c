@@ -276,7 +276,8 @@ first_run_ensure(struct account *account, const char *data_dir, const char *time
 }
 
 static enum err
-write_address(const char *data_dir, const char *address, const char *ca, struct diag *diag)
+write_address(const char *data_dir, const char *address, const char *ca, const char *name,
+              struct diag *diag)
 {
     char path[FILE_PATH_MAX];
     char line[FILE_PATH_MAX + 16];
@@ -291,7 +292,13 @@ write_address(const char *data_dir, const char *address, const char *ca, struct 
     line[0] = '\0';
     if (ca != NULL && snprintf(line, sizeof(line), "ca=%s\n", ca) >= (int)sizeof(line))
         return ERR_IO;
-    return rewrite(path, "", "ca=", line, diag);
+    err = rewrite(path, "", "ca=", line, diag);
+    line[0] = '\0';
+    if (err != ERR_OK)
+        return err;
+    if (name != NULL && snprintf(line, sizeof(line), "tls_name=%s\n", name) >= (int)sizeof(line))
+        return ERR_IO;
+    return rewrite(path, "", "tls_name=", line, diag);
 }
 
 /* stderr is systemd's journal (systemd.exec(5), JOURNAL_STREAM): kept for long, and read by more
@@ -310,14 +317,22 @@ is_journal(void)
 }
 
 static void
-tell(const struct first_run *run, const char *data_dir, const char *address, const char *ca)
+tell(const struct first_run *run, const char *data_dir, const char *address, const char *ca,
+     const char *name)
 {
-    bool is_unix = strncmp(address, "unix:", 5) == 0;
-    const char *trust = ca != NULL ? "--cacert " : is_unix ? "--unix-socket " : "";
-    const char *gap = ca != NULL ? " " : "";
+    const bool is_unix = strncmp(address, "unix:", 5) == 0;
+    const char *port = strrchr(address, ':');
+    char where[2 * FILE_PATH_MAX]; /* what stands between curl and the path */
 
-    ca = ca != NULL ? ca : "";
-
+    if (is_unix)
+        (void)snprintf(where, sizeof(where), "--unix-socket %s http://localhost", address + 5);
+    else if (ca == NULL)
+        (void)snprintf(where, sizeof(where), "%s", address);
+    else if (name == NULL)
+        (void)snprintf(where, sizeof(where), "--cacert %s %s", ca, address);
+    else
+        (void)snprintf(where, sizeof(where), "--cacert %s --connect-to ::%s https://%s%s", ca,
+                       address + strlen("https://"), name, port);
     fprintf(stderr,
             "\n"
             "First start: project `default` was made. Its keys, shown here once and kept in\n"
@@ -328,14 +343,11 @@ tell(const struct first_run *run, const char *data_dir, const char *address, con
             "\n"
             "Try it:\n"
             "\n"
-            "  curl %s%s%s%s%s/v1/events -H 'Authorization: Bearer %s' \\\n"
+            "  curl %s/v1/events -H 'Authorization: Bearer %s' \\\n"
             "    -d '{\"event_id\":\"1\",\"event_type\":\"hello\",\"user_id\":\"me\"}'\n"
-            "  curl %s%s%s%s%s/v1/stats/dau -H 'Authorization: Bearer %s'\n"
+            "  curl %s/v1/stats/dau -H 'Authorization: Bearer %s'\n"
             "\n",
-            data_dir, run->write_key, run->read_key, trust, ca, gap,
-            is_unix ? address + 5 : address, is_unix ? " http://localhost" : "", run->write_key,
-            trust, ca, gap, is_unix ? address + 5 : address, is_unix ? " http://localhost" : "",
-            run->read_key);
+            data_dir, run->write_key, run->read_key, where, run->write_key, where, run->read_key);
 }
 
 static void
@@ -381,13 +393,13 @@ is_known_node(const char *data_dir)
 
 enum err
 first_run_tell(struct first_run *run, const char *data_dir, const char *address, const char *cert,
-               struct diag *diag)
+               const char *name, struct diag *diag)
 {
     char place[PATH_MAX];
     /* Whoever reads it stands in another folder, perhaps. */
     const char *ca = cert != NULL ? realpath(cert, place) : NULL;
     bool is_known = is_known_node(data_dir);
-    enum err err = write_address(data_dir, address, ca, diag);
+    enum err err = write_address(data_dir, address, ca, name, diag);
 
     if (is_journal() && (run->is_admin_new || run->is_first)) {
         fprintf(stderr,
@@ -398,7 +410,7 @@ first_run_tell(struct first_run *run, const char *data_dir, const char *address,
         if (run->is_admin_new)
             tell_admin(run, data_dir);
         if (run->is_first)
-            tell(run, data_dir, address, ca);
+            tell(run, data_dir, address, ca, name);
     }
     if (!run->is_first && run->is_shared && !is_known)
         tell_where_keys_are(data_dir);

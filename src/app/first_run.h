@@ -45,9 +45,10 @@ first_run_ensure(struct account *account, const char *data_dir, const char *time
  * journal only the file's name is. All in `run` is wiped.
  * `cert`: the server's certificate (NULL: it has none), which clients that read the file then trust
  * for this server, whoever signed it.
+ * `name`: what it is made out for, where that is not the host of the address; they ask for it then.
  */
 MUST_USE enum err first_run_tell(struct first_run *run, const char *data_dir, const char *address,
-                                 const char *cert, struct diag *diag);
+                                 const char *cert, const char *name, struct diag *diag);
 
 /* The password of `email` was changed: if the file tells the old one, it does so no longer.
  * *ret_told: it did. Errors of file.h. */

@@ -275,8 +275,11 @@ static enum err
 announce(struct program *program, struct diag *diag)
 {
     const char *address = http_server_address(program->server);
+    char name[HTTP_TLS_NAME_BYTES];
+    const bool has_name =
+        program->config->tls_cert != NULL && http_server_tls_name(program->server, name);
     enum err err = first_run_tell(&program->first_run, program->config->data_dir, address,
-                                  program->config->tls_cert, diag);
+                                  program->config->tls_cert, has_name ? name : NULL, diag);
 
     if (err != ERR_OK)
         return err;

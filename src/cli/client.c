@@ -72,6 +72,31 @@ set_server(struct client *client, const char *server, struct diag *diag)
     return ERR_OK;
 }
 
+/* Asks at the same place for `name`, which the certificate there is made out for. */
+static enum err
+set_name(struct client *client, const char *name)
+{
+    const char *place = client->base + strlen("https://");
+    const char *port = strrchr(client->base, ':');
+    char text[CLIENT_URL_BYTES + 16];
+
+    if (name[0] == '\0' || !client_has_start(client->base, "https://") || port < place)
+        return ERR_OK;
+    if (client_has_start(place, "0.0.0.0:"))
+        (void)snprintf(text, sizeof(text), "::127.0.0.1%s", port);
+    else if (client_has_start(place, "[::]:"))
+        (void)snprintf(text, sizeof(text), "::[::1]%s", port);
+    else
+        (void)snprintf(text, sizeof(text), "::%s", place);
+    client->connect_to = curl_slist_append(NULL, text);
+    if (client->connect_to == NULL)
+        return ERR_NOMEM;
+    (void)snprintf(text, sizeof(text), "https://%s%s", name, port);
+    if (strlen(text) < sizeof(client->base))
+        memcpy(client->base, text, strlen(text) + 1);
+    return ERR_OK;
+}
+
 /* The id of one's project of this name: ERR_ABSENT with the cure. */
 static enum err
 look_up_project(struct client *client, const char *name, uint64_t *ret_id, struct diag *diag)
@@ -171,6 +196,9 @@ client_open(const struct client_flags *flags, enum client_key which, struct clie
     err = client_find(flags, which, &found, diag);
     if (err == ERR_OK)
         err = set_server(client, found.server, diag);
+    memcpy(client->shown, client->base, sizeof(client->shown));
+    if (err == ERR_OK)
+        err = set_name(client, found.name);
     if (err == ERR_OK && which != CLIENT_NO_KEY)
         err = set_key(client, found.key, diag);
     memcpy(client->ca, found.ca, sizeof(client->ca));
@@ -196,6 +224,7 @@ client_close(struct client **client)
         return;
     curl_easy_cleanup((*client)->easy);
     curl_slist_free_all((*client)->headers);
+    curl_slist_free_all((*client)->connect_to);
     mem_free(*client);
     *client = NULL;
 }
@@ -214,6 +243,8 @@ client_prepare(const struct client *client, CURL *easy, const char *url)
         (void)curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, client->unix_path);
     if (client->ca[0] != '\0')
         (void)curl_easy_setopt(easy, CURLOPT_CAINFO, client->ca);
+    if (client->connect_to != NULL)
+        (void)curl_easy_setopt(easy, CURLOPT_CONNECT_TO, client->connect_to);
     if (client->is_loopback)
         (void)curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* whatever http_proxy says */
 }

@@ -13,7 +13,7 @@
  * Of https the certificate must lead to an authority the system trusts; or to one in the PEM file
  * of
  * --ca, else POTIK_CA, else of `ca=` in that file (the server's own certificate), where its server
- * is asked.
+ * is asked; by the name of `tls_name=` then, if its certificate is not made out for its address.
  */
 #ifndef POTIK_CLI_CLIENT_H
 #define POTIK_CLI_CLIENT_H
@@ -65,6 +65,8 @@ struct client {
     char base[CLIENT_URL_BYTES];      /* "http://127.0.0.1:8700", no slash at the end */
     char unix_path[CLIENT_URL_BYTES]; /* "": none */
     char ca[CLIENT_URL_BYTES];        /* a file's name; "": what the system trusts */
+    char shown[CLIENT_URL_BYTES];     /* base, as it was given */
+    struct curl_slist *connect_to;    /* where base names what the certificate is made out for */
     bool is_loopback;
     long timeout_s;             /* of client_get: the whole answer; client_open gives 120 */
     char project[32];           /* "project=7", for the query; "": not named */

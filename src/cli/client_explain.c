@@ -34,11 +34,11 @@ client_explain_silence(const struct client *client, CURLcode code, struct diag *
     const char *cure = tls_cure(client, code);
 
     if (cure != NULL) {
-        diag_set(diag, "no reply from %s: %s (%s)", client->base, cure, curl_easy_strerror(code));
+        diag_set(diag, "no reply from %s: %s (%s)", client->shown, cure, curl_easy_strerror(code));
         return;
     }
     diag_set(diag, "no reply from %s%s%s: %s",
-             client->unix_path[0] != '\0' ? "unix:" : client->base, client->unix_path,
+             client->unix_path[0] != '\0' ? "unix:" : client->shown, client->unix_path,
              code == CURLE_COULDNT_CONNECT ? " (is `potik serve` running?)" : "",
              curl_easy_strerror(code));
 }

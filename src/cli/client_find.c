@@ -220,6 +220,10 @@ client_find(const struct client_flags *flags, enum client_key which, struct clie
 
         err = find_ca(first_of(flags->ca, "POTIK_CA"), is_same ? value_of(text, "ca") : SLICE_NONE,
                       ret_found->ca, diag);
+        /* Of the server that wrote the file, whose own certificate is trusted. */
+        if (!is_named(ret_found->server, named) || first_of(flags->ca, "POTIK_CA") != NULL ||
+            !copy_value(value_of(text, "tls_name"), ret_found->name, sizeof(ret_found->name)))
+            ret_found->name[0] = '\0';
         if (which != CLIENT_NO_KEY) {
             value = key != NULL ? slice_of_text(key)
                     : is_same ? value_of(text, which == CLIENT_WRITE_KEY ? "write_key" : "read_key")

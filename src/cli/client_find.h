@@ -14,8 +14,9 @@
 /* Wipe it after use. */
 struct client_found {
     char server[CLIENT_URL_BYTES];
-    char key[CLIENT_KEY_BYTES]; /* "": of CLIENT_NO_KEY */
-    char ca[CLIENT_URL_BYTES];  /* "": what the system trusts */
+    char key[CLIENT_KEY_BYTES];  /* "": of CLIENT_NO_KEY */
+    char ca[CLIENT_URL_BYTES];   /* "": what the system trusts */
+    char name[CLIENT_URL_BYTES]; /* that its certificate is made out for; "": its host */
 };
 
 /* ERR_ABSENT: no server or no key, with the cure; ERR_INVALID: the name of a file is too long. */

@@ -147,7 +147,7 @@ tell_silence(void *state, const char *reason)
 
     fprintf(stderr, "%sno reply from %s%s (%s); trying again\n",
             import->is_terminal ? "\r\x1B[K" : "",
-            import->client->unix_path[0] != '\0' ? "unix:" : import->client->base,
+            import->client->unix_path[0] != '\0' ? "unix:" : import->client->shown,
             import->client->unix_path, reason);
 }
 

@@ -123,6 +123,10 @@ struct http_tls_facts {
     bool is_key_private; /* nobody but its owner may read the key's file */
 };
 struct http_tls_facts http_server_tls_facts(struct http_server *server);
+#define HTTP_TLS_NAME_BYTES 256
+/* A name that the certificate is made out for, where it is not for the host of the server's
+ * address: who connects there asks for this one. false: it is, or there is none. */
+bool http_server_tls_name(struct http_server *server, char ret_name[HTTP_TLS_NAME_BYTES]);
 /* Drains if that has not been done, and frees. Takes NULL. */
 void http_server_stop(struct http_server **server, int64_t drain_ms);
 

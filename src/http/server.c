@@ -160,6 +160,26 @@ http_server_tls_facts(struct http_server *server)
     return tls_facts(server->tls);
 }
 
+bool
+http_server_tls_name(struct http_server *server, char ret_name[HTTP_TLS_NAME_BYTES])
+{
+    const char *host = strstr(server->address, "://");
+    const char *port = strrchr(server->address, ':');
+    char text[HTTP_TLS_NAME_BYTES];
+
+    assert(server->tls != NULL);
+    if (host == NULL || port <= host || (size_t)(port - host - 3) >= sizeof(text))
+        return false; /* a unix socket */
+    host += 3;
+    if (*host == '[' && port[-1] == ']') {
+        host++;
+        port--;
+    }
+    memcpy(text, host, (size_t)(port - host));
+    text[port - host] = '\0';
+    return tls_other_name(server->tls, text, ret_name);
+}
+
 /* Gone already is well; anything else is told, and the next start clears it up. */
 static void
 remove_unix_path(struct http_server *server)

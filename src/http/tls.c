@@ -19,6 +19,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <pthread.h>
 #include <time.h>
 
@@ -331,6 +332,55 @@ tls_facts(struct tls *tls)
     facts = tls->facts;
     pthread_mutex_unlock(&tls->lock);
     return facts;
+}
+
+/* A name that may be written to a file and asked for: letters, digits, '-' and '.' alone. */
+static bool
+take_name(const ASN1_STRING *text, char ret_name[HTTP_TLS_NAME_BYTES])
+{
+    const char *bytes = (const char *)ASN1_STRING_get0_data(text);
+    const size_t len = (size_t)ASN1_STRING_length(text);
+    const bool is_wild = len > 2 && memcmp(bytes, "*.", 2) == 0;
+    const size_t at = is_wild ? 1 : 0;
+
+    if (len == 0 || len + sizeof("potik") > HTTP_TLS_NAME_BYTES)
+        return false;
+    for (size_t i = at; i < len; i++) {
+        if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.", bytes[i]) ==
+                NULL ||
+            bytes[i] == '\0')
+            return false;
+    }
+    (void)snprintf(ret_name, HTTP_TLS_NAME_BYTES, "%s%.*s", is_wild ? "potik" : "", (int)(len - at),
+                   bytes + at);
+    return true;
+}
+
+bool
+tls_other_name(struct tls *tls, const char *host, char ret_name[HTTP_TLS_NAME_BYTES])
+{
+    SSL_CTX *context;
+    X509 *own;
+    GENERAL_NAMES *names = NULL;
+    bool is_found = false;
+
+    pthread_mutex_lock(&tls->lock);
+    context = tls->context;
+    (void)SSL_CTX_up_ref(context);
+    pthread_mutex_unlock(&tls->lock);
+    own = SSL_CTX_get0_certificate(context);
+    if (own != NULL && X509_check_ip_asc(own, host, 0) != 1 &&
+        X509_check_host(own, host, strlen(host), 0, NULL) != 1)
+        names = X509_get_ext_d2i(own, NID_subject_alt_name, NULL, NULL);
+    for (int i = 0; !is_found && i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+
+        is_found = name->type == GEN_DNS && take_name(name->d.dNSName, ret_name);
+    }
+    GENERAL_NAMES_free(names);
+    SSL_CTX_free(context);
+    ERR_clear_error();
+    return is_found;
 }
 
 /* --- one connection ---------------------------------------------------------------------------*/

@@ -37,6 +37,9 @@ void tls_free(struct tls **tls); /* after all its links */
  * tls_new's) what was in force stays. Not by two threads at once. */
 MUST_USE enum err tls_reload(struct tls *tls, struct diag *diag);
 struct http_tls_facts tls_facts(struct tls *tls);
+/* The certificate's first DNS name (of a wildcard one that fits), where it is not made out for
+ * `host`. */
+bool tls_other_name(struct tls *tls, const char *host, char ret_name[HTTP_TLS_NAME_BYTES]);
 
 /* --- one connection ---------------------------------------------------------------------------*/
 

@@ -207,13 +207,22 @@ static bool
 is_chosen_number(const struct choices *choices, struct slice text)
 {
     struct decimal decimal;
+    uint32_t low = 0;
+    uint32_t high = choices->number_count;
 
     if (choices->number_count == 0)
         return false;
     decimal_parse(text, &decimal);
-    for (uint32_t i = 0; i < choices->number_count; i++) {
-        if (decimal_compare(&decimal, &choices->numbers[i]) == 0)
+    while (low < high) { /* they are sorted */
+        const uint32_t middle = low + (high - low) / 2;
+        const int order = decimal_compare(&decimal, &choices->numbers[middle]);
+
+        if (order == 0)
             return true;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
     }
     return false;
 }

@@ -56,7 +56,7 @@ struct bound {
 struct choices { /* of enum and const */
     bool are_given;
     struct names texts;
-    struct decimal *numbers;
+    struct decimal *numbers; /* sorted */
     uint32_t number_count;
     bool has_null, has_true, has_false;
     struct slice shown; /* for messages: as the document has it, cut */

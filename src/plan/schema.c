@@ -12,6 +12,7 @@
 #include "codec/json_reader.h"
 #include "plan/inside.h"
 #include "plan/walk.h"
+#include <stdlib.h>
 
 #define SHOWN_BYTES_MAX 120
 
@@ -231,6 +232,12 @@ begin_choices(struct reading *reading, const char *at, uint32_t count, struct ch
     return ERR_OK;
 }
 
+static int
+compare_numbers(const void *left, const void *right)
+{
+    return decimal_compare((const struct decimal *)left, (const struct decimal *)right);
+}
+
 static enum err
 read_enum(struct reading *reading, const char *at, struct schema *schema)
 {
@@ -247,6 +254,9 @@ read_enum(struct reading *reading, const char *at, struct schema *schema)
         err = add_choice(reading, at, &schema->choices);
         at = walk_value(at, reading->end);
     }
+    if (err == ERR_OK && schema->choices.number_count > 1)
+        qsort(schema->choices.numbers, schema->choices.number_count,
+              sizeof(*schema->choices.numbers), compare_numbers);
     return err;
 }
 

@@ -329,11 +329,19 @@ learnt_each(struct learnt *learnt, const struct types *types, uint32_t type_coun
                                               .first_us = type->first_us,
                                               .last_us = type->last_us,
                                               .is_complete = type->is_complete,
-                                              .property_count = type->property_count};
+                                              .property_count = 0};
         for (uint32_t i = 0; i < type->property_count; i++) {
-            told.properties[i].name = slice_of(type->properties[i].name, type->properties[i].len);
-            memcpy(told.properties[i].counts, type->properties[i].counts,
-                   sizeof(told.properties[i].counts));
+            static const uint64_t none[WAREHOUSE_LEARNT_KINDS] = {0};
+            const uint32_t place = told.property_count;
+
+            /* Made for a row that is on its way: it is counted with it. */
+            if (memcmp(type->properties[i].counts, none, sizeof(none)) == 0)
+                continue;
+            told.properties[place].name =
+                slice_of(type->properties[i].name, type->properties[i].len);
+            memcpy(told.properties[place].counts, type->properties[i].counts,
+                   sizeof(told.properties[place].counts));
+            told.property_count++;
         }
         each(state, &told);
     }

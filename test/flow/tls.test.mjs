@@ -193,6 +193,31 @@ test('16 MiB both ways, and one byte more', { skip }, async () => {
   assert.ok(over.status === 413 || over.status === 'EPIPE' || over.status === 'ECONNRESET', String(over.status));
 });
 
+test('a certificate for a name alone: commands beside the data folder ask for that name, and the first curl line works', { skip }, async (t) => {
+  for (const [name, names, expected] of [['named', 'DNS:stats.example.com,DNS:other.example.com', 'stats.example.com'], ['wild', 'DNS:*.example.com', 'potik.example.com']]) {
+    certify(name, { names });
+    for (const listen of ['127.0.0.1:0', '0.0.0.0:0']) {
+      const own = new Server({ listen, flags: flagsOf(name), ca: read(`${name}.crt`) });
+      t.after(() => own.kill());
+      await until('it listens', () => /listening on/.test(own.stdout));
+      const dir = own.dataDir;
+      assert.match(fs.readFileSync(path.join(dir, 'first-run.txt'), 'utf8'), new RegExp(`^tls_name=${expected}$`, 'm'));
+      const run = (...words) => spawnSync(BIN, [...words, '--data-dir', dir], { encoding: 'utf8', env: BARE_ENV, timeout: 20000 * SLOWNESS });
+      let end = run('health');
+      assert.deepEqual([end.status, end.stdout], [0, 'ready\n'], end.stderr);
+      end = run('stats', 'dau');
+      assert.equal(end.status, 0, end.stderr);
+      const curl = /^ {2}(curl .*\\\n.*)$/m.exec(own.stderr)[1];
+      end = spawnSync('sh', ['-c', curl], { encoding: 'utf8' });
+      assert.match(end.stdout, /"accepted":1/, `${curl}: ${end.stderr}`);
+      /* It is that certificate and no other that is trusted. */
+      end = run('health', '--ca', at('two.crt'));
+      assert.equal(end.status, 1);
+      await own.kill();
+    }
+  }
+});
+
 test('a body in many small records, more than are read at once', { skip }, async () => {
   for (const records of [63, 64, 65, 200]) {
     const body = JSON.stringify(one(`records-${records}`, { properties: { text: 'x'.repeat(2 * records) } }));

@@ -112,8 +112,8 @@ test_first_run__keys_once_and_the_address_at_each_start(void **state)
     assert_int_equal(strncmp(run.write_key, "wk_", 3), 0);
     assert_int_equal(strncmp(run.read_key, "rk_", 3), 0);
     snprintf(write_line, sizeof(write_line), "write_key=%s\n", run.write_key);
-    assert_int_equal(first_run_tell(&run, (const char *)*state, "http://127.0.0.1:1", NULL, NULL),
-                     ERR_OK);
+    assert_int_equal(
+        first_run_tell(&run, (const char *)*state, "http://127.0.0.1:1", NULL, NULL, NULL), ERR_OK);
     assert_int_equal(run.write_key[0], 0); /* wiped */
     assert_int_equal(stat(path, &facts), 0);
     assert_int_equal(facts.st_mode & 0777, 0600);
@@ -124,7 +124,8 @@ test_first_run__keys_once_and_the_address_at_each_start(void **state)
     assert_int_equal(first_run_ensure(account, (const char *)*state, "UTC", &cost, &run, NULL),
                      ERR_OK);
     assert_false(run.is_first);
-    assert_int_equal(first_run_tell(&run, (const char *)*state, "unix:/x", NULL, NULL), ERR_OK);
+    assert_int_equal(first_run_tell(&run, (const char *)*state, "unix:/x", NULL, NULL, NULL),
+                     ERR_OK);
     read_text(path, &text);
     assert_int_equal(strncmp(text.ptr, "server=unix:/x\n", 15), 0);
     assert_non_null(strstr(text.ptr, write_line));
@@ -133,16 +134,19 @@ test_first_run__keys_once_and_the_address_at_each_start(void **state)
 
     /* Lost: the address alone is written, so that client commands find the server. */
     assert_int_equal(file_unlink(path, NULL), ERR_OK);
-    assert_int_equal(first_run_tell(&run, (const char *)*state, "http://x", NULL, NULL), ERR_OK);
+    assert_int_equal(first_run_tell(&run, (const char *)*state, "http://x", NULL, NULL, NULL),
+                     ERR_OK);
     read_text(path, &text);
     assert_string_equal(text.ptr, "server=http://x\n");
 
     /* The certificate by its whole name, and no longer than it is used. */
     assert_int_equal(
-        first_run_tell(&run, (const char *)*state, "https://x", "/dev/../dev/null", NULL), ERR_OK);
+        first_run_tell(&run, (const char *)*state, "https://x", "/dev/../dev/null", NULL, NULL),
+        ERR_OK);
     read_text(path, &text);
     assert_string_equal(text.ptr, "server=https://x\nca=/dev/null\n");
-    assert_int_equal(first_run_tell(&run, (const char *)*state, "http://x", NULL, NULL), ERR_OK);
+    assert_int_equal(first_run_tell(&run, (const char *)*state, "http://x", NULL, NULL, NULL),
+                     ERR_OK);
     read_text(path, &text);
     assert_string_equal(text.ptr, "server=http://x\n");
     buf_fini(&text);
@@ -283,7 +287,7 @@ test_first_run__one_of_several_nodes_makes_the_keys(void **state)
     assert_int_equal(list.key_count, 2);
     account_list_free(&list);
     second.is_shared = true;
-    assert_int_equal(first_run_tell(&second, second_dir, "http://x", NULL, NULL), ERR_OK);
+    assert_int_equal(first_run_tell(&second, second_dir, "http://x", NULL, NULL, NULL), ERR_OK);
     read_text(test_path(state, "second/first-run.txt"), &text);
     assert_string_equal(text.ptr, "server=http://x\n");
     buf_fini(&text);

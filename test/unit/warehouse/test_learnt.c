@@ -91,6 +91,24 @@ test_learnt__kinds_and_times(void **state)
     types_release(&types);
 }
 
+/* Between the two steps of a row somebody may look: what only that row has is not there yet. */
+static void
+test_learnt__a_property_comes_with_its_row(void **state)
+{
+    CLEANUP(learnt_free) struct learnt *learnt = NULL;
+    struct types *types = some_types(1);
+    const struct event event = {.properties = SLICE("{\"b\":1,\"a\":2}"), .received_at_us = 2};
+
+    (void)state;
+    assert_int_equal(learnt_new(&learnt), ERR_OK);
+    add(learnt, 0, SLICE("{\"a\":1}"), 1);
+    assert_int_equal(learnt_prepare(learnt, 0, &event), ERR_OK);
+    assert_int_equal(ask(learnt, types, 1).last.property_count, 1);
+    learnt_add(learnt, 0, 2);
+    assert_int_equal(ask(learnt, types, 1).last.property_count, 2);
+    types_release(&types);
+}
+
 static void
 test_learnt__bounds(void **state)
 {
@@ -249,6 +267,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_learnt__kinds_and_times),
+        cmocka_unit_test(test_learnt__a_property_comes_with_its_row),
         cmocka_unit_test(test_learnt__bounds),
         cmocka_unit_test(test_learnt__bounds_of_all),
         test_in_dir(test_learnt__the_file_is_read_back_and_damage_is_noticed),
