@@ -254,7 +254,7 @@ export class Ledger {
 
 /** A folder of the bench's own, gone with it: { folder, newFolder }, and newFolder makes one within it each time. */
 export function openFolder(where) {
-  const folder = fs.mkdtempSync(path.join(where ?? path.join(top, 'build'), 'bench-'));
+  const folder = fs.mkdtempSync(path.join(where ?? program('.'), 'bench-'));
   let made = 0;
   fs.chmodSync(folder, 0o711); // the user of a PostgreSQL goes through it
   process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
