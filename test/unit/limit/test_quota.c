@@ -212,8 +212,8 @@ test_quota__who_waits_longest_is_counted_first(void **state)
         bool wants;
 
         for (size_t k = 0; k < COUNT_OF(limits); k++)
-            (void)quota_used(quota, limits[k].project_id, NOW_US, (int64_t)(i + 1) * 10 * SECOND,
-                             &events, &wants);
+            (void)!quota_used(quota, limits[k].project_id, NOW_US, (int64_t)(i + 1) * 10 * SECOND,
+                              &events, &wants);
         assert_true(quota_count_next(quota, (int64_t)(i + 1) * 10 * SECOND, &count));
         assert_false(are_counted[count.project_id]);
         are_counted[count.project_id] = true;
