@@ -199,7 +199,7 @@ find_file(struct rejects *rejects, struct group *group, uint32_t project_id, uin
     if (err != ERR_OK)
         return err;
     *ret_file = folder_file(folder_project(rejects, project_id), UINT64_MAX);
-    return ERR_OK;
+    return *ret_file != NULL ? ERR_OK : ERR_ABSENT;
 }
 
 static void
