@@ -220,7 +220,7 @@ write_record(struct rejects *rejects, struct group *group, const struct queued *
                     &diag);
     if (err == ERR_OK && !buf_reserve(&rejects->out, RECORD_HEADER_BYTES + payload.len))
         err = ERR_NOMEM;
-    if (err != ERR_OK) {
+    if (err != ERR_OK || file == NULL) { /* NULL goes with an error */
         buf_clear(&rejects->out);
         counter_add(&dropped_disk, group->count + 1);
         group->count = 0;
