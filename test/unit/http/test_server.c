@@ -207,6 +207,34 @@ test_server__bounds_requests_under_way(void **state)
     finish(&peer, &client);
 }
 
+/* Replies that nobody reads are not made: fewer than pipeline_max allows are handed over. */
+static void
+test_server__bounds_replies_that_are_not_taken(void **state)
+{
+    enum { SENT = 16, BYTES = 4000000 }; /* more than a socket's buffers take in */
+    struct peer peer;
+    struct client client;
+    uint64_t heads;
+
+    (void)state;
+    begin(&peer, &client);
+    for (int i = 0; i < SENT; i++)
+        client_send_text(&client, GET("/large?4000000"));
+    for (int i = 0; i < 20; i++)
+        peer_turn(&peer, 0);
+    heads = atomic_load(&peer.heads);
+    assert_in_range(heads, 1, SENT - 1);
+    for (int i = 0; i < SENT; i++) {
+        struct reply reply;
+
+        assert_true(client_read(&client, &reply, true));
+        assert_int_equal(reply.status, 200);
+        assert_int_equal(reply.body.len, BYTES);
+    }
+    assert_int_equal(atomic_load(&peer.heads), SENT);
+    finish(&peer, &client);
+}
+
 static void
 test_server__holds_replies_behind_a_slow_one(void **state)
 {
@@ -535,6 +563,7 @@ main(void)
         cmocka_unit_test(test_server__tells_head_the_length_alone),
         cmocka_unit_test(test_server__answers_pipelined_requests_in_order),
         cmocka_unit_test(test_server__bounds_requests_under_way),
+        cmocka_unit_test(test_server__bounds_replies_that_are_not_taken),
         cmocka_unit_test(test_server__holds_replies_behind_a_slow_one),
         cmocka_unit_test(test_server__hands_over_bodies_unchanged),
         cmocka_unit_test(test_server__says_continue_once_when_asked),
